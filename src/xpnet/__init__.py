@@ -1,0 +1,38 @@
+"""Neural networks whose equations are written once, against the Array API standard, for NumPy (CPU) and CuPy (CUDA).
+
+Names are loaded when they are first used: importing xpnet costs NumPy and nothing more.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "backends": "Backend BackendUnavailableError get_backend set_backend using_backend",
+    "equations": "activations initializers layers losses optimizers regularization schedules",
+    "equations.layers": "Dense PReLU",
+    "equations.optimizers": "Adam AdamW GradientDescent Momentum",
+    "network": "Layout Model Sequential State",
+    "training": "DivergedError epochs weights_settled",
+    "estimators": "MLPClassifier MLPRegressor",
+    "serialization": "load save",
+    "display": "plot_learning_curve show_versions",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'xpnet' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    if home == "equations":
+        return importlib.import_module(f".equations.{name}", __name__)
+    value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,37 @@
+"""Floor 0: the border. Who computes, and how; the equations never see past it.
+
+``host`` is the namespace in which random numbers are drawn and tables of scalars are made.
+"""
+
+import array_api_compat.numpy as host
+
+from .inputs import check_finite, read_data
+from .seams import compile_step, composite, elementwise, namespace
+from .selector import (
+    Backend,
+    BackendUnavailableError,
+    auto_choice,
+    get_backend,
+    is_host_data,
+    set_backend,
+    to_numpy,
+    using_backend,
+)
+
+__all__ = [
+    "Backend",
+    "BackendUnavailableError",
+    "auto_choice",
+    "check_finite",
+    "compile_step",
+    "composite",
+    "elementwise",
+    "get_backend",
+    "host",
+    "is_host_data",
+    "namespace",
+    "read_data",
+    "set_backend",
+    "to_numpy",
+    "using_backend",
+]

@@ -1,0 +1,62 @@
+"""Data at the border: what comes in as numbers, on which backend, and what is refused."""
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from .seams import namespace
+from .selector import Backend, get_backend, is_host_data, to_numpy
+
+Array = Any
+
+
+def read_data(X: Any, name: str, backend: str | Backend | None = None, dtype: Any = None) -> tuple[Backend, Array]:
+    """The backend that computes with X, and X there: real, finite, float32 or float64.
+
+    Parameters
+    ----------
+    X : array-like
+        Any Array API array, NumPy array, list or table of numbers.
+    name : str
+        What an error calls it.
+    backend : str or Backend, optional
+        See :func:`xpnet.get_backend`.
+    dtype : dtype, optional
+        float32 or float64 of that backend; by default X's own, or float64 where X has neither.
+
+    Raises
+    ------
+    ValueError
+        X holds no numbers, complex numbers, NaN or infinity, or is empty.
+    """
+    chosen = get_backend(backend, X)
+    if is_host_data(X):
+        X = _host_numbers(X, name)
+    elif not array_namespace(X).isdtype(X.dtype, ("real floating", "integral", "bool")):
+        raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed")
+    X = chosen.asarray(X)
+    X = chosen.asarray(X, chosen.floating(X.dtype) if dtype is None else dtype)
+    if 0 in X.shape or X.ndim == 0:
+        raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
+    check_finite(X, name)
+    return chosen, X
+
+
+def _host_numbers(X: Any, name: str) -> Array:
+    try:
+        host = to_numpy(X)
+    except ValueError as error:
+        raise ValueError(f"{name} can't be made an array: its rows must all have the same length ({error})") from error
+    if host.dtype.kind not in "fiub":
+        mend = "take the real part or its absolute value" if host.dtype.kind == "c" else "encode text as numbers first"
+        raise ValueError(f"{name} has dtype {host.dtype}; real numbers are needed: {mend}")
+    return host
+
+
+def check_finite(X: Array, name: str) -> None:
+    """Raise where X holds NaN or infinity, saying how many."""
+    xp = namespace(X)
+    if bool(xp.all(xp.isfinite(X))):
+        return
+    n_bad = int(xp.sum(xp.astype(~xp.isfinite(X), xp.int64)))
+    raise ValueError(f"{name} contains {n_bad} value(s) that are NaN or infinite; remove or impute those samples first")

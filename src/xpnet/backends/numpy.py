@@ -1,0 +1,152 @@
+"""NumPy's way: cache-sized blocks for elementwise work, and a small pool for large results.
+
+Beside the matrix products, most of a training step on a CPU is lost to page faults: the C library hands large freed
+arrays back to the system, and the next step pays to get the same pages again. CuPy has a memory pool for this; NumPy
+has none, so the border keeps one.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+BLOCK = 1 << 15
+"""Elements a block: the intermediate results of a chain of operations stay in the cache."""
+
+
+class Pool(threading.local):
+    """Buffers that are handed out again once no array lives in them; one pool a thread.
+
+    A buffer is a ``bytearray`` that arrays are laid upon. Every array and every view of it holds a reference to the
+    buffer, so its reference count alone says whether it is free: nothing has to be given back, and an array that a
+    user keeps, or that an exception's traceback holds, is never overwritten.
+    """
+
+    limit = 256 << 20
+    """Bytes that are kept track of. Past it, the sizes longest unused become ordinary memory."""
+    smallest = 1 << 16
+    """Bytes below which the C library is left to itself: it keeps such memory."""
+    most = 32
+    """Buffers of one size, so that the search for a free one stays short."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every buffer; those in use live on as long as their arrays."""
+        self.buffers: dict[int, list[bytearray]] = {}
+        self.bytes = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An uninitialised C-contiguous array of this shape and dtype, aligned to 64 bytes."""
+        dtype = np.dtype(dtype)
+        size = dtype.itemsize
+        for n in shape:
+            size *= n
+        if not _COUNTS or not self.smallest <= size <= self.limit:
+            return np.empty(shape, dtype)
+        same_size = self.buffers[size] = self.buffers.pop(size, [])  # the most recently used size stands last
+        for i in range(len(same_size)):
+            if sys.getrefcount(same_size[i]) == _IDLE:
+                return _array_on(same_size[i], shape, dtype)
+        return _array_on(self._new_buffer(size), shape, dtype)
+
+    def _new_buffer(self, size: int) -> bytearray:
+        buffer = bytearray(size + _ALIGNMENT)
+        if len(self.buffers[size]) == self.most:
+            self.bytes -= len(self.buffers[size].pop(0))
+        while self.buffers and self.bytes + len(buffer) > self.limit:
+            longest_unused = self.buffers.pop(next(iter(self.buffers)))
+            self.bytes -= sum(map(len, longest_unused))
+        self.buffers.setdefault(size, []).append(buffer)
+        self.bytes += len(buffer)
+        return buffer
+
+
+_ALIGNMENT = 64
+
+
+def _array_on(buffer: bytearray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    address = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
+    return np.ndarray(shape, dtype, buffer, -address % _ALIGNMENT)
+
+
+def _count_when_idle() -> int:
+    buffers = [bytearray(1)]
+    return sys.getrefcount(buffers[0])
+
+
+_IDLE = _count_when_idle()
+# Without the interpreter's lock a reference count is no longer exact: there the pool stands aside.
+_COUNTS = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+
+POOL = Pool()
+os.register_at_fork(after_in_child=POOL.clear)
+
+
+def matmul(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """A B, written into a pooled array."""
+    if A.ndim != 2 or B.ndim != 2 or A.dtype != B.dtype or A.shape[1] != B.shape[0]:
+        return np.matmul(A, B)
+    return np.matmul(A, B, out=POOL.empty((A.shape[0], B.shape[1]), A.dtype))
+
+
+def take(X: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
+    """X's rows at these indices, which the caller has made and knows to be within bounds."""
+    if axis != 0 or not X.flags.c_contiguous:
+        return np.take(X, indices, axis=axis)
+    # NumPy would buffer `out` in its checked mode.
+    return np.take(X, indices, axis=0, out=POOL.empty(indices.shape + X.shape[1:], X.dtype), mode="clip")
+
+
+def concat(arrays: Sequence[np.ndarray], *, axis: int | None = 0) -> np.ndarray:
+    """The arrays one after the other, written into a pooled array where they are one-dimensional."""
+    if axis != 0 or any(a.ndim != 1 or a.dtype != arrays[0].dtype for a in arrays):
+        return np.concatenate(arrays, axis=axis)
+    return np.concatenate(arrays, out=POOL.empty((sum(a.shape[0] for a in arrays),), arrays[0].dtype))
+
+
+pooled = SimpleNamespace(**{**vars(xp), "matmul": matmul, "take": take, "concat": concat})
+"""The namespace of composites: NumPy's, with the functions that make large arrays pooled."""
+
+
+def elementwise(definition: Callable, parts: Sequence[tuple]) -> Any:
+    """``definition(xp, *part)`` for each part, block by block, joined along the first axis in pooled arrays.
+
+    A part's first argument has the result's shape; every other argument of the same length is cut along with it.
+    """
+    if len(parts) == 1 and parts[0][0].size <= BLOCK:
+        return definition(xp, *parts[0])
+    length = sum(part[0].shape[0] for part in parts)
+    outputs: list[np.ndarray] = []
+    at = 0
+    for part in parts:
+        for blocks in _blocks(part):
+            values = definition(xp, *blocks)
+            several = values if isinstance(values, tuple) else (values,)
+            if not outputs:
+                outputs = [POOL.empty((length, *v.shape[1:]), v.dtype) for v in several]
+            to = at + several[0].shape[0]
+            for output, value in zip(outputs, several, strict=True):
+                output[at:to] = value
+            at = to
+    return tuple(outputs) if isinstance(values, tuple) else outputs[0]
+
+
+def _blocks(part: tuple) -> Any:
+    first = part[0]
+    length = first.shape[0]
+    rows = max(1, BLOCK * length // max(1, first.size))
+    cut = [isinstance(a, np.ndarray) and a.ndim == first.ndim and a.shape[0] == length for a in part]
+    for start in range(0, max(1, length), rows):
+        yield [a[start : start + rows] if along else a for a, along in zip(part, cut, strict=True)]
+
+
+def without_warnings(step: Callable, like: np.ndarray) -> Callable:
+    """The step itself, silent about overflow: a diverged run ends with an error of its own, not with warnings."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")(step)

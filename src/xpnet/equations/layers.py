@@ -1,0 +1,174 @@
+"""Layers: forward and backward side by side; the closure is the cache.
+
+A layer is a frozen dataclass. ``forward(params, X)`` returns A and ``backward``, which maps dA to dX and the gradients
+of the parameters, summed over the samples and without 1/m. Nothing is stored on a layer: threads may share one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from ..backends import composite, elementwise
+from .activations import Activation, Softmax, activation
+from .initializers import Constant, initializer
+
+Array = Any
+Shape = tuple[int, ...]
+
+
+class Parameter(NamedTuple):
+    """One learned array of a layer: its name, its shape, and its role, by which the flat vector is ordered."""
+
+    name: str
+    shape: Shape
+    role: Literal["weight", "bias", "other"]
+
+
+class Layer(Protocol):
+    """What a network asks of a layer; a user's own needs no base class."""
+
+    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
+        """The parameters, and the shape of one sample's output, for the shape of one sample's input."""
+
+    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
+        """Initial parameters as host arrays in float64, in the order of ``shapes``."""
+
+    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+        """The output, and ``backward(dA, need_dX=True) -> (dX, gradients)``."""
+
+
+@composite
+def affine_activation(xp: Any, X: Array, W: Array, b: Array | None, f: Activation) -> Array:
+    """A = f(X W + b)   (D0 forward 1-4; D1; D2 eq. (1), (2); D3; D4 section 3)."""
+    return f.forward(xp.matmul(X, W), b)
+
+
+@composite
+def affine_gradients(xp: Any, X: Array, W: Array, dZ: Array, bias: bool, need_dX: bool) -> tuple:
+    """dW = X^T dZ; db = sum_i dZ_i; dX = dZ W^T   (D0 backward 2-4, 7, 8; D1; D2 eq. (8), (9), (11); D3; D4)."""
+    dW = xp.matmul(xp.matrix_transpose(X), dZ)
+    db = column_sum(dZ) if bias else None
+    dX = xp.matmul(dZ, xp.matrix_transpose(W)) if need_dX else None
+    return dX, dW, db
+
+
+@composite
+def column_sum(xp: Any, Z: Array) -> Array:
+    """sum_i Z[i, :]; in float32 also accurate over very many rows, being added up in groups of 64."""
+    m, n = Z.shape
+    grouped = m - m % 64
+    if grouped <= 64:
+        return xp.sum(Z, axis=0)
+    groups = xp.sum(xp.reshape(Z[:grouped, :], (grouped // 64, 64, n)), axis=1)
+    total = column_sum(groups)
+    return total if grouped == m else total + xp.sum(Z[grouped:, :], axis=0)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A = f(X W + b), with X (m, n_in), W (n_in, n_out), b (n_out,), A (m, n_out).
+
+    D0 forward 1-4 and backward 2-8; D1; D2 eq. (1)-(4); D3; D4 sections 3, 4.
+
+    Parameters
+    ----------
+    n_out : int
+        The number of units.
+    activation : str or Activation
+        f, a name of :data:`xpnet.activations.BY_NAME` or an object.
+    bias : bool
+        Whether there is a b.
+    initializer, bias_initializer : str or callable
+        How W and b start: a name of :data:`xpnet.initializers.BY_NAME` or a callable (rng, shape, n_in, n_out).
+    """
+
+    n_out: int
+    activation: str | Activation = "linear"
+    bias: bool = True
+    initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+
+    def __post_init__(self):
+        if isinstance(self.n_out, bool) or not isinstance(self.n_out, int) or self.n_out < 1:
+            raise ValueError(f"n_out of Dense is {self.n_out!r}; it must be a whole number of units, 1 or more")
+        initializer(self.initializer), initializer(self.bias_initializer)
+        if isinstance(self.f, Softmax) and self.n_out == 1:
+            raise ValueError(
+                "Dense(1, 'softmax'): softmax of one unit is the constant 1 and can't learn; use 'sigmoid'"
+            )
+
+    @property
+    def f(self) -> Activation:
+        """The activation as an object."""
+        return activation(self.activation)
+
+    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
+        """W and b, and (n_out,)."""
+        if len(in_shape) != 1:
+            raise ValueError(
+                f"Dense takes samples of one dimension, got samples of shape {in_shape}; reshape X to (m, n)"
+            )
+        W = Parameter("W", (in_shape[0], self.n_out), "weight")
+        b = Parameter("b", (self.n_out,), "bias")
+        return ((W, b) if self.bias else (W,)), (self.n_out,)
+
+    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
+        """W, then b, drawn from rng."""
+        n_in = in_shape[0]
+        W = initializer(self.initializer)(rng, (n_in, self.n_out), n_in, self.n_out)
+        if not self.bias:
+            return (W,)
+        return W, initializer(self.bias_initializer)(rng, (self.n_out,), n_in, self.n_out)
+
+    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+        """A = f(X W + b), and its backward."""
+        W, b = params if self.bias else (*params, None)
+        f = self.f
+        A = affine_activation(X, W, b, f)
+
+        def backward(dA, need_dX=True):
+            dZ = f.backward(dA, A)
+            dX, dW, db = affine_gradients(X, W, dZ, self.bias, need_dX)
+            return dX, ((dW, db) if self.bias else (dW,))
+
+        return A, backward
+
+
+@dataclass(frozen=True)
+class PReLU:
+    """a = z where z >= 0, else alpha_j z, with one learned slope alpha_j a unit   (D4, table; He et al., ICCV 2015).
+
+    The slopes are neither weights nor biases: no penalty acts on them.
+    """
+
+    initial_slope: float = 0.25
+
+    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
+        """alpha, and the input's own shape."""
+        return (Parameter("alpha", in_shape, "other"),), in_shape
+
+    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
+        """The initial slope, for every unit."""
+        return (Constant(self.initial_slope)(rng, in_shape, 0, 0),)
+
+    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+        """max(X, 0) + alpha min(X, 0), and its backward."""
+        (alpha,) = params
+
+        def backward(dA, need_dX=True):
+            dX, dalpha_i = prelu_gradient(X, dA, alpha)
+            return dX, (column_sum(dalpha_i),)
+
+        return prelu(X, alpha), backward
+
+
+@elementwise
+def prelu(xp: Any, Z: Array, alpha: Array) -> Array:
+    """max(z, 0) + alpha min(z, 0)."""
+    return xp.maximum(Z, 0.0) + alpha * xp.minimum(Z, 0.0)
+
+
+@elementwise
+def prelu_gradient(xp: Any, Z: Array, dA: Array, alpha: Array) -> tuple[Array, Array]:
+    """dz = da where z >= 0, else alpha da; and each sample's dalpha = da min(z, 0)."""
+    return dA * (1.0 + (alpha - 1.0) * xp.astype(Z < 0.0, dA.dtype)), dA * xp.minimum(Z, 0.0)

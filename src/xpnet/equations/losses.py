@@ -1,0 +1,139 @@
+"""Losses: per sample, with the link that turns the network's output into a prediction.
+
+``loss(Z, Y, w)`` returns (loss_sum, weight_sum, dZ) for the network's output Z (m, n), targets Y (m, n) and sample
+weights w (m,) or None. Sums over the samples, no 1/m: whoever averages divides once. With its own link ("canonical")
+dZ is A - Y, computed from the logits, so no logarithm ever meets a rounded 0.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..backends import composite, elementwise, namespace
+from .activations import Activation, Exp, Linear, Sigmoid, Softmax, log_sigmoid, log_softmax, sigmoid
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What every loss has: ``link`` (prediction = link(Z)) and ``per_element`` (L and dZ from Z and Y)."""
+
+    link: Activation = Linear()
+
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        """The addends of each sample's loss, (m, n), and dZ, (m, n)."""
+        raise TypeError(f"{type(self).__name__} must define per_element(self, Z, Y)")
+
+    def log_predict(self, Z: Array) -> Array:
+        """log(link(Z)), from the logits."""
+        raise TypeError(f"{type(self).__name__} has no log-probabilities; BinaryCrossEntropy and CrossEntropy have")
+
+    def __call__(self, Z: Array, Y: Array, w: Array | None = None) -> tuple[Any, Any, Array]:
+        """(loss_sum, weight_sum, dZ)."""
+        L, dZ = self.per_element(Z, Y)
+        xp = namespace(Z)
+        if w is None:
+            return xp.sum(L), float(Z.shape[0]), dZ
+        L, dZ = weighted(L, dZ, w[:, None])
+        return xp.sum(L), xp.sum(w), dZ
+
+
+@elementwise
+def weighted(xp: Any, L: Array, dZ: Array, w: Array) -> tuple[Array, Array]:
+    """Each sample's loss and output error times its weight."""
+    return w * L, w * dZ
+
+
+@dataclass(frozen=True)
+class HalfSquaredError(Loss):
+    """L = 1/2 sum_j (yhat_j - y_j)^2, dZ = A - Y   (D1; D2 section 2.1 and, halved, section 3; D4 step 1).
+
+    Any activation may stand before it: dA = A - Y then passes through f'. With ``mean_over_outputs`` it is D2's
+    1/(2r) sum_j (yhat_j - y_j)^2 for r outputs.
+    """
+
+    mean_over_outputs: bool = False
+
+    def per_element(self, Z, Y):
+        return half_squared_error(Z, Y, 1.0 / Z.shape[1] if self.mean_over_outputs else 1.0)
+
+
+@elementwise
+def half_squared_error(xp: Any, A: Array, Y: Array, scale: float) -> tuple[Array, Array]:
+    """scale/2 (a - y)^2 and scale (a - y)."""
+    E = A - Y
+    return (0.5 * scale) * (E * E), scale * E
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """L = -sum_j [y log a + (1 - y) log(1 - a)], a = sigmoid(z), dZ = A - Y   (D3; several labels are summed over)."""
+
+    link: Activation = Sigmoid()
+
+    def per_element(self, Z, Y):
+        return binary_cross_entropy(Z, Y)
+
+    def log_predict(self, Z):
+        return log_sigmoid(Z)
+
+
+@elementwise
+def binary_cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
+    """max(z, 0) - z y + log(1 + e^-|z|), which is -[y log a + (1 - y) log(1 - a)]; and a - y."""
+    L = xp.maximum(Z, 0.0) - Z * Y + xp.log1p(xp.exp(-xp.abs(Z)))
+    return L, sigmoid.definition(xp, Z) - Y
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """L = -sum_j y_j log a_j, a = softmax(z), dZ = A - Y, for rows of Y that sum to 1   (D0 backward 1)."""
+
+    link: Activation = Softmax()
+
+    def per_element(self, Z, Y):
+        return cross_entropy(Z, Y)
+
+    def log_predict(self, Z):
+        return log_softmax(Z)
+
+
+@composite
+def cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
+    """-y_j log a_j, from log a = log_softmax(z); and a - y."""
+    log_A = log_softmax(Z)
+    return -(Y * log_A), xp.exp(log_A) - Y
+
+
+@dataclass(frozen=True)
+class HalfPoissonDeviance(Loss):
+    """L = sum_j [yhat_j - y_j log yhat_j + (y_j log y_j - y_j)], yhat = e^z, dZ = A - Y, for Y >= 0."""
+
+    link: Activation = Exp()
+
+    def per_element(self, Z, Y):
+        return half_poisson_deviance(Z, Y)
+
+
+@elementwise
+def half_poisson_deviance(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
+    """e^z - y z + (y log y - y), with 0 log 0 = 0; and e^z - y."""
+    A = xp.exp(Z)
+    return A - Y * Z + (Y * xp.log(xp.maximum(Y, 1e-37)) - Y), A - Y
+
+
+BY_NAME: dict[str, Loss] = {
+    "half_squared_error": HalfSquaredError(),
+    "binary_cross_entropy": BinaryCrossEntropy(),
+    "cross_entropy": CrossEntropy(),
+    "half_poisson_deviance": HalfPoissonDeviance(),
+}
+
+
+def loss(given: str | Loss) -> Loss:
+    """The loss of this name, or the object itself."""
+    if isinstance(given, Loss):
+        return given
+    if given in BY_NAME:
+        return BY_NAME[given]
+    raise ValueError(f"loss is {given!r}; allowed: {', '.join(BY_NAME)}, or a Loss such as HalfSquaredError()")

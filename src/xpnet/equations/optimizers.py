@@ -1,0 +1,125 @@
+"""Update rules on one vector: parameters theta, gradient g, moments, and a step's scalars.
+
+Each class is a rule. ``update`` is an elementwise definition, so one kernel updates every parameter of a network; the
+scalars that change with the step (``scalars``) are computed on the host in float64.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What every rule has.
+
+    Attributes
+    ----------
+    learning_rate : float
+        alpha (D0, D2) or eta (D1, D4), above 0.
+    """
+
+    learning_rate: float = 0.1
+
+    moments = 0
+    """How many vectors beside theta the rule carries from step to step; they start at 0."""
+
+    def __post_init__(self):
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate is {self.learning_rate!r}; it must be a finite number above 0")
+
+    def scalars(self, t: int, learning_rate: float, weights: bool) -> tuple[float, ...]:
+        """The scalars of step t = 1, 2, ... for the weights, or for all other parameters."""
+        return (learning_rate,)
+
+    def update(self, xp: Any, theta: Array, g: Array, moments: tuple, scalars: tuple) -> tuple:
+        """(theta, *moments) after one step."""
+        raise TypeError(f"{type(self).__name__} must define update(self, xp, theta, g, moments, scalars)")
+
+
+@dataclass(frozen=True)
+class GradientDescent(Optimizer):
+    """theta -= alpha g   (D0 "Weight updates"; D1; D2 eq. (13), (14); D3; D4 steps 4, 5)."""
+
+    def update(self, xp, theta, g, moments, scalars):
+        (alpha,) = scalars
+        return (theta - alpha * g,)
+
+
+@dataclass(frozen=True)
+class Momentum(Optimizer):
+    """v = mu v - alpha g; theta += v. With Nesterov: theta += mu v - alpha g after v's update.
+
+    (Polyak, 1964; Sutskever et al., ICML 2013, eq. 1-4, in the form that keeps the gradient at theta.)
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    moments = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        _fraction("momentum", self.momentum)
+
+    def update(self, xp, theta, g, moments, scalars):
+        (v,), (alpha,) = moments, scalars
+        descent = alpha * g
+        v = self.momentum * v - descent
+        return theta + (self.momentum * v - descent if self.nesterov else v), v
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """m += (1 - b1) (g - m); v += (1 - b2) (g^2 - v); theta -= alpha_t m / (sqrt(v) + eps),
+    alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t)   (Kingma and Ba, ICLR 2015, end of section 2).
+    """
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    moments = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        _fraction("beta_1", self.beta_1)
+        _fraction("beta_2", self.beta_2)
+        if not self.epsilon > 0.0:
+            raise ValueError(f"epsilon is {self.epsilon!r}; it must be above 0, or a gradient of 0 divides by 0")
+
+    def scalars(self, t, learning_rate, weights):
+        return (learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t),)
+
+    def update(self, xp, theta, g, moments, scalars):
+        (m, v), (alpha_t, *_) = moments, scalars
+        m = m + (1.0 - self.beta_1) * (g - m)
+        v = v + (1.0 - self.beta_2) * (g * g - v)
+        return theta - alpha_t * m / (xp.sqrt(v) + self.epsilon), m, v
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam, and theta -= alpha decay theta on the weights   (Loshchilov and Hutter, ICLR 2019)."""
+
+    decay: float = 0.01
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.decay >= 0.0:
+            raise ValueError(f"decay is {self.decay!r}; it must be 0 or more")
+
+    def scalars(self, t, learning_rate, weights):
+        return *super().scalars(t, learning_rate, weights), learning_rate * self.decay * weights
+
+    def update(self, xp, theta, g, moments, scalars):
+        _, shrink = scalars
+        return super().update(xp, theta - shrink * theta, g, moments, scalars)
+
+
+def _fraction(name: str, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name} is {value!r}; it must be at least 0 and below 1")

@@ -1,0 +1,265 @@
+"""Floor 5: minibatches, the step, and ``epochs``, which never ends by itself: stopping is its caller's.
+
+for state, cost in islice(epochs(model, state, X, Y), 100): ...
+"""
+
+import copy
+import functools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from .backends import Backend, compile_step, composite, elementwise, host, namespace
+from .communicators import Alone
+from .equations.optimizers import Optimizer
+from .equations.regularization import add_penalty, clipping_scale, cost_gradient
+from .equations.schedules import Constant, Schedule
+from .network import Layout, Model, State
+
+Array = Any
+
+
+class DivergedError(FloatingPointError):
+    """The cost or a parameter is NaN or infinite.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch, counted from 1, in which it happened.
+    state : State
+        The last finite state: before that epoch.
+    """
+
+    def __init__(self, epoch: int, state: State, cost: float):
+        what = f"the cost is {cost}" if not math.isfinite(cost) else "a parameter is no longer finite"
+        super().__init__(
+            f"training diverged in epoch {epoch}: {what} (learning rate {state.learning_rate:g}). Lower the learning "
+            "rate, scale the features (to mean 0 and standard deviation 1, or to [0, 1]), or clip the gradient "
+            "(clip_norm=1.0). The parameters before that epoch are in this error's state.theta"
+        )
+        self.epoch, self.state = epoch, state
+
+    def __reduce__(self):
+        return _diverged, (self.epoch, self.state, self.args)
+
+
+def _diverged(epoch: int, state: State, args: tuple) -> DivergedError:
+    error = DivergedError(epoch, state, math.nan)
+    error.args = args
+    return error
+
+
+@functools.cache
+def descent(optimizer: Optimizer) -> Any:
+    """The whole update as one elementwise definition: theta, c * gradient + penalty, and the optimiser's rule."""
+
+    def descend(xp, theta, g, c, l1, l2, *rest):
+        moments, scalars = rest[: optimizer.moments], rest[optimizer.moments :]
+        return optimizer.update(xp, theta, add_penalty(xp, c * g, theta, l1, l2), moments, scalars)
+
+    descend.__qualname__ = f"{type(optimizer).__name__}_step"
+    return elementwise(descend)
+
+
+def training_step(
+    model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
+) -> Callable:
+    """``step((theta, *moments), (X, Y, w, scalars)) -> ((theta, *moments), (loss_sum, weight_sum, penalty))``.
+
+    Pure: nothing is written to what comes in. ``scalars`` are the optimiser's for each of ``layout.parts``, as 0-d
+    arrays or numbers; ``penalty`` is the regularisation's part of the cost before the step.
+    """
+    descend = descent(optimizer)
+
+    def step(carry: tuple, batch: tuple) -> tuple[tuple, tuple]:
+        theta, *moments = carry
+        X, Y, w, scalars = batch
+        g, loss_sum, weight_sum = communicator.sum(*model.sums(theta, X, Y, w))
+        c = model.scale(weight_sum)
+        penalty = model.penalty(theta, layout, c)
+        lambdas = [model.lambdas(c), (None, None)] if layout.n_weights else [(None, None)]
+        parts = list(zip(layout.parts, lambdas, scalars, strict=False))
+        if clip_norm is not None:
+            g = cost_gradient.join([(g[at], theta[at], c, *of_part) for at, of_part, _ in parts])
+            c, parts = clipping_scale(g, clip_norm), [(at, (None, None), s) for at, _, s in parts]
+        carry = descend.join(
+            [(theta[at], g[at], c, *of_part, *(v[at] for v in moments), *s) for at, of_part, s in parts]
+        )
+        return carry, (loss_sum, weight_sum, penalty)
+
+    return step
+
+
+@composite
+def gather(xp: Any, A: Array, indices: Array) -> Array:
+    """A's rows at these indices."""
+    return xp.take(A, indices, axis=0)
+
+
+def epochs(
+    model: Model,
+    state: State,
+    X: Any,
+    Y: Any,
+    *,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    rng: Any = None,
+    schedule: Schedule = Constant(),
+    clip_norm: float | None = None,
+    backend: str | Backend | None = None,
+    communicator: Any = Alone(),
+) -> Iterator[tuple[State, float]]:
+    """Train without end: each ``next`` makes one pass over the data and yields (state, cost).
+
+    Parameters
+    ----------
+    model : Model
+        What is fitted.
+    state : State
+        Where to begin: ``model.initial(...)``, or any state that was yielded or unpickled.
+    X : array-like, (m, n)
+        Samples. Everything follows X: its library, its device, its dtype (float32 or float64; all else becomes float64).
+    Y : array-like, (m, n_out)
+        Targets: one-hot rows, 0/1, or real; (m,) will do for one output.
+    sample_weight : array-like, (m,), optional
+        Weights of the samples' losses.
+    batch_size : int, optional
+        Samples a step; the last batch may be smaller. None is the whole of X in its own order, 1 is one at a time.
+    shuffle : bool
+        Whether minibatches are drawn in a new order each epoch.
+    rng : numpy.random.Generator or RandomState, optional
+        The source of shuffles, which moves on; by default a copy of ``state.rng``.
+    schedule : callable
+        The factor of ``state.learning_rate`` at step t, see :mod:`xpnet.schedules`.
+    clip_norm : float, optional
+        Gradients of a larger norm, over all parameters, are scaled down to it.
+    backend : str or Backend, optional
+        See :func:`xpnet.get_backend`.
+    communicator : object
+        Where the sums of several processes come together.
+
+    Yields
+    ------
+    state : State
+        After the epoch. It is never overwritten; keep it, pickle it, or begin from it.
+    cost : float
+        J over the epoch: each batch's cost before its step, averaged by weight (for ``reduction="sum"``: added up).
+
+    Raises
+    ------
+    DivergedError
+        The cost or a parameter became NaN or infinite; it carries the last finite state.
+    """
+    backend, X, Y, w = model.read(X, Y, sample_weight, backend)
+    m = X.shape[0]
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(
+            f"batch_size is {batch_size!r}; it must be a whole number, 1 or more, or None for all samples at once"
+        )
+    if clip_norm is not None and not clip_norm > 0.0:
+        raise ValueError(f"clip_norm is {clip_norm!r}; it must be above 0, or None")
+    layout = model.layout(X.shape[1:])
+    if tuple(state.theta.shape) != (layout.n_parameters,):
+        raise ValueError(
+            f"state.theta has shape {tuple(state.theta.shape)}; for X with samples of shape {layout.in_shape} this network "
+            f"has {layout.n_parameters} parameters: make the state with model.initial(rng, n_features={layout.in_shape})"
+        )
+    shuffled = shuffle and batch_size is not None
+    rng = rng if rng is not None else copy.deepcopy(state.rng)
+    if shuffled and rng is None:
+        raise ValueError(
+            "shuffled minibatches need rng=, for example numpy.random.default_rng(0); or give shuffle=False"
+        )
+    # The data is taken by reference where it already is on the backend, the parameters are made this run's own.
+    theta, *moments = (
+        namespace(X).asarray(backend.asarray(a, X.dtype), copy=True) for a in (state.theta, *state.moments)
+    )
+    state = replace(state, theta=theta, moments=tuple(moments))
+    step = compile_step(training_step(model, layout, state.optimizer, clip_norm, communicator), theta)
+    return _epochs(
+        model, state, (X, Y, w), min(batch_size or m, m), rng if shuffled else None, schedule, step, layout, backend
+    )
+
+
+def _epochs(
+    model: Model,
+    state: State,
+    data: tuple,
+    batch_size: int,
+    rng: Any,
+    schedule: Schedule,
+    step: Callable,
+    layout: Layout,
+    backend: Backend,
+) -> Iterator[tuple[State, float]]:
+    m = data[0].shape[0]
+    starts = range(0, m, batch_size)
+    order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
+    epoch = 0
+    while True:
+        epoch += 1
+        if rng is not None:
+            order = order[rng.permutation(m)]
+        with backend.active():
+            indices = backend.asarray(order) if rng is not None else None
+            table = step_scalars(state, layout, schedule, len(starts), backend)
+            carry, sums = (state.theta, *state.moments), None
+            for i, start in enumerate(starts):
+                batch = _batch(data, indices, start, min(start + batch_size, m))
+                carry, of_batch = step(carry, (*batch, [[row[i] for row in part] for part in table]))
+                sums = _add_up(sums, *of_batch)
+            cost = float(model.scale(sums[1]) * sums[0] + sums[2] / sums[1])
+            finite = math.isfinite(cost) and bool(namespace(carry[0]).all(namespace(carry[0]).isfinite(carry[0])))
+        if not finite:
+            raise DivergedError(epoch, state, cost)
+        theta, *moments = carry
+        state = replace(
+            state,
+            theta=theta,
+            moments=tuple(moments),
+            step=state.step + len(starts),
+            rng=copy.deepcopy(rng) if rng is not None else state.rng,
+            order=order if rng is not None else state.order,
+        )
+        changed = yield state, cost
+        if changed is not None:
+            state = changed
+
+
+def _batch(data: tuple, indices: Array | None, start: int, stop: int) -> list:
+    if indices is not None:
+        at = indices[start:stop]
+        return [None if A is None else gather(A, at) for A in data]
+    if start == 0 and stop == data[0].shape[0]:
+        return list(data)
+    return [None if A is None else A[start:stop, ...] for A in data]
+
+
+def _add_up(sums: tuple | None, loss_sum: Any, weight_sum: Any, penalty: Any) -> tuple:
+    if sums is None:
+        return loss_sum, weight_sum, penalty * weight_sum
+    return sums[0] + loss_sum, sums[1] + weight_sum, sums[2] + penalty * weight_sum
+
+
+def step_scalars(state: State, layout: Layout, schedule: Schedule, n_steps: int, backend: Backend) -> list[list[Array]]:
+    """For each of ``layout.parts``, the optimiser's scalars, each an array over an epoch's steps.
+
+    Computed on the host in float64 and moved once, in theta's dtype: in float32 Adam's 1 - b2^t would be off by 1e-5.
+    """
+    rates = [state.learning_rate * schedule(state.step + i) for i in range(n_steps)]
+    table = []
+    for part in layout.parts:
+        is_weights = part.start < layout.n_weights
+        rows = [state.optimizer.scalars(state.step + i + 1, rate, is_weights) for i, rate in enumerate(rates)]
+        table.append([backend.asarray(host.asarray(column), state.theta.dtype) for column in zip(*rows, strict=True)])
+    return table
+
+
+def weights_settled(before: Array, after: Array, tol: float) -> bool:
+    """max |theta_new - theta| <= tol max(1, max |theta|): "once our weights stop changing very much"   (D1)."""
+    xp = namespace(after)
+    change, size = float(xp.max(xp.abs(after - before))), float(xp.max(xp.abs(after)))
+    return change <= tol * max(1.0, size)
