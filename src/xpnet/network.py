@@ -89,9 +89,8 @@ class Layout:
                 at += size
             n_weights = at if role == "weight" else n_weights
         nested = tuple(tuple(windows[k, i] for i in range(len(ps))) for k, ps in enumerate(parameters))
-        for name, value in zip(
-            ("windows", "out_shape", "n_weights", "n_parameters"), (nested, out_shape, n_weights, at)
-        ):
+        found = {"windows": nested, "out_shape": out_shape, "n_weights": n_weights, "n_parameters": at}
+        for name, value in found.items():
             object.__setattr__(self, name, value)
 
     @staticmethod
@@ -224,7 +223,7 @@ class Model:
         return layout_of(self.network, (n_features,) if isinstance(n_features, int) else tuple(n_features))
 
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
-        """The state before the first step: parameters drawn from rng (a NumPy Generator or RandomState), on the host."""
+        """The state before the first step: parameters drawn on the host from rng, a NumPy Generator or RandomState."""
         layout = self.layout(n_features)
         theta = layout.pack(self.network.initial(rng, layout.in_shape))
         return initial_state(theta, optimizer, rng)
@@ -300,6 +299,10 @@ class Model:
     def predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """link(network(X)), (m, n_out), in blocks of rows; an array of X's own library (NumPy's for a list)."""
         return self._in_row_blocks(theta, X, self.criterion.link.forward, backend)
+
+    def output(self, theta: Any, X: Any, backend: Any = None) -> Array:
+        """network(X), (m, n_out), before the link: the logits of a classifier."""
+        return self._in_row_blocks(theta, X, Linear().forward, backend)
 
     def log_predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """log of ``predict``, from the logits: -200 stays -200."""

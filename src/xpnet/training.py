@@ -20,7 +20,7 @@ from .network import Layout, Model, State
 Array = Any
 
 
-class DivergedError(FloatingPointError):
+class DivergedError(FloatingPointError, ValueError):
     """The cost or a parameter is NaN or infinite.
 
     Attributes
@@ -65,10 +65,10 @@ def descent(optimizer: Optimizer) -> Any:
 def training_step(
     model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
 ) -> Callable:
-    """``step((theta, *moments), (X, Y, w, scalars)) -> ((theta, *moments), (loss_sum, weight_sum, penalty))``.
+    """``step((theta, *moments), (X, Y, w, scalars)) -> ((theta, *moments), (data_cost, penalty))``.
 
     Pure: nothing is written to what comes in. ``scalars`` are the optimiser's for each of ``layout.parts``, as 0-d
-    arrays or numbers; ``penalty`` is the regularisation's part of the cost before the step.
+    arrays or numbers. The batch's cost before the step is data_cost + penalty.
     """
     descend = descent(optimizer)
 
@@ -76,7 +76,7 @@ def training_step(
         theta, *moments = carry
         X, Y, w, scalars = batch
         g, loss_sum, weight_sum = communicator.sum(*model.sums(theta, X, Y, w))
-        c = model.scale(weight_sum)
+        c = c_data = model.scale(weight_sum)
         penalty = model.penalty(theta, layout, c)
         lambdas = [model.lambdas(c), (None, None)] if layout.n_weights else [(None, None)]
         parts = list(zip(layout.parts, lambdas, scalars, strict=False))
@@ -86,7 +86,7 @@ def training_step(
         carry = descend.join(
             [(theta[at], g[at], c, *of_part, *(v[at] for v in moments), *s) for at, of_part, s in parts]
         )
-        return carry, (loss_sum, weight_sum, penalty)
+        return carry, (c_data * loss_sum, penalty)
 
     return step
 
@@ -121,7 +121,7 @@ def epochs(
     state : State
         Where to begin: ``model.initial(...)``, or any state that was yielded or unpickled.
     X : array-like, (m, n)
-        Samples. Everything follows X: its library, its device, its dtype (float32 or float64; all else becomes float64).
+        Samples. Everything follows X: library, device, dtype (float32 or float64; all else becomes float64).
     Y : array-like, (m, n_out)
         Targets: one-hot rows, 0/1, or real; (m,) will do for one output.
     sample_weight : array-like, (m,), optional
@@ -144,9 +144,11 @@ def epochs(
     Yields
     ------
     state : State
-        After the epoch. It is never overwritten; keep it, pickle it, or begin from it.
+        After the epoch. It is never overwritten; keep it, pickle it, or begin from it. ``send(state)`` in place of
+        ``next`` goes on from the state sent, for example with another learning rate.
     cost : float
-        J over the epoch: each batch's cost before its step, averaged by weight (for ``reduction="sum"``: added up).
+        J over the epoch: the mean of the batches' costs, each before its step, weighted by their numbers of samples
+        (for ``reduction="sum"`` the data's part is added up instead).
 
     Raises
     ------
@@ -164,8 +166,8 @@ def epochs(
     layout = model.layout(X.shape[1:])
     if tuple(state.theta.shape) != (layout.n_parameters,):
         raise ValueError(
-            f"state.theta has shape {tuple(state.theta.shape)}; for X with samples of shape {layout.in_shape} this network "
-            f"has {layout.n_parameters} parameters: make the state with model.initial(rng, n_features={layout.in_shape})"
+            f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network has "
+            f"{layout.n_parameters} parameters: make the state with model.initial(rng, n_features={layout.in_shape})"
         )
     shuffled = shuffle and batch_size is not None
     rng = rng if rng is not None else copy.deepcopy(state.rng)
@@ -198,6 +200,7 @@ def _epochs(
     m = data[0].shape[0]
     starts = range(0, m, batch_size)
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
+    is_mean = model.reduction == "mean"
     epoch = 0
     while True:
         epoch += 1
@@ -206,12 +209,13 @@ def _epochs(
         with backend.active():
             indices = backend.asarray(order) if rng is not None else None
             table = step_scalars(state, layout, schedule, len(starts), backend)
-            carry, sums = (state.theta, *state.moments), None
+            carry, cost = (state.theta, *state.moments), 0.0
             for i, start in enumerate(starts):
                 batch = _batch(data, indices, start, min(start + batch_size, m))
-                carry, of_batch = step(carry, (*batch, [[row[i] for row in part] for part in table]))
-                sums = _add_up(sums, *of_batch)
-            cost = float(model.scale(sums[1]) * sums[0] + sums[2] / sums[1])
+                carry, (data_cost, penalty) = step(carry, (*batch, [[row[i] for row in part] for part in table]))
+                share = min(batch_size, m - start) / m
+                cost = cost + (share if is_mean else 1.0) * data_cost + share * penalty
+            cost = float(cost)
             finite = math.isfinite(cost) and bool(namespace(carry[0]).all(namespace(carry[0]).isfinite(carry[0])))
         if not finite:
             raise DivergedError(epoch, state, cost)
@@ -236,12 +240,6 @@ def _batch(data: tuple, indices: Array | None, start: int, stop: int) -> list:
     if start == 0 and stop == data[0].shape[0]:
         return list(data)
     return [None if A is None else A[start:stop, ...] for A in data]
-
-
-def _add_up(sums: tuple | None, loss_sum: Any, weight_sum: Any, penalty: Any) -> tuple:
-    if sums is None:
-        return loss_sum, weight_sum, penalty * weight_sum
-    return sums[0] + loss_sum, sums[1] + weight_sum, sums[2] + penalty * weight_sum
 
 
 def step_scalars(state: State, layout: Layout, schedule: Schedule, n_steps: int, backend: Backend) -> list[list[Array]]:

@@ -15,7 +15,6 @@ stands, on every library; the results agree, only slower.
 import functools
 import os
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ LOWERINGS = os.environ.get("XPNET_LOWERINGS", "on").lower() not in ("off", "0", 
 class Way(NamedTuple):
     """How one array library runs definitions: its namespace, the composites' namespace, and the two lowerings."""
 
-    xp: ModuleType
+    xp: Any
     composites: Any
     elementwise: Callable[[Callable, Sequence[tuple]], Any]
     compile_step: Callable[[Callable, Any], Callable]

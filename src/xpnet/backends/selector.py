@@ -1,6 +1,6 @@
 """Which backend computes. The first that speaks wins:
 
-1. the argument ``backend=`` ("numpy", "cpu", "cupy", "cuda", "cupy:1", "auto"), which survives clone, pickle and workers;
+1. the argument ``backend=`` ("numpy", "cpu", "cupy", "cuda", "cupy:1", "auto"): it survives clone, pickle, workers;
 2. an X that is neither NumPy's nor a list or table: everything follows X, its library and its device;
 3. :func:`using_backend` and :func:`set_backend`, for host data;
 4. the environment variable ``XPNET_BACKEND``, read when it is needed;
@@ -208,13 +208,15 @@ def _cupy(index: int) -> Backend:
             else "install or update the NVIDIA driver (nvidia-smi must run)"
         )
         raise BackendUnavailableError(
-            f'the backend "cupy" needs an NVIDIA GPU and its driver, and CUDA says "{reason}": {mend}, or use backend="numpy"'
+            f'the backend "cupy" needs an NVIDIA GPU and its driver, and CUDA says "{reason}": {mend}, '
+            'or use backend="numpy"'
         ) from error
     if index >= count:
         raise BackendUnavailableError(
             f'backend is "cupy:{index}", but this machine has {count} GPU(s): use "cupy:0" to "cupy:{count - 1}"'
             if count
-            else 'the backend "cupy" needs an NVIDIA GPU and none is visible: check CUDA_VISIBLE_DEVICES, or use backend="numpy"'
+            else 'the backend "cupy" needs an NVIDIA GPU and none is visible: check CUDA_VISIBLE_DEVICES, '
+            'or use backend="numpy"'
         )
     return Backend(f"cupy:{index}", xp, cupy.cuda.Device(index))
 

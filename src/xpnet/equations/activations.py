@@ -1,8 +1,8 @@
 """Activations f and their derivatives: D4's table, D0's softmax, and exp.
 
-Each class is one row of the table. ``f`` and ``gradient`` are elementwise definitions: ``gradient(dA, A)`` is dA * f'(Z),
-with f' written through A = f(Z), so that a layer keeps nothing but its output. All are free of branches and stable for
-every finite float32 and float64 input.
+Each class is one row of the table. ``f`` and ``gradient`` are elementwise definitions: ``gradient(dA, A)`` is
+dA * f'(Z), with f' written through A = f(Z), so that a layer keeps nothing but its output. All are free of branches
+and stable for every finite float32 and float64 input.
 """
 
 from dataclasses import dataclass

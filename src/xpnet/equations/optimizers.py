@@ -62,7 +62,8 @@ class Momentum(Optimizer):
 
     def __post_init__(self):
         super().__post_init__()
-        _fraction("momentum", self.momentum)
+        if not 0.0 <= self.momentum <= 1.0:
+            raise ValueError(f"momentum is {self.momentum!r}; it must be from 0 to 1")
 
     def update(self, xp, theta, g, moments, scalars):
         (v,), (alpha,) = moments, scalars

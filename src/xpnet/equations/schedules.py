@@ -35,7 +35,7 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From 1 to ``end`` along half a cosine in ``steps`` steps, then ``end``   (Loshchilov and Hutter, ICLR 2017, eq. 5)."""
+    """From 1 to ``end`` along half a cosine in ``steps`` steps, and on   (Loshchilov and Hutter, ICLR 2017, eq. 5)."""
 
     steps: int
     end: float = 0.0
@@ -65,7 +65,7 @@ class WarmUp:
 class Plateau:
     """Epochs since the cost last fell by more than ``tol`` below its best.
 
-    ``plateau.after(cost)`` is the plateau one epoch later. It serves early stopping and the adaptive learning rate alike.
+    ``plateau.after(cost)`` is the plateau one epoch later. Early stopping and the adaptive learning rate share it.
     """
 
     tol: float = 1e-4
@@ -82,8 +82,8 @@ class Plateau:
 class Adaptive:
     """The learning rate over ``factor`` after each plateau longer than ``patience`` epochs, down to ``minimum``.
 
-    ``adaptive(learning_rate, plateau)`` is (learning rate, plateau) for the next epoch; the learning rate is None once it
-    can't fall any further, which ends training   (scikit-learn's "adaptive").
+    ``adaptive(learning_rate, plateau)`` is (learning rate, plateau) for the next epoch; the learning rate is None once
+    it can't fall any further, which ends training   (scikit-learn's "adaptive").
     """
 
     patience: float = 10

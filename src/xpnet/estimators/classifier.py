@@ -1,0 +1,182 @@
+"""MLPClassifier: labels to targets, and probabilities to labels."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.neural_network import MLPClassifier as ScikitLearns
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
+
+from ..backends import get_backend, is_host_data, namespace, to_numpy
+from ..equations.activations import log_sigmoid, log_softmax
+from ..equations.losses import BinaryCrossEntropy, CrossEntropy, Loss
+from .base import Array, BaseMLP
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """scikit-learn's multilayer perceptron classifier, on NumPy, CuPy or any Array API library.
+
+    Hidden layers of one activation; softmax and cross-entropy over more than two classes (D0), one sigmoid unit and
+    binary cross-entropy for two (D3), one for each label where y has several (multilabel). Parameters, defaults and
+    attributes are those of :class:`sklearn.neural_network.MLPClassifier`; ``solver="lbfgs"`` is not there yet.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer; () is logistic regression.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Of the hidden layers.
+    solver : {"adam", "sgd"}
+        :class:`xpnet.Adam`, or :class:`xpnet.Momentum`.
+    alpha : float
+        L2 penalty; lambda = alpha / sum of the batch's sample weights.
+    backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
+        Who computes; see :func:`xpnet.get_backend`. By default everything follows X.
+    batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, \
+momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        As in scikit-learn.
+
+    Attributes
+    ----------
+    classes_ : host array of the labels, sorted.
+    coefs_, intercepts_ : lists of arrays, of X's library
+        W_k (n_{k-1}, n_k) and b_k (n_k,).
+    loss_curve_, loss_, best_loss_, validation_scores_, best_validation_score_, n_iter_, t_, n_features_in_, \
+feature_names_in_, n_layers_, n_outputs_, out_activation_
+        As in scikit-learn.
+    """
+
+    _parameter_constraints = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
+    _y_numeric = False
+    _stratify = True
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend=None,
+    ):
+        self._keep(locals())
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
+        """One pass over X; ``classes`` (all labels there will be) is needed at the first call.
+
+        X, y and sample_weight are as in ``fit``.
+        """
+        if not hasattr(self, "classes_") and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        known = np.unique(to_numpy(classes)) if classes is not None else None
+        if known is not None and hasattr(self, "classes_") and not np.array_equal(known, self.classes_):
+            raise ValueError(
+                f"`classes={known}` is not the same as on last call to partial_fit, was: {self.classes_}; "
+                "leave it out after the first call"
+            )
+        with self._unchanged_by_errors():
+            if not hasattr(self, "classes_"):
+                self._learn_labels(to_numpy(y) if type_of_target(to_numpy(y)).startswith("multilabel") else known)
+            return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """The label of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
+        A = self._output(X, "predict")
+        xp = namespace(A)
+        if self._multilabel:
+            places = A > 0.5
+            return self._labels(xp.astype(places, xp.int64), X)
+        places = xp.argmax(A, axis=1) if self.n_outputs_ > 1 else xp.astype(A[:, 0] > 0.5, xp.int64)
+        return self._labels(self.classes_[to_numpy(places)], X)
+
+    @staticmethod
+    def _labels(labels: Any, X: Any) -> Array:
+        """Labels follow X where its library can hold them; text stays NumPy's."""
+        if is_host_data(X) or (isinstance(labels, np.ndarray) and labels.dtype.kind not in "biuf"):
+            return labels
+        return get_backend(None, X).asarray(labels)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities, (n_samples, n_classes), columns as in ``classes_``."""
+        A = self._output(X, "predict")
+        if self.n_outputs_ > 1 or self._multilabel:
+            return A
+        return namespace(A).concat([1.0 - A, A], axis=1)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Log-probabilities from the logits, (n_samples, n_classes): far below the smallest probability still finite."""
+        Z = self._output(X, "output")
+        if self._multilabel:
+            return log_sigmoid(Z)
+        if self.n_outputs_ > 1:
+            return log_softmax(Z)
+        return namespace(Z).concat([log_sigmoid(-Z), log_sigmoid(Z)], axis=1)
+
+    @property
+    def _multilabel(self) -> bool:
+        return self._label_binarizer.y_type_.startswith("multilabel")
+
+    def _loss(self) -> Loss:
+        return BinaryCrossEntropy() if self.n_outputs_ == 1 or self._multilabel else CrossEntropy()
+
+    def _learn_labels(self, y: np.ndarray) -> None:
+        self._label_binarizer = LabelBinarizer().fit(y)
+        self.classes_ = self._label_binarizer.classes_
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y has only one class, {self.classes_.tolist()}; a classifier needs at least two classes to tell apart"
+            )
+
+    def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            self._learn_labels(y)
+        else:
+            self._check_labels(unique_labels(y))
+        # bool costs an eighth of int64 until it takes X's dtype.
+        return self._label_binarizer.transform(y).astype(bool)
+
+    def _check_labels(self, labels: np.ndarray) -> None:
+        if self.warm_start and set(labels) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {labels}"
+            )
+        if not np.isin(labels, self.classes_).all():
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}."
+            )
+
+    def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
+        if self.n_outputs_ > 1 and not self._multilabel:
+            return accuracy_score(np.argmax(y, axis=1), np.argmax(A, axis=1), sample_weight=sample_weight)
+        return accuracy_score(y > 0.5, A > 0.5, sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,108 @@
+"""MLPRegressor: one or several real targets."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.neural_network import MLPRegressor as ScikitLearns
+from sklearn.utils.validation import column_or_1d
+
+from ..equations.losses import HalfPoissonDeviance, HalfSquaredError, Loss
+from .base import Array, BaseMLP
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """scikit-learn's multilayer perceptron regressor, on NumPy, CuPy or any Array API library.
+
+    Hidden layers of one activation, a linear output and half the squared error (D1, D2, D4), or an exponential output
+    and half the Poisson deviance. Parameters, defaults and attributes are those of
+    :class:`sklearn.neural_network.MLPRegressor`; ``solver="lbfgs"`` is not there yet.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}
+        Half the squared error, or half the Poisson deviance (y >= 0).
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer; () is linear regression.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Of the hidden layers.
+    solver : {"adam", "sgd"}
+        :class:`xpnet.Adam`, or :class:`xpnet.Momentum`.
+    alpha : float
+        L2 penalty; lambda = alpha / sum of the batch's sample weights.
+    backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
+        Who computes; see :func:`xpnet.get_backend`. By default everything follows X.
+    batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, \
+momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        As in scikit-learn.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : lists of arrays, of X's library
+        W_k (n_{k-1}, n_k) and b_k (n_k,).
+    loss_curve_, loss_, best_loss_, validation_scores_, best_validation_score_, n_iter_, t_, n_features_in_, \
+feature_names_in_, n_layers_, n_outputs_, out_activation_
+        As in scikit-learn.
+    """
+
+    _parameter_constraints = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
+    _y_numeric = True
+    _stratify = False
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend=None,
+    ):
+        self._keep(locals())
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+        """One pass over X; X, y and sample_weight are as in ``fit``."""
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """Predictions, (n_samples,) or (n_samples, n_outputs)."""
+        A = self._output(X, "predict")
+        return A[:, 0] if self.n_outputs_ == 1 else A
+
+    def _loss(self) -> Loss:
+        return HalfSquaredError() if self.loss == "squared_error" else HalfPoissonDeviance()
+
+    def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+        if y.dtype.kind not in "fiub":
+            raise ValueError(f"y has dtype {y.dtype}; a regressor needs real numbers")
+        if not np.isfinite(y).all():
+            raise ValueError("y contains NaN or infinity; remove or impute those samples first")
+        if self.loss == "poisson" and (y < 0).any():
+            raise ValueError("loss='poisson' needs y >= 0, and y has negative values; use loss='squared_error'")
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
+        return r2_score(y, A, sample_weight=sample_weight)
