@@ -6,7 +6,7 @@ for state, cost in islice(epochs(model, state, X, Y), 100): ...
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -111,7 +111,7 @@ def epochs(
     clip_norm: float | None = None,
     backend: str | Backend | None = None,
     communicator: Any = Alone(),
-) -> Iterator[tuple[State, float]]:
+) -> Generator[tuple[State, float], State | None, None]:
     """Train without end: each ``next`` makes one pass over the data and yields (state, cost).
 
     Parameters
@@ -158,23 +158,19 @@ def epochs(
     backend, X, Y, w = model.read(X, Y, sample_weight, backend)
     m = X.shape[0]
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
-        raise ValueError(
-            f"batch_size is {batch_size!r}; it must be a whole number, 1 or more, or None for all samples at once"
-        )
+        raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, 1 or more, or None (all samples)")
     if clip_norm is not None and not clip_norm > 0.0:
         raise ValueError(f"clip_norm is {clip_norm!r}; it must be above 0, or None")
     layout = model.layout(X.shape[1:])
     if tuple(state.theta.shape) != (layout.n_parameters,):
         raise ValueError(
-            f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network has "
-            f"{layout.n_parameters} parameters: make the state with model.initial(rng, n_features={layout.in_shape})"
+            f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network "
+            f"has {layout.n_parameters} parameters: make the state with model.initial(rng, {layout.in_shape}, optimizer)"
         )
     shuffled = shuffle and batch_size is not None
     rng = rng if rng is not None else copy.deepcopy(state.rng)
     if shuffled and rng is None:
-        raise ValueError(
-            "shuffled minibatches need rng=, for example numpy.random.default_rng(0); or give shuffle=False"
-        )
+        raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
     # The data is taken by reference where it already is on the backend, the parameters are made this run's own.
     theta, *moments = (
         namespace(X).asarray(backend.asarray(a, X.dtype), copy=True) for a in (state.theta, *state.moments)
@@ -196,7 +192,7 @@ def _epochs(
     step: Callable,
     layout: Layout,
     backend: Backend,
-) -> Iterator[tuple[State, float]]:
+) -> Generator[tuple[State, float], State | None, None]:
     m = data[0].shape[0]
     starts = range(0, m, batch_size)
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)

@@ -1,6 +1,6 @@
 """MLPClassifier: labels to targets, and probabilities to labels."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -49,7 +49,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
     """
 
-    _parameter_constraints = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
+    _parameter_constraints: ClassVar[dict] = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
     _y_numeric = False
     _stratify = True
 
@@ -90,7 +90,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         """
         if not hasattr(self, "classes_") and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        known = np.unique(to_numpy(classes)) if classes is not None else None
+        known: Any = np.unique(to_numpy(classes)) if classes is not None else None
         if known is not None and hasattr(self, "classes_") and not np.array_equal(known, self.classes_):
             raise ValueError(
                 f"`classes={known}` is not the same as on last call to partial_fit, was: {self.classes_}; "
@@ -98,7 +98,8 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             )
         with self._unchanged_by_errors():
             if not hasattr(self, "classes_"):
-                self._learn_labels(to_numpy(y) if type_of_target(to_numpy(y)).startswith("multilabel") else known)
+                labels = to_numpy(y)
+                self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
@@ -126,7 +127,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         return namespace(A).concat([1.0 - A, A], axis=1)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Log-probabilities from the logits, (n_samples, n_classes): far below the smallest probability still finite."""
+        """Log-probabilities, (n_samples, n_classes), from the logits: finite where a probability is rounded to 0."""
         Z = self._output(X, "output")
         if self._multilabel:
             return log_sigmoid(Z)

@@ -1,6 +1,7 @@
 """MLPRegressor: one or several real targets."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -10,6 +11,17 @@ from sklearn.utils.validation import column_or_1d
 
 from ..equations.losses import HalfPoissonDeviance, HalfSquaredError, Loss
 from .base import Array, BaseMLP
+
+
+@dataclass(frozen=True)
+class ReportedPerOutput(Loss):
+    """A loss whose value is divided by the number of outputs and whose gradient is not: what scikit-learn reports."""
+
+    trained_on: Loss = HalfSquaredError()
+
+    def per_element(self, Z, Y):
+        L, dZ = self.trained_on.per_element(Z, Y)
+        return L / Z.shape[1], dZ
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -46,7 +58,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
     """
 
-    _parameter_constraints = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
+    _parameter_constraints: ClassVar[dict] = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
     _y_numeric = True
     _stratify = False
 
@@ -91,7 +103,8 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         return A[:, 0] if self.n_outputs_ == 1 else A
 
     def _loss(self) -> Loss:
-        return HalfSquaredError() if self.loss == "squared_error" else HalfPoissonDeviance()
+        trained_on = HalfSquaredError() if self.loss == "squared_error" else HalfPoissonDeviance()
+        return trained_on if self.n_outputs_ == 1 else ReportedPerOutput(trained_on.link, trained_on)
 
     def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.dtype.kind not in "fiub":

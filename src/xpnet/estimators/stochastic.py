@@ -1,0 +1,163 @@
+"""scikit-learn's loop around ``epochs``: held-out data, plateaus, learning rates, and what is recorded on the way."""
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from ..backends import Backend, namespace, to_numpy
+from ..equations.schedules import Adaptive, InverseScaling, Plateau
+from ..network import Model, State
+from ..training import DivergedError, epochs
+
+Array = Any
+
+
+class StochasticFit:
+    """Training by minibatches, for an estimator with scikit-learn's parameters and attributes."""
+
+    solver: str
+    batch_size: Any
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    tol: float
+    verbose: Any
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: float
+    n_outputs_: int
+    t_: int
+    loss_curve_: list[float]
+    validation_scores_: Any
+    best_loss_: float | None
+    best_validation_score_: float | None
+    _stratify: bool
+    _plateau: Plateau
+    _resume: State
+
+    def _model(self) -> Model:
+        raise TypeError(f"{type(self).__name__} must define _model")
+
+    def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
+        """The validation score of predictions A for y, both on the host."""
+        raise TypeError(f"{type(self).__name__} must define _score_outputs")
+
+    def _split(self, backend: Backend, data: tuple, rng: Any) -> tuple[tuple, tuple | None]:
+        """What is trained on, (X, Y, w), and what early stopping holds out: X, and Y and w on the host."""
+        if not self.early_stopping:
+            return data, None
+        X, Y, _ = data
+        labels = to_numpy(Y) if self._stratify and self.n_outputs_ == 1 else None
+        places = train_test_split(
+            np.arange(X.shape[0]), random_state=rng, test_size=self.validation_fraction, stratify=labels
+        )
+        if len(places[1]) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        take = namespace(X).take
+        train, held_out = (
+            tuple(A if A is None else take(A, backend.asarray(at), axis=0) for A in data) for at in places
+        )
+        return train, (held_out[0], *(A if A is None else to_numpy(A) for A in held_out[1:]))
+
+    def _train(
+        self, backend: Backend, state: State, data: tuple, held_out: tuple | None, rng: Any, n_epochs: int
+    ) -> bool:
+        """Epochs until the loss or the validation score stops improving, or there were n_epochs; whether it stopped.
+
+        The state to go on from is in ``_resume`` afterwards, also when training was interrupted or diverged.
+        """
+        X, Y, w = data
+        model, m = self._model(), X.shape[0]
+        batches = {"batch_size": self._batch_size(m), "shuffle": self.shuffle, "rng": rng}
+        passes = epochs(model, state, X, Y, sample_weight=w, backend=backend, **batches)
+        self._resume = state
+        self.n_iter_ = 0
+        try:
+            while self.n_iter_ < n_epochs:
+                state, cost = passes.send(state if self.n_iter_ else None)
+                self._count_epoch(cost, m)
+                cost = self._validate(model, state, held_out, backend) if held_out else cost
+                if not held_out or cost < self._plateau.best:
+                    self._resume = state
+                self._plateau = replace(self._plateau, tol=self.tol).after(cost)
+                self._keep_best()
+                rate = self._next_rate(state.learning_rate)
+                if rate is None:
+                    return True
+                state = replace(state, learning_rate=rate)
+        except DivergedError as error:
+            self._resume = error.state
+            raise
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+            return True
+        return False
+
+    def _batch_size(self, m: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, m)
+        if self.batch_size > m:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+            )
+        return int(min(self.batch_size, m))
+
+    def _has_schedule(self, name: str) -> bool:
+        return self.solver == "sgd" and self.learning_rate == name
+
+    def _count_epoch(self, cost: float, m: int) -> None:
+        self.n_iter_ += 1
+        self.t_ += m
+        self.loss_ = cost
+        self.loss_curve_.append(cost)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {cost:.8f}")
+
+    def _validate(self, model: Model, state: State, validation: tuple, backend: Backend) -> float:
+        """Minus the validation score, so that less is better, as for a cost."""
+        X, y, w = validation
+        A = to_numpy(model.predict(state.theta, X, backend))
+        score = self._score_outputs(y, A, w) if np.isfinite(A).all() else np.nan
+        self.validation_scores_.append(score)
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        return -score
+
+    def _keep_best(self) -> None:
+        if self.early_stopping:
+            self.best_validation_score_ = -self._plateau.best
+        else:
+            self.best_loss_ = self._plateau.best
+
+    def _next_rate(self, rate: float) -> float | None:
+        """The next epoch's learning rate, or None to stop."""
+        if self._has_schedule("invscaling"):
+            rate = self.learning_rate_init * InverseScaling(self.power_t)(self.t_)
+        if self._plateau.epochs <= self.n_iter_no_change:
+            return rate
+        what = "Validation score" if self.early_stopping else "Training loss"
+        message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change:d} consecutive epochs."
+        if self._has_schedule("adaptive"):
+            new_rate, self._plateau = Adaptive(self.n_iter_no_change)(rate, self._plateau)
+            message += " Learning rate too small." if new_rate is None else f" Setting learning rate to {new_rate:f}"
+        else:
+            new_rate = None
+        if self.verbose:
+            print(message + (" Stopping." if new_rate is None else ""))
+        return new_rate
+
+    def _warn_unconverged(self) -> None:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+            "converged yet.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
