@@ -15,7 +15,6 @@ from ..equations.initializers import GlorotUniform
 from ..equations.layers import Dense
 from ..equations.losses import Loss
 from ..equations.optimizers import Adam, GradientDescent, Momentum, Optimizer
-from ..equations.schedules import Plateau
 from ..network import Model, Sequential, State, initial_state
 from .stochastic import StochasticFit
 
@@ -135,8 +134,7 @@ class BaseMLP(StochasticFit, BaseEstimator):
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
-        self._plateau = Plateau(self.tol)
-        for stale in ("coefs_", "intercepts_", "_resume"):
+        for stale in ("coefs_", "intercepts_", "_resume", "_plateau"):
             self.__dict__.pop(stale, None)
 
     def _hidden(self) -> list[int]:

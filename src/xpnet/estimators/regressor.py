@@ -14,13 +14,11 @@ from .base import Array, BaseMLP
 
 
 @dataclass(frozen=True)
-class ReportedPerOutput(Loss):
-    """A loss whose value is divided by the number of outputs and whose gradient is not: what scikit-learn reports."""
-
-    trained_on: Loss = HalfSquaredError()
+class ReportedPerOutput(HalfSquaredError):
+    """Half squared error whose value, not its gradient, is divided by the number of outputs: scikit-learn's report."""
 
     def per_element(self, Z, Y):
-        L, dZ = self.trained_on.per_element(Z, Y)
+        L, dZ = super().per_element(Z, Y)
         return L / Z.shape[1], dZ
 
 
@@ -103,8 +101,9 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         return A[:, 0] if self.n_outputs_ == 1 else A
 
     def _loss(self) -> Loss:
-        trained_on = HalfSquaredError() if self.loss == "squared_error" else HalfPoissonDeviance()
-        return trained_on if self.n_outputs_ == 1 else ReportedPerOutput(trained_on.link, trained_on)
+        if self.loss == "poisson":
+            return HalfPoissonDeviance()
+        return HalfSquaredError() if self.n_outputs_ == 1 else ReportedPerOutput()
 
     def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.dtype.kind not in "fiub":

@@ -53,7 +53,7 @@ class StochasticFit:
         if not self.early_stopping:
             return data, None
         X, Y, _ = data
-        labels = to_numpy(Y) if self._stratify and self.n_outputs_ == 1 else None
+        labels = to_numpy(Y) > 0.5 if self._stratify and self.n_outputs_ == 1 else None
         places = train_test_split(
             np.arange(X.shape[0]), random_state=rng, test_size=self.validation_fraction, stratify=labels
         )
@@ -78,7 +78,7 @@ class StochasticFit:
         model, m = self._model(), X.shape[0]
         batches = {"batch_size": self._batch_size(m), "shuffle": self.shuffle, "rng": rng}
         passes = epochs(model, state, X, Y, sample_weight=w, backend=backend, **batches)
-        self._resume = state
+        self._resume, self._plateau = state, getattr(self, "_plateau", Plateau())
         self.n_iter_ = 0
         try:
             while self.n_iter_ < n_epochs:
@@ -95,6 +95,10 @@ class StochasticFit:
                 state = replace(state, learning_rate=rate)
         except DivergedError as error:
             self._resume = error.state
+            error.args = (
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                f"preprocessed. {error}",
+            )
             raise
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)

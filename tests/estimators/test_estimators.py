@@ -1,0 +1,217 @@
+"""The estimators on every library, and what they do with bad input."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+
+import xpnet
+from xpnet import DivergedError, MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 1, 2]), np.array(["setosa", "versicolor", "virginica"])], ids=["int", "text"]
+)
+def test_classifier_follows_X(library, labels):
+    X, y = iris()
+    on_host = MLPClassifier(hidden_layer_sizes=8, max_iter=8, random_state=0).fit(X, labels[y])
+    there = MLPClassifier(hidden_layer_sizes=8, max_iter=8, random_state=0)
+    X_there = library.asarray(X)
+    there.fit(X_there, labels[y])
+    assert all(library.owns(a) for a in there.coefs_ + there.intercepts_)
+    np.testing.assert_allclose(library.to_numpy(there.coefs_[0]), on_host.coefs_[0], atol=1e-9)
+    P = there.predict_proba(X_there)
+    assert library.owns(P)
+    np.testing.assert_allclose(library.to_numpy(P), on_host.predict_proba(X), atol=1e-9)
+    log_P = there.predict_log_proba(X_there)
+    np.testing.assert_allclose(library.to_numpy(log_P), np.log(library.to_numpy(P)), atol=1e-9)
+    predicted = there.predict(X_there)
+    assert library.owns(predicted) or labels.dtype.kind == "U"
+    np.testing.assert_array_equal(library.to_numpy(predicted), on_host.predict(X))
+    np.testing.assert_array_equal(there.predict(X), on_host.predict(X))  # fitted there, predicting on the host
+    assert there.loss_curve_ == pytest.approx(on_host.loss_curve_, rel=1e-9)
+
+
+def test_regressor_follows_X_and_y_moves_to_it(library):
+    X, _ = iris()
+    y = X[:, 0] * X[:, 1]
+    on_host = MLPRegressor(hidden_layer_sizes=8, max_iter=8, random_state=0, early_stopping=True).fit(X, y)
+    there = MLPRegressor(hidden_layer_sizes=8, max_iter=8, random_state=0, early_stopping=True)
+    w = library.asarray(np.ones(len(y)))
+    there.fit(library.asarray(X), library.asarray(y), sample_weight=w)
+    predicted = there.predict(library.asarray(X))
+    assert library.owns(predicted)
+    np.testing.assert_allclose(library.to_numpy(predicted), on_host.predict(X), atol=1e-9)
+
+
+def test_partial_fit_on_every_library(library):
+    X, y = iris()
+    on_host = MLPClassifier(hidden_layer_sizes=8, random_state=0)
+    there = MLPClassifier(hidden_layer_sizes=8, random_state=0)
+    for _ in range(3):
+        on_host.partial_fit(X, y, classes=[0, 1, 2])
+        there.partial_fit(library.asarray(X), y, classes=[0, 1, 2])
+    np.testing.assert_allclose(library.to_numpy(there.coefs_[0]), on_host.coefs_[0], atol=1e-9)
+
+
+@pytest.mark.gpu
+def test_host_data_on_the_gpu():
+    X, y = iris()
+    on_host = MLPClassifier(hidden_layer_sizes=8, max_iter=8, random_state=0).fit(X, y)
+    on_gpu = MLPClassifier(hidden_layer_sizes=8, max_iter=8, random_state=0, backend="cupy").fit(X, y)
+    assert all(isinstance(a, np.ndarray) for a in on_gpu.coefs_)
+    np.testing.assert_allclose(on_gpu.coefs_[0], on_host.coefs_[0], atol=1e-9)
+
+
+def test_log_probabilities_stay_finite_where_probabilities_round_to_zero():
+    X, y = np.array([[-1.0], [1.0]], np.float32), np.array([0, 1])
+    model = MLPClassifier(hidden_layer_sizes=(), max_iter=1).fit(X, y)
+    model.coefs_, model.intercepts_ = [np.array([[200.0]], np.float32)], [np.zeros(1, np.float32)]
+    assert model.predict_log_proba(X)[0, 1] == -200.0
+    assert model.predict_proba(X)[0, 1] < 1e-37
+
+
+def test_coefs_set_by_hand_are_used():
+    X, y = iris()
+    model = MLPClassifier(hidden_layer_sizes=(), max_iter=1).fit(X, y)
+    model.coefs_ = [np.zeros_like(model.coefs_[0])]
+    model.intercepts_ = [np.array([0.0, 5.0, 0.0])]
+    assert (model.predict(X) == 1).all()
+
+
+def test_clone_pickle_and_grid_search_keep_the_backend():
+    X, y = iris()
+    model = MLPClassifier(hidden_layer_sizes=4, max_iter=5, random_state=0, backend="cpu")
+    assert clone(model).backend == "cpu"
+    model.fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    search = GridSearchCV(model, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=1).fit(X, y)
+    assert search.best_estimator_.backend == "cpu"
+
+
+NOT_NUMBERS = {
+    "text": (lambda X, y: (X.astype(str).astype(object) + "a", y), "could not convert string to float"),
+    "NaN": (lambda X, y: (np.where(X > 2, np.nan, X), y), "NaN"),
+    "infinity": (lambda X, y: (np.where(X > 2, np.inf, X), y), "infinity"),
+    "empty": (lambda X, y: (X[:0], y[:0]), "0 sample"),
+    "one class": (lambda X, y: (X, np.zeros(len(y), int)), "only one class"),
+    "lengths": (lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
+    "ragged": (lambda X, y: ([[1.0, 2.0], [3.0]], y[:2]), "inhomogeneous"),
+    "complex": (lambda X, y: (X + 1j, y), "Complex data not supported"),
+    "one dimension": (lambda X, y: (X[:, 0], y), "Expected 2D array"),
+    "NaN in y": (lambda X, y: (X, np.where(y > 1, np.nan, y)), "NaN"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
+def test_bad_data_is_refused_and_changes_no_fitted_model(spoil, message):
+    X, y = iris()
+    fresh = MLPClassifier(hidden_layer_sizes=4, max_iter=3, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        fresh.fit(*spoil(X, y))
+    fitted = MLPClassifier(hidden_layer_sizes=4, max_iter=3, random_state=0).fit(X, y)
+    before = pickle.dumps(fitted)
+    for method in (fitted.fit, fitted.partial_fit):
+        if message != "only one class" or method == fitted.fit:  # one class in a later batch is no fault
+            with pytest.raises(ValueError, match=message):
+                method(*spoil(X, y))
+    assert pickle.dumps(fitted) == before
+
+
+PARAMETERS = {
+    "learning_rate_init": (-0.1, "learning_rate_init"),
+    "alpha": (-1.0, "alpha"),
+    "hidden_layer_sizes": ((10, 0), "hidden_layer_sizes must be > 0"),
+    "activation": ("swish", "activation"),
+    "solver": ("lbfgs", "use 'adam' or 'sgd'"),
+    "backend": ("cuda13", 'allowed: "numpy"'),
+    "batch_size": (0, "batch_size"),
+    "beta_1": (1.0, "beta_1"),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_bad_parameters_are_refused(estimator, name):
+    X, y = iris()
+    value, message = PARAMETERS[name]
+    fitted = estimator(max_iter=2, random_state=0).fit(X, y)
+    before = fitted.coefs_[0].copy()
+    with pytest.raises(ValueError, match=message):
+        fitted.set_params(**{name: value}).fit(X, y)
+    np.testing.assert_array_equal(fitted.coefs_[0], before)
+
+
+def test_cupy_that_is_not_there_says_what_is_missing(monkeypatch):
+    X, y = iris()
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    with pytest.raises(xpnet.BackendUnavailableError, match="pip install"):
+        MLPClassifier(backend="cupy").fit(X, y)
+
+
+def test_wrong_width_at_predict():
+    X, y = iris()
+    model = MLPClassifier(max_iter=2).fit(X, y)
+    with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4"):
+        model.predict(X[:, :3])
+
+
+def test_wrong_width_at_predict_on_every_library(library):
+    X, y = iris()
+    model = MLPClassifier(max_iter=2).fit(library.asarray(X), y)
+    with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4"):
+        model.predict(library.asarray(X[:, :3]))
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(library.asarray(np.where(X > 2, np.nan, X)))
+
+
+def test_divergence_says_where_and_keeps_the_last_finite_parameters():
+    X, y = iris()
+    model = MLPRegressor(solver="sgd", learning_rate_init=1e3, activation="identity", max_iter=50, random_state=0)
+    with pytest.raises(DivergedError, match=r"diverged in epoch .*Lower the learning rate") as caught:
+        model.fit(X, y)
+    assert caught.value.epoch >= 1
+    assert all(np.isfinite(a).all() for a in model.coefs_ + model.intercepts_)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_interrupting_keeps_the_model_so_far(monkeypatch):
+    X, y = iris()
+    model = MLPClassifier(max_iter=100, random_state=0)
+    counted = MLPClassifier._count_epoch
+
+    def interrupt_at_three(self, cost, m):
+        counted(self, cost, m)
+        if self.n_iter_ == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(MLPClassifier, "_count_epoch", interrupt_at_three)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, y)
+    assert len(model.loss_curve_) == 3
+    assert model.predict(X).shape == (150,)
+
+
+def test_unknown_label_in_partial_fit():
+    X, y = iris()
+    model = MLPClassifier().partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes not in"):
+        model.partial_fit(X, np.where(y == 2, 5, y))
+    with pytest.raises(ValueError, match="classes must be passed"):
+        MLPClassifier().partial_fit(X, y)
+
+
+def test_one_sample_one_feature():
+    model = MLPRegressor(max_iter=2, random_state=0).fit([[1.0]], [2.0])
+    assert model.predict([[1.0]]).shape == (1,)

@@ -1,0 +1,233 @@
+"""The estimators against scikit-learn's own: the same seed gives the same numbers, and its checks pass."""
+
+import itertools
+import os
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import neural_network as scikit_learns
+from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import xpnet
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return StandardScaler().fit_transform(X)[:600], y[:600]
+
+
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+
+
+def multilabel():
+    X, y = make_multilabel_classification(300, random_state=0)
+    return StandardScaler().fit_transform(X), y
+
+
+def both(name, X, y, sample_weight=None, **params):
+    theirs = getattr(scikit_learns, name)(**params).fit(X, y, sample_weight)
+    ours = getattr(xpnet, name)(**params).fit(X, y, sample_weight)
+    return theirs, ours
+
+
+def assert_same(theirs, ours, atol=1e-10):
+    for a, b in zip(theirs.coefs_ + theirs.intercepts_, ours.coefs_ + ours.intercepts_, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=atol)
+        assert a.dtype == b.dtype
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+    for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_", "out_activation_"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    for name in ("loss_", "best_loss_", "best_validation_score_", "validation_scores_"):
+        expected = getattr(theirs, name)
+        assert (getattr(ours, name) is None) == (expected is None), name
+        if expected is not None:
+            np.testing.assert_allclose(getattr(ours, name), expected, rtol=1e-9, err_msg=name)
+
+
+CLASSIFIERS = {
+    "defaults": {},
+    "tanh, two layers": {"activation": "tanh", "hidden_layer_sizes": (20, 10), "alpha": 0.1},
+    "no hidden layer": {"hidden_layer_sizes": ()},
+    "logistic, momentum": {"activation": "logistic", "solver": "sgd", "learning_rate_init": 0.1},
+    "plain descent": {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.05, "activation": "identity"},
+    "no nesterov, unshuffled": {"solver": "sgd", "nesterovs_momentum": False, "shuffle": False},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.3},
+    "early stopping": {"early_stopping": True, "n_iter_no_change": 3, "learning_rate_init": 0.01},
+    "small batches": {"batch_size": 17, "solver": "sgd", "learning_rate_init": 0.01},
+}
+
+
+@pytest.mark.parametrize("params", CLASSIFIERS.values(), ids=CLASSIFIERS)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+def test_classifier_trains_to_the_last_digit(params, weighted):
+    X, y = digits()
+    w = np.random.default_rng(0).uniform(0.0, 2.0, len(y)) if weighted else None
+    theirs, ours = both("MLPClassifier", X, y, w, max_iter=12, random_state=3, **params)
+    assert_same(theirs, ours)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    assert ours.score(X, y) == theirs.score(X, y)
+
+
+def test_adaptive_learning_rate_falls_and_ends_training_at_the_same_epoch():
+    X, y = digits()
+    params = {
+        "solver": "sgd",
+        "learning_rate": "adaptive",
+        "learning_rate_init": 0.2,
+        "n_iter_no_change": 1,
+        "tol": 1e-2,
+    }
+    theirs, ours = both("MLPClassifier", X, y, max_iter=300, random_state=0, activation="tanh", **params)
+    assert theirs.n_iter_ < 300
+    assert_same(theirs, ours)
+
+
+@pytest.mark.parametrize("labels", [np.array(["no", "yes"]), np.array([-3, 7]), np.array([False, True])], ids=str)
+def test_two_classes(labels):
+    X, y = digits()
+    theirs, ours = both("MLPClassifier", X, labels[(y == 3).astype(int)], max_iter=5, random_state=0)
+    assert_same(theirs, ours)
+    np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.predict_log_proba(X), theirs.predict_log_proba(X), rtol=1e-6)
+
+
+def test_multilabel():
+    X, y = multilabel()
+    theirs, ours = both("MLPClassifier", X, y, max_iter=20, random_state=0)
+    assert_same(theirs, ours)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=0, atol=1e-12)
+
+
+REGRESSORS = {
+    "defaults": {},
+    "early stopping": {"early_stopping": True, "learning_rate_init": 0.01, "max_iter": 60},
+    "momentum": {"solver": "sgd", "activation": "logistic", "learning_rate_init": 0.01},
+    "poisson": {"loss": "poisson", "activation": "tanh"},
+}
+
+
+@pytest.mark.parametrize("params", REGRESSORS.values(), ids=REGRESSORS)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+def test_regressor_trains_to_the_last_digit(params, n_outputs, weighted):
+    X, y = diabetes()
+    y = np.exp(y) if params.get("loss") == "poisson" else y
+    y = y if n_outputs == 1 else np.stack([y, y**2], axis=1)
+    w = np.random.default_rng(0).uniform(0.0, 2.0, len(y)) if weighted else None
+    theirs, ours = both("MLPRegressor", X, y, w, random_state=1, **{"max_iter": 15, **params})
+    assert_same(theirs, ours)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_partial_fit_goes_on_with_the_optimiser(solver):
+    X, y = digits()
+    theirs = scikit_learns.MLPClassifier(solver=solver, random_state=0)
+    ours = xpnet.MLPClassifier(solver=solver, random_state=0)
+    for batch in np.split(np.arange(600), 6):
+        theirs.partial_fit(X[batch], y[batch], classes=np.arange(10))
+        ours.partial_fit(X[batch], y[batch], classes=np.arange(10))
+    assert_same(theirs, ours)
+
+
+def test_warm_start():
+    X, y = digits()
+    params = {"warm_start": True, "max_iter": 3, "random_state": 0}
+    theirs, ours = both("MLPClassifier", X, y, **params)
+    assert_same(theirs.fit(X, y), ours.fit(X, y))
+
+
+def test_configurations_drawn_at_random():
+    X, y = digits()
+    rng = np.random.default_rng(5)
+    for _ in range(25):
+        params = {
+            "hidden_layer_sizes": tuple(map(int, rng.integers(1, 30, rng.integers(0, 3)))),
+            "activation": str(rng.choice(["identity", "logistic", "tanh", "relu"])),
+            "solver": str(rng.choice(["sgd", "adam"])),
+            "alpha": float(10.0 ** rng.uniform(-6, 0)),
+            "batch_size": int(rng.integers(20, 300)),
+            "learning_rate": str(rng.choice(["constant", "invscaling", "adaptive"])),
+            "learning_rate_init": float(10.0 ** rng.uniform(-4, -1.5)),
+            "power_t": float(rng.uniform(0.1, 0.9)),
+            "momentum": float(rng.uniform(0.0, 0.95)),
+            "nesterovs_momentum": bool(rng.integers(2)),
+            "shuffle": bool(rng.integers(2)),
+            "random_state": int(rng.integers(1000)),
+            "early_stopping": bool(rng.integers(2)),
+            "n_iter_no_change": int(rng.integers(1, 4)),
+            "beta_1": float(rng.uniform(0.5, 0.95)),
+            "max_iter": 6,
+        }
+        w = rng.uniform(0.0, 2.0, len(y)) if rng.integers(2) else None
+        theirs, ours = both("MLPClassifier", X, y, w, **params)
+        assert_same(theirs, ours)
+
+
+def test_digits_five_splits_are_at_least_as_accurate():
+    from sklearn.model_selection import train_test_split
+
+    X, y = load_digits(return_X_y=True)
+    scores = {"theirs": [], "ours": []}
+    for seed in range(5):
+        X_train, X_test, y_train, y_test = train_test_split(X / 16.0, y, test_size=0.25, stratify=y, random_state=seed)
+        theirs, ours = both("MLPClassifier", X_train, y_train, max_iter=40, random_state=seed, learning_rate_init=0.01)
+        scores["theirs"].append(theirs.score(X_test, y_test))
+        scores["ours"].append(ours.score(X_test, y_test))
+    assert np.mean(scores["ours"]) >= np.mean(scores["theirs"]) - 1e-12
+    assert np.mean(scores["ours"]) > 0.97
+
+
+def test_float32_stays():
+    X, y = digits()
+    theirs, ours = both("MLPClassifier", X.astype(np.float32), y, max_iter=3, random_state=0)
+    assert_same_float32(theirs, ours)
+
+
+def assert_same_float32(theirs, ours):
+    for a, b in zip(theirs.coefs_, ours.coefs_, strict=True):
+        assert b.dtype == np.float32 == a.dtype
+        np.testing.assert_allclose(b, a, atol=2e-3)  # Adam's first steps are +-rate: a last bit may flip one
+    assert ours.predict_proba(np.zeros((1, 64), np.float32)).dtype == np.float32
+
+
+def test_verbose_text_is_the_same(capsys):
+    X, y = digits()
+    for early_stopping, verbose in itertools.product([False, True], [True, 1]):
+        texts = []
+        for home in (scikit_learns, xpnet):
+            params = {"early_stopping": early_stopping, "n_iter_no_change": 1, "tol": 0.02, "solver": "sgd"}
+            home.MLPClassifier(verbose=verbose, random_state=0, max_iter=30, learning_rate_init=0.1, **params).fit(X, y)
+            texts.append(capsys.readouterr().out)
+        assert texts[0] == texts[1] != ""
+
+
+def test_the_message_at_max_iter_is_the_same():
+    X, y = digits()
+    messages = []
+    for home in (scikit_learns, xpnet):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            home.MLPClassifier(max_iter=1).fit(X, y)
+        messages += [(str(w.message), w.category) for w in caught]
+    assert messages[0] == messages[1]
+    assert messages[0][1] is ConvergenceWarning
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(os.environ.get("XPNET_LOWERINGS", "on") != "on", reason="the checks ran with the lowerings on")
+@parametrize_with_checks([xpnet.MLPClassifier(max_iter=20), xpnet.MLPRegressor(max_iter=20)])
+def test_scikit_learns_estimator_checks(estimator, check):
+    check(estimator)
