@@ -30,7 +30,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'xpnet' has no attribute {name!r}; it has: {', '.join(__all__)}")
     if home == "equations":
         return importlib.import_module(f".equations.{name}", __name__)
-    value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    try:
+        module = importlib.import_module(f".{home}", __name__)
+    except ModuleNotFoundError as error:
+        if error.name != "sklearn":
+            raise
+        raise ImportError(f'xpnet.{name} needs scikit-learn: python -m pip install "xpnet[sklearn]"') from error
+    value = globals()[name] = getattr(module, name)
     return value
 
 

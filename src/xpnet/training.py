@@ -165,7 +165,7 @@ def epochs(
     if tuple(state.theta.shape) != (layout.n_parameters,):
         raise ValueError(
             f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network "
-            f"has {layout.n_parameters} parameters: make the state with model.initial(rng, {layout.in_shape}, optimizer)"
+            f"has {layout.n_parameters} parameters: make it with model.initial(rng, {layout.in_shape}, optimizer)"
         )
     shuffled = shuffle and batch_size is not None
     rng = rng if rng is not None else copy.deepcopy(state.rng)

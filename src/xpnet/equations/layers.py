@@ -40,7 +40,7 @@ class Layer(Protocol):
 @composite
 def affine_activation(xp: Any, X: Array, W: Array, b: Array | None, f: Activation) -> Array:
     """A = f(X W + b)   (D0 forward 1-4; D1; D2 eq. (1), (2); D3; D4 section 3)."""
-    return f.forward(xp.matmul(X, W), b)
+    return f.forward(xp.matmul(X, W), b)  # f(X W + b): the bias is added in f's own pass
 
 
 @composite
@@ -54,14 +54,13 @@ def affine_gradients(xp: Any, X: Array, W: Array, dZ: Array, bias: bool, need_dX
 
 @composite
 def column_sum(xp: Any, Z: Array) -> Array:
-    """sum_i Z[i, :]; in float32 also accurate over very many rows, being added up in groups of 64."""
+    """sum_i Z[i, :]; over very many rows in groups of 64, which keeps float32 accurate."""
     m, n = Z.shape
-    grouped = m - m % 64
-    if grouped <= 64:
+    if m <= 1024:
         return xp.sum(Z, axis=0)
+    grouped = m - m % 64
     groups = xp.sum(xp.reshape(Z[:grouped, :], (grouped // 64, 64, n)), axis=1)
-    total = column_sum(groups)
-    return total if grouped == m else total + xp.sum(Z[grouped:, :], axis=0)
+    return column_sum(groups) + xp.sum(Z[grouped:, :], axis=0)
 
 
 @dataclass(frozen=True)

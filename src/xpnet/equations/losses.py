@@ -6,7 +6,7 @@ dZ is A - Y, computed from the logits, so no logarithm ever meets a rounded 0.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends import composite, elementwise, namespace
 from .activations import Activation, Exp, Linear, Sigmoid, Softmax, log_sigmoid, log_softmax, sigmoid
@@ -18,7 +18,7 @@ Array = Any
 class Loss:
     """What every loss has: ``link`` (prediction = link(Z)) and ``per_element`` (L and dZ from Z and Y)."""
 
-    link: Activation = Linear()
+    link: ClassVar[Activation] = Linear()
 
     def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         """The addends of each sample's loss, (m, n), and dZ, (m, n)."""
@@ -69,7 +69,7 @@ def half_squared_error(xp: Any, A: Array, Y: Array, scale: float) -> tuple[Array
 class BinaryCrossEntropy(Loss):
     """L = -sum_j [y log a + (1 - y) log(1 - a)], a = sigmoid(z), dZ = A - Y   (D3; several labels are summed over)."""
 
-    link: Activation = Sigmoid()
+    link = Sigmoid()
 
     def per_element(self, Z, Y):
         return binary_cross_entropy(Z, Y)
@@ -89,7 +89,7 @@ def binary_cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
 class CrossEntropy(Loss):
     """L = -sum_j y_j log a_j, a = softmax(z), dZ = A - Y, for rows of Y that sum to 1   (D0 backward 1)."""
 
-    link: Activation = Softmax()
+    link = Softmax()
 
     def per_element(self, Z, Y):
         return cross_entropy(Z, Y)
@@ -109,7 +109,7 @@ def cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
 class HalfPoissonDeviance(Loss):
     """L = sum_j [yhat_j - y_j log yhat_j + (y_j log y_j - y_j)], yhat = e^z, dZ = A - Y, for Y >= 0."""
 
-    link: Activation = Exp()
+    link = Exp()
 
     def per_element(self, Z, Y):
         return half_poisson_deviance(Z, Y)
