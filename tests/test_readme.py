@@ -1,0 +1,34 @@
+"""What the README shows is so: its programs run, and the lines it quotes stand in the source."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+QUOTED = re.findall(r"^\|[^|]*\| `([^`]+)` \| `(src/[^`:]+)` \|$", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=[f"program{i}" for i in range(len(PROGRAMS))])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_programs_run(program):
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_there_are_programs_and_quoted_lines():
+    assert len(PROGRAMS) >= 2
+    assert len(QUOTED) >= 12
+
+
+@pytest.mark.parametrize(("line", "file"), QUOTED)
+def test_quoted_lines_stand_in_the_source(line, file):
+    source = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert line in [text.strip() for text in source]
+
+
+def test_the_two_commands_open_it():
+    head = README.split("## ")[0]
+    assert 'python -m pip install -e ".[cli]" && python -m xpnet train digits' in head
+    assert 'python -m pip install -e ".[test]" && python -m pytest' in head
