@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .backends import Backend, composite, get_backend, is_host_data, namespace, read_data, to_numpy
+from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
 from .equations.layers import Layer, Parameter, Shape
 from .equations.losses import CrossEntropy, HalfSquaredError, Loss, loss
@@ -112,10 +113,10 @@ class Layout:
         return join([a for _, a in sorted(placed, key=lambda pair: pair[0])])
 
     @property
-    def parts(self) -> tuple[slice, ...]:
-        """The weights, and all other learned parameters; an empty part is left out."""
-        both = slice(0, self.n_weights), slice(self.n_weights, self.n_parameters)
-        return tuple(part for part in both if part.stop > part.start)
+    def parts(self) -> tuple[tuple[slice, bool], ...]:
+        """Windows of theta, each with whether it holds weights: them, and all the rest; an empty part is left out."""
+        both = (slice(0, self.n_weights), True), (slice(self.n_weights, self.n_parameters), False)
+        return tuple((at, weights) for at, weights in both if at.stop > at.start)
 
 
 @functools.lru_cache(maxsize=64)
@@ -192,6 +193,7 @@ class Model:
     scale_penalty: bool = False
 
     def __post_init__(self):
+        plain_numbers(self)
         for name in ("l1", "l2"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a finite number, 0 or more")
@@ -220,7 +222,8 @@ class Model:
 
     def layout(self, n_features: int | Shape) -> Layout:
         """Where the parameters lie, for samples of ``n_features`` numbers or of this shape."""
-        return layout_of(self.network, (n_features,) if isinstance(n_features, int) else tuple(n_features))
+        shape = n_features if isinstance(n_features, tuple) else (n_features,)
+        return layout_of(self.network, tuple(whole_number("n_features", n) for n in shape))
 
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
         """The state before the first step: parameters drawn on the host from rng, a NumPy Generator or RandomState."""
@@ -242,13 +245,15 @@ class Model:
         """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 where all of them are 0."""
         if self.reduction == "sum":
             return 1.0
-        if isinstance(weight_sum, float):
+        if type(weight_sum) is float:  # a number of samples; NumPy's float64 is a float too, and may be 0
             return 1.0 / weight_sum
         xp = namespace(weight_sum)
         return xp.where(weight_sum > 0.0, 1.0 / xp.maximum(weight_sum, 1e-30), 0.0)
 
-    def lambdas(self, c: Any) -> tuple[Any, Any]:
-        """(lambda_1, lambda_2) for this c; None stands for a term that is not there."""
+    def lambdas(self, c: Any, on_weights: bool = True) -> tuple[Any, Any]:
+        """(lambda_1, lambda_2) for this c; None stands for a term that is not there, as on all but weights."""
+        if not on_weights:
+            return None, None
         scale = c if self.scale_penalty else 1.0
         return self.l1 * scale if self.l1 else None, self.l2 * scale if self.l2 else None
 
@@ -266,8 +271,9 @@ class Model:
         theta, layout = backend.asarray(theta, X.dtype), self.layout(X.shape[1:])
         g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
         c = self.scale(weight_sum)
-        parts = zip(layout.parts, (self.lambdas(c), (None, None)), strict=False)
-        gradient = cost_gradient.join([(g[at], theta[at], c, *lambdas) for at, lambdas in parts])
+        gradient = cost_gradient.join(
+            [(g[at], theta[at], c, *self.lambdas(c, weights)) for at, weights in layout.parts]
+        )
         return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
 
     def read(

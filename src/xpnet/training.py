@@ -12,6 +12,7 @@ from typing import Any
 
 from .backends import Backend, compile_step, composite, elementwise, host, namespace
 from .communicators import Alone
+from .equations import whole_number
 from .equations.optimizers import Optimizer
 from .equations.regularization import add_penalty, clipping_scale, cost_gradient
 from .equations.schedules import Constant, Schedule
@@ -78,13 +79,12 @@ def training_step(
         g, loss_sum, weight_sum = communicator.sum(*model.sums(theta, X, Y, w))
         c = c_data = model.scale(weight_sum)
         penalty = model.penalty(theta, layout, c)
-        lambdas = [model.lambdas(c), (None, None)] if layout.n_weights else [(None, None)]
-        parts = list(zip(layout.parts, lambdas, scalars, strict=False))
+        parts = [(at, model.lambdas(c, weights), s) for (at, weights), s in zip(layout.parts, scalars, strict=True)]
         if clip_norm is not None:
-            g = cost_gradient.join([(g[at], theta[at], c, *of_part) for at, of_part, _ in parts])
+            g = cost_gradient.join([(g[at], theta[at], c, *lambdas) for at, lambdas, _ in parts])
             c, parts = clipping_scale(g, clip_norm), [(at, (None, None), s) for at, _, s in parts]
         carry = descend.join(
-            [(theta[at], g[at], c, *of_part, *(v[at] for v in moments), *s) for at, of_part, s in parts]
+            [(theta[at], g[at], c, *lambdas, *(v[at] for v in moments), *s) for at, lambdas, s in parts]
         )
         return carry, (c_data * loss_sum, penalty)
 
@@ -157,10 +157,10 @@ def epochs(
     """
     backend, X, Y, w = model.read(X, Y, sample_weight, backend)
     m = X.shape[0]
-    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
-        raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, 1 or more, or None (all samples)")
+    batch_size = None if batch_size is None else whole_number("batch_size (None for all samples)", batch_size)
     if clip_norm is not None and not clip_norm > 0.0:
         raise ValueError(f"clip_norm is {clip_norm!r}; it must be above 0, or None")
+    clip_norm = None if clip_norm is None else float(clip_norm)
     layout = model.layout(X.shape[1:])
     if tuple(state.theta.shape) != (layout.n_parameters,):
         raise ValueError(
@@ -245,8 +245,7 @@ def step_scalars(state: State, layout: Layout, schedule: Schedule, n_steps: int,
     """
     rates = [state.learning_rate * schedule(state.step + i) for i in range(n_steps)]
     table = []
-    for part in layout.parts:
-        is_weights = part.start < layout.n_weights
+    for _, is_weights in layout.parts:
         rows = [state.optimizer.scalars(state.step + i + 1, rate, is_weights) for i, rate in enumerate(rates)]
         table.append([backend.asarray(host.asarray(column), state.theta.dtype) for column in zip(*rows, strict=True)])
     return table

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from .seams import namespace
@@ -50,7 +51,7 @@ def _host_numbers(X: Any, name: str) -> Array:
     if host.dtype.kind not in "fiub":
         mend = "take the real part or its absolute value" if host.dtype.kind == "c" else "encode text as numbers first"
         raise ValueError(f"{name} has dtype {host.dtype}; real numbers are needed: {mend}")
-    return host
+    return host if host.dtype in (np.float32, np.float64) else host.astype(np.float64)
 
 
 def check_finite(X: Array, name: str) -> None:
@@ -58,5 +59,5 @@ def check_finite(X: Array, name: str) -> None:
     xp = namespace(X)
     if bool(xp.all(xp.isfinite(X))):
         return
-    n_bad = int(xp.sum(xp.astype(~xp.isfinite(X), xp.int64)))
+    n_bad = int(xp.count_nonzero(~xp.isfinite(X)))
     raise ValueError(f"{name} contains {n_bad} value(s) that are NaN or infinite; remove or impute those samples first")

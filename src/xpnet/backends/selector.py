@@ -67,7 +67,8 @@ class Backend:
         if is_numpy_namespace(self.xp):
             return host if dtype is None else host.astype(dtype, copy=False)
         with self.active():
-            # A copy always: torch would write through a read-only NumPy array.
+            # A copy always (torch would write through a read-only NumPy array), of memory that every library can read.
+            host = np.asarray(host, host.dtype.newbyteorder("="), order="C")
             return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
 
     def floating(self, dtype: Any) -> Any:
@@ -94,7 +95,7 @@ def _default_floating(xp: Any) -> Any:
 
 def to_numpy(x: Any) -> np.ndarray:
     """x as a NumPy array; a copy only where its memory is not the host's. Array libraries hand over by DLPack."""
-    if isinstance(x, np.ndarray) or not is_array_api_obj(x):
+    if isinstance(x, np.ndarray | np.generic) or not is_array_api_obj(x):
         return np.asarray(x)
     if is_cupy_array(x):
         return x.get()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends import composite, elementwise
+from . import plain_numbers
 
 Array = Any
 
@@ -16,6 +17,9 @@ Array = Any
 @dataclass(frozen=True)
 class Activation:
     """A function applied to every element of Z, and its derivative. Subclasses write ``f`` and ``gradient``."""
+
+    def __post_init__(self):
+        plain_numbers(self)
 
     def f(self, xp: Any, Z: Array) -> Array:
         """A = f(Z)."""
@@ -114,6 +118,7 @@ class PReLU(Activation):
     alpha: float = 0.25
 
     def __post_init__(self):
+        super().__post_init__()
         _positive("PReLU", self.alpha, "use ReLU() for 0, or the layer PReLU() for a slope that is learned")
 
     def f(self, xp, Z):
@@ -130,6 +135,7 @@ class ELU(Activation):
     alpha: float = 1.0
 
     def __post_init__(self):
+        super().__post_init__()
         _positive("ELU", self.alpha, "use ReLU() for 0")
 
     def f(self, xp, Z):
@@ -166,8 +172,8 @@ class Softmax(Activation):
 
 @composite
 def softmax(xp: Any, Z: Array) -> Array:
-    """e^z_j / sum_k e^z_k over the last axis, with each row's maximum taken off first: e^z can't overflow."""
-    E = xp.exp(Z - xp.max(Z, axis=-1, keepdims=True))
+    """e^z_j / sum_k e^z_k over the last axis; each row's maximum is taken off first, so that e^z can't overflow."""
+    E = xp.exp(below_maximum(Z))
     return E / xp.sum(E, axis=-1, keepdims=True)
 
 
@@ -180,8 +186,15 @@ def softmax_gradient(xp: Any, dA: Array, A: Array) -> Array:
 @composite
 def log_softmax(xp: Any, Z: Array) -> Array:
     """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, where log(softmax) has -inf."""
-    S = Z - xp.max(Z, axis=-1, keepdims=True)
+    S = below_maximum(Z)
     return S - xp.log(xp.sum(xp.exp(S), axis=-1, keepdims=True))
+
+
+@composite
+def below_maximum(xp: Any, Z: Array) -> Array:
+    """z_j - max_k z_k over the last axis, in halves: the largest finite logits may lie further apart than a float holds."""
+    H = 0.5 * Z - xp.max(0.5 * Z, axis=-1, keepdims=True)
+    return 2.0 * xp.maximum(H, -0.49 * xp.finfo(Z.dtype).max)
 
 
 @elementwise

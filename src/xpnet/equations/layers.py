@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..backends import composite, elementwise
+from . import whole_number
 from .activations import Activation, Softmax, activation
 from .initializers import Constant, initializer
 
@@ -88,8 +89,7 @@ class Dense:
     bias_initializer: Any = "zeros"
 
     def __post_init__(self):
-        if isinstance(self.n_out, bool) or not isinstance(self.n_out, int) or self.n_out < 1:
-            raise ValueError(f"n_out of Dense is {self.n_out!r}; it must be a whole number of units, 1 or more")
+        object.__setattr__(self, "n_out", whole_number("n_out of Dense", self.n_out))
         initializer(self.initializer), initializer(self.bias_initializer)
         if isinstance(self.f, Softmax) and self.n_out == 1:
             raise ValueError(

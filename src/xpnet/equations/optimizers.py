@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+from . import plain_numbers
+
 Array = Any
 
 
@@ -27,6 +29,7 @@ class Optimizer:
     """How many vectors beside theta the rule carries from step to step; they start at 0."""
 
     def __post_init__(self):
+        plain_numbers(self)
         if not 0.0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate is {self.learning_rate!r}; it must be a finite number above 0")
 
