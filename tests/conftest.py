@@ -72,9 +72,18 @@ LIBRARIES = {
 }
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.gpu) if name == "cupy" else name for name in LIBRARIES])
+_EACH = [pytest.param(name, marks=pytest.mark.gpu) if name == "cupy" else name for name in LIBRARIES]
+
+
+@pytest.fixture(params=_EACH)
 def library(request) -> Library:
     """Each array library in turn."""
+    return LIBRARIES[request.param]()
+
+
+@pytest.fixture(params=_EACH)
+def other_library(request) -> Library:
+    """Each array library in turn, for tests of two."""
     return LIBRARIES[request.param]()
 
 

@@ -192,7 +192,7 @@ def log_softmax(xp: Any, Z: Array) -> Array:
 
 @composite
 def below_maximum(xp: Any, Z: Array) -> Array:
-    """z_j - max_k z_k over the last axis, in halves: the largest finite logits may lie further apart than a float holds."""
+    """z_j - max_k z_k over the last axis, in halves: finite logits may lie further apart than a float can say."""
     H = 0.5 * Z - xp.max(0.5 * Z, axis=-1, keepdims=True)
     return 2.0 * xp.maximum(H, -0.49 * xp.finfo(Z.dtype).max)
 
