@@ -13,7 +13,7 @@ _HOMES = {
     "equations": "activations initializers layers losses optimizers regularization schedules",
     "equations.layers": "Dense PReLU",
     "equations.optimizers": "Adam AdamW GradientDescent Momentum",
-    "network": "Layout Model Sequential State",
+    "network": "Layout Model Sequential State initial_state",
     "training": "DivergedError epochs weights_settled",
     "estimators": "MLPClassifier MLPRegressor",
     "serialization": "load save",
