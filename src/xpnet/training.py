@@ -37,7 +37,8 @@ class DivergedError(FloatingPointError, ValueError):
         super().__init__(
             f"training diverged in epoch {epoch}: {what} (learning rate {state.learning_rate:g}). Lower the learning "
             "rate, scale the features (to mean 0 and standard deviation 1, or to [0, 1]), or clip the gradient "
-            "(clip_norm=1.0). The parameters before that epoch are in this error's state.theta"
+            "(clip_norm of epochs). The last finite parameters are kept, in this error's state.theta or an estimator's "
+            "coefs_"
         )
         self.epoch, self.state = epoch, state
 

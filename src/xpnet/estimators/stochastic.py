@@ -89,6 +89,7 @@ class StochasticFit:
                     self._resume = state
                 self._plateau = replace(self._plateau, tol=self.tol).after(cost)
                 self._keep_best()
+                self._after_epoch(model, state)
                 rate = self._next_rate(state.learning_rate)
                 if rate is None:
                     return True
@@ -140,6 +141,9 @@ class StochasticFit:
             self.best_validation_score_ = -self._plateau.best
         else:
             self.best_loss_ = self._plateau.best
+
+    def _after_epoch(self, model: Model, state: State) -> None:
+        """What a subclass does after every epoch, with the model and the state that it reached; nothing here."""
 
     def _next_rate(self, rate: float) -> float | None:
         """The next epoch's learning rate, or None to stop."""

@@ -1,0 +1,158 @@
+"""The learning curve is a readable picture that leaves pyplot alone; versions are printed."""
+
+import struct
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from xpnet import MLPClassifier, MLPRegressor, plot_learning_curve, show_versions
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3))
+Y = (X[:, 0] > 0).astype(int)
+
+
+def fitted(model, y=Y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)
+
+
+def classifier(**params):
+    return fitted(MLPClassifier(**{"hidden_layer_sizes": (4,), "max_iter": 5, "random_state": 0} | params))
+
+
+def png_size(path):
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert content[-8:-4] == b"IEND"
+    return struct.unpack(">II", content[16:24])
+
+
+def test_the_picture_is_a_png_of_readable_size(tmp_path):
+    plot_learning_curve(classifier(), path=tmp_path / "curve.png")
+    width, height = png_size(tmp_path / "curve.png")
+    assert 800 <= width <= 2000
+    assert 500 <= height <= 1400
+    assert 5_000 < (tmp_path / "curve.png").stat().st_size < 200_000
+
+
+def test_the_loss_of_each_epoch_is_drawn():
+    from matplotlib.figure import Figure
+
+    ax, model = Figure().subplots(), classifier()
+    assert plot_learning_curve(model, ax=ax) is ax
+    (line,) = ax.lines
+    assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
+    assert line.get_ydata().tolist() == model.loss_curve_
+    assert ax.get_xlabel() == "epoch"
+    assert "loss" in ax.get_ylabel()
+    assert "5 epochs" in ax.get_title(loc="left")
+    assert len(ax.figure.axes) == 1
+
+
+@pytest.mark.parametrize(("kind", "name"), [(MLPClassifier, "accuracy"), (MLPRegressor, "R²")])
+def test_validation_scores_have_an_axis_of_their_own(kind, name):
+    from matplotlib.figure import Figure
+
+    model = fitted(kind(hidden_layer_sizes=(4,), max_iter=6, early_stopping=True, random_state=0))
+    ax = plot_learning_curve(model, ax=Figure().subplots())
+    _, right = ax.figure.axes
+    assert right.get_ylabel() == f"validation {name}"
+    assert right.lines[0].get_ydata().tolist() == model.validation_scores_
+    (best,) = right.lines[1].get_xdata()
+    assert model.validation_scores_[best - 1] == model.best_validation_score_
+    assert f"in epoch {best}" in ax.get_title(loc="left")
+
+
+def test_a_loss_that_falls_far_is_drawn_on_a_log_scale(tmp_path):
+    model = classifier()
+    assert plot_learning_curve(model, path=tmp_path / "a.png").get_yscale() == "linear"
+    model.loss_curve_ = [1.0, 0.1, 0.01]
+    assert plot_learning_curve(model, path=tmp_path / "a.png").get_yscale() == "log"
+    model.loss_curve_ = [1.0, 0.1, 0.0]
+    assert plot_learning_curve(model, path=tmp_path / "a.png").get_yscale() == "linear"
+
+
+def test_one_epoch_is_visible(tmp_path):
+    ax = plot_learning_curve(classifier(max_iter=1), path=tmp_path / "a.png")
+    assert ax.lines[0].get_marker() == "o"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda mlp: make_pipeline(StandardScaler(), mlp),
+        lambda mlp: TransformedTargetRegressor(make_pipeline(StandardScaler(), mlp), transformer=StandardScaler()),
+        lambda mlp: GridSearchCV(mlp, {"alpha": [0.1]}, cv=2),
+    ],
+)
+def test_models_inside_others_are_found(wrap, tmp_path):
+    plot_learning_curve(
+        fitted(wrap(MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, random_state=0))), path=tmp_path / "a.svg"
+    )
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+
+
+@pytest.mark.parametrize("model", [MLPClassifier(), StandardScaler(), None, make_pipeline(StandardScaler())])
+def test_models_without_a_curve_are_refused(model, tmp_path):
+    with pytest.raises(ValueError, match=r"has no learning curve.*after fit"):
+        plot_learning_curve(model, path=tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_writing_a_file_leaves_pyplot_alone(tmp_path):
+    code = (
+        "import sys, types, xpnet\n"
+        "model = types.SimpleNamespace(loss_curve_=[3.0, 2.0])\n"
+        "xpnet.plot_learning_curve(model, path='a.png')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert png_size(tmp_path / "a.png")
+
+
+def test_without_a_path_the_figure_is_pyplots(monkeypatch):
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    ax = plot_learning_curve(classifier())
+    assert ax.figure.number in pyplot.get_fignums()
+    pyplot.close(ax.figure)
+
+
+def test_matplotlib_missing_names_the_install_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'needs matplotlib.*pip install "xpnet\[cli\]"'):
+        plot_learning_curve(classifier())
+
+
+def test_versions_are_printed(capsys):
+    show_versions()
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["numpy"] == np.__version__
+    assert set(lines) >= {"python", "xpnet", "array-api-compat", "scikit-learn", "cupy", "GPU", "CPU", "BLAS"}
+
+
+def test_versions_without_threadpoolctl(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    show_versions()
+    assert "threadpoolctl is not installed" in capsys.readouterr().out
+
+
+@pytest.mark.gpu
+def test_the_gpu_is_named(capsys):
+    show_versions()
+    assert "NVIDIA" in capsys.readouterr().out
