@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
-from .backends import Backend, compile_step, composite, elementwise, host, namespace
+from .backends import Backend, all_finite, compile_step, composite, elementwise, host, namespace
 from .communicators import Alone
 from .equations import whole_number
 from .equations.optimizers import Optimizer
@@ -213,7 +213,7 @@ def _epochs(
                 share = min(batch_size, m - start) / m
                 cost = cost + (share if is_mean else 1.0) * data_cost + share * penalty
             cost = float(cost)
-            finite = math.isfinite(cost) and bool(namespace(carry[0]).all(namespace(carry[0]).isfinite(carry[0])))
+            finite = math.isfinite(cost) and all_finite(carry[0])
         if not finite:
             raise DivergedError(epoch, state, cost)
         theta, *moments = carry

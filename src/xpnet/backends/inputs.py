@@ -39,7 +39,7 @@ def read_data(X: Any, name: str, backend: str | Backend | None = None, dtype: An
     X = chosen.asarray(X, chosen.floating(X.dtype) if dtype is None else dtype)
     if 0 in X.shape or X.ndim == 0:
         raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
-    check_finite(X, name)
+    _check_finite(X, name)
     return chosen, X
 
 
@@ -54,10 +54,15 @@ def _host_numbers(X: Any, name: str) -> Array:
     return host if host.dtype in (np.float32, np.float64) else host.astype(np.float64)
 
 
-def check_finite(X: Array, name: str) -> None:
-    """Raise where X holds NaN or infinity, saying how many."""
+def all_finite(X: Array) -> bool:
+    """Whether X holds neither NaN nor infinity, found without an array of X's size."""
     xp = namespace(X)
-    if bool(xp.all(xp.isfinite(X))):
+    return bool(xp.isfinite(xp.max(X))) and bool(xp.isfinite(xp.min(X)))
+
+
+def _check_finite(X: Array, name: str) -> None:
+    if all_finite(X):
         return
+    xp = namespace(X)
     n_bad = int(xp.count_nonzero(~xp.isfinite(X)))
     raise ValueError(f"{name} contains {n_bad} value(s) that are NaN or infinite; remove or impute those samples first")
