@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat.numpy
 
-from .inputs import all_finite, read_data
+from .inputs import all_finite, check_finite, read_data
 from .seams import compile_step, composite, elementwise, namespace
 from .selector import (
     Backend,
@@ -27,6 +27,7 @@ __all__ = [
     "BackendUnavailableError",
     "all_finite",
     "auto_choice",
+    "check_finite",
     "compile_step",
     "composite",
     "elementwise",

@@ -39,7 +39,7 @@ def read_data(X: Any, name: str, backend: str | Backend | None = None, dtype: An
     X = chosen.asarray(X, chosen.floating(X.dtype) if dtype is None else dtype)
     if 0 in X.shape or X.ndim == 0:
         raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
-    _check_finite(X, name)
+    check_finite(X, name)
     return chosen, X
 
 
@@ -60,7 +60,8 @@ def all_finite(X: Array) -> bool:
     return bool(xp.isfinite(xp.max(X))) and bool(xp.isfinite(xp.min(X)))
 
 
-def _check_finite(X: Array, name: str) -> None:
+def check_finite(X: Array, name: str) -> None:
+    """Raise where X holds NaN or infinity, saying how many."""
     if all_finite(X):
         return
     xp = namespace(X)
