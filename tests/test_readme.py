@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import xpnet
+
 ROOT = Path(__file__).parent.parent
+PACKAGE = Path(xpnet.__file__).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 QUOTED = re.findall(r"^\|[^|]*\| `([^`]+)` \| `(src/[^`:]+)` \|$", README, flags=re.MULTILINE)
@@ -24,7 +27,7 @@ def test_there_are_programs_and_quoted_lines():
 
 @pytest.mark.parametrize(("line", "file"), QUOTED)
 def test_quoted_lines_stand_in_the_source(line, file):
-    source = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    source = (PACKAGE / file.removeprefix("src/xpnet/")).read_text(encoding="utf-8").splitlines()
     assert line in [text.strip() for text in source]
 
 
