@@ -17,7 +17,7 @@ def pytest_addoption(parser):
 
 @dataclass(frozen=True)
 class Library:
-    """An array library, as tests see it: ``asarray`` makes its arrays from the host's, ``to_numpy`` brings them back."""
+    """An array library, as tests see it: ``asarray`` makes arrays of the host's, ``to_numpy`` brings them back."""
 
     name: str
     backend: Backend

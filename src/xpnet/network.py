@@ -98,6 +98,15 @@ class Layout:
     def _places(parameters: tuple, role: str) -> list[tuple[int, int]]:
         return [(k, i) for k, ps in enumerate(parameters) for i, p in enumerate(ps) if p.role == role]
 
+    def checked(self, theta: Array) -> Array:
+        """theta, where it has as many parameters as the network."""
+        if tuple(theta.shape) != (self.n_parameters,):
+            raise ValueError(
+                f"theta has shape {tuple(theta.shape)}, and this network over samples of shape {self.in_shape} has "
+                f"{self.n_parameters} parameters: X must have the features that the model was trained on"
+            )
+        return theta
+
     def unpack(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Each layer's parameters as windows of theta (copies, in libraries without views): never write to them."""
         xp = namespace(theta)
@@ -248,7 +257,8 @@ class Model:
         if type(weight_sum) is float:  # a number of samples; NumPy's float64 is a float too, and may be 0
             return 1.0 / weight_sum
         xp = namespace(weight_sum)
-        return xp.where(weight_sum > 0.0, 1.0 / xp.maximum(weight_sum, 1e-30), 0.0)
+        is_positive = weight_sum > 0.0
+        return xp.where(is_positive, 1.0 / xp.where(is_positive, weight_sum, 1.0), 0.0)
 
     def lambdas(self, c: Any, on_weights: bool = True) -> tuple[Any, Any]:
         """(lambda_1, lambda_2) for this c; None stands for a term that is not there, as on all but weights."""
@@ -268,13 +278,15 @@ class Model:
     def cost_and_gradient(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None) -> tuple[float, Array]:
         """J(theta) and its gradient (n_parameters,), on X's backend."""
         backend, X, Y, w = self.read(X, Y, sample_weight)
-        theta, layout = backend.asarray(theta, X.dtype), self.layout(X.shape[1:])
-        g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
-        c = self.scale(weight_sum)
-        gradient = cost_gradient.join(
-            [(g[at], theta[at], c, *self.lambdas(c, weights)) for at, weights in layout.parts]
-        )
-        return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
+        layout = self.layout(X.shape[1:])
+        theta = layout.checked(backend.asarray(theta, X.dtype))
+        with backend.active():
+            g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
+            c = self.scale(weight_sum)
+            gradient = cost_gradient.join(
+                [(g[at], theta[at], c, *self.lambdas(c, weights)) for at, weights in layout.parts]
+            )
+            return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
 
     def read(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None
@@ -318,12 +330,7 @@ class Model:
         source = X
         backend, X = read_data(X, "X", backend)
         layout = self.layout(X.shape[1:])
-        if tuple(theta.shape) != (layout.n_parameters,):
-            raise ValueError(
-                f"theta has shape {tuple(theta.shape)}, and this network over samples of shape {layout.in_shape} has "
-                f"{layout.n_parameters} parameters: X must have the features that the model was trained on"
-            )
-        params = layout.unpack(backend.asarray(theta, X.dtype))
+        params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
         rows = rows_a_block(layout)
         with backend.active():
             blocks = [

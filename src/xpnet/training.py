@@ -92,6 +92,16 @@ def training_step(
     return step
 
 
+def adding_up(step: Callable, is_mean: bool) -> Callable:
+    """``step(carry, batch, cost, share) -> (carry, cost)``: the epoch's cost so far, and this batch's share in it."""
+
+    def add_up(carry: tuple, batch: tuple, cost: Any, share: float) -> tuple[tuple, Any]:
+        carry, (data_cost, penalty) = step(carry, batch)
+        return carry, cost + (share if is_mean else 1.0) * data_cost + share * penalty
+
+    return add_up
+
+
 @composite
 def gather(xp: Any, A: Array, indices: Array) -> Array:
     """A's rows at these indices."""
@@ -173,11 +183,13 @@ def epochs(
     if shuffled and rng is None:
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
     # The data is taken by reference where it already is on the backend, the parameters are made this run's own.
-    theta, *moments = (
-        namespace(X).asarray(backend.asarray(a, X.dtype), copy=True) for a in (state.theta, *state.moments)
-    )
+    with backend.active():
+        theta, *moments = (
+            namespace(X).asarray(backend.asarray(a, X.dtype), copy=True) for a in (state.theta, *state.moments)
+        )
     state = replace(state, theta=theta, moments=tuple(moments))
-    step = compile_step(training_step(model, layout, state.optimizer, clip_norm, communicator), theta)
+    one_step = training_step(model, layout, state.optimizer, clip_norm, communicator)
+    step = compile_step(adding_up(one_step, model.reduction == "mean"), theta)
     return _epochs(
         model, state, (X, Y, w), min(batch_size or m, m), rng if shuffled else None, schedule, step, layout, backend
     )
@@ -197,7 +209,6 @@ def _epochs(
     m = data[0].shape[0]
     starts = range(0, m, batch_size)
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
-    is_mean = model.reduction == "mean"
     epoch = 0
     while True:
         epoch += 1
@@ -209,9 +220,8 @@ def _epochs(
             carry, cost = (state.theta, *state.moments), 0.0
             for i, start in enumerate(starts):
                 batch = _batch(data, indices, start, min(start + batch_size, m))
-                carry, (data_cost, penalty) = step(carry, (*batch, [[row[i] for row in part] for part in table]))
-                share = min(batch_size, m - start) / m
-                cost = cost + (share if is_mean else 1.0) * data_cost + share * penalty
+                scalars = [[row[i] for row in part] for part in table]
+                carry, cost = step(carry, (*batch, scalars), cost, min(batch_size, m - start) / m)
             cost = float(cost)
             finite = math.isfinite(cost) and all_finite(carry[0])
         if not finite:

@@ -192,9 +192,9 @@ def log_softmax(xp: Any, Z: Array) -> Array:
 
 @composite
 def below_maximum(xp: Any, Z: Array) -> Array:
-    """z_j - max_k z_k over the last axis, in halves: finite logits may lie further apart than a float can say."""
-    H = 0.5 * Z - xp.max(0.5 * Z, axis=-1, keepdims=True)
-    return 2.0 * xp.maximum(H, -0.49 * xp.finfo(Z.dtype).max)
+    """z_j - max_k z_k over the last axis; where finite logits lie further apart than a float can say, it stops there."""
+    M = xp.max(Z, axis=-1, keepdims=True)
+    return xp.maximum(Z, xp.maximum(M, 0.0) - float(xp.finfo(Z.dtype).max)) - M
 
 
 @elementwise

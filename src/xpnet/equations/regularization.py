@@ -36,4 +36,6 @@ def penalty(xp: Any, W: Array, l1: Any, l2: Any) -> Any:
 @composite
 def clipping_scale(xp: Any, g: Array, norm: float) -> Array:
     """min(1, norm / ||g||): what a gradient is multiplied by to clip its global norm   (Pascanu et al., ICML 2013)."""
-    return norm / xp.maximum(xp.sqrt(xp.vecdot(g, g)), norm)
+    size = xp.maximum(xp.max(xp.abs(g)), norm)  # g / size is at most 1: its squares can't overflow
+    unit, ratio = g / size, norm / size
+    return ratio / xp.maximum(xp.sqrt(xp.vecdot(unit, unit)), ratio)

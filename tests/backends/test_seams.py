@@ -1,0 +1,97 @@
+"""The three seams: one definition gives the same result whoever runs it."""
+
+import numpy as np
+import pytest
+
+from xpnet.backends import compile_step, composite, elementwise, namespace, to_numpy
+
+
+@elementwise
+def chain(xp, Z, b, c):
+    """A row, a number and a comparison."""
+    return xp.tanh(Z + b) * c + xp.astype(Z > 0.0, Z.dtype)
+
+
+@elementwise
+def pair(xp, Z, b):
+    """Two results."""
+    return Z * b, Z - b
+
+
+@composite
+def product(xp, A, B):
+    """A B^T, and its columns' sums."""
+    C = xp.matmul(A, xp.matrix_transpose(B))
+    return C, xp.sum(C, axis=0)
+
+
+@pytest.fixture
+def arrays(library, dtype, rng):
+    """A matrix, a row, and both on the host."""
+    host = rng.normal(size=(5, 3)).astype(dtype), rng.normal(size=3).astype(dtype)
+    return *(library.asarray(a, dtype) for a in host), *host
+
+
+def test_an_elementwise_definition_gives_the_same_everywhere(library, arrays, dtype):
+    Z, b, host_Z, host_b = arrays
+    result = chain(Z, b, 0.5)
+    assert library.owns(result)
+    assert result.dtype == getattr(library.xp, dtype)
+    np.testing.assert_allclose(to_numpy(result), chain.definition(np, host_Z, host_b, 0.5), rtol=2e-6)
+
+
+def test_several_results_come_as_a_tuple(library, arrays):
+    Z, b, host_Z, host_b = arrays
+    results = pair(Z, b)
+    assert isinstance(results, tuple)
+    for result, expected in zip(results, pair.definition(np, host_Z, host_b), strict=True):
+        np.testing.assert_allclose(to_numpy(result), expected, rtol=2e-6)
+
+
+def test_parts_are_joined_in_their_order(library, arrays):
+    Z, b, host_Z, host_b = arrays
+    joined = pair.join([(Z, b), (Z[:2, :], 2.0), (Z[:0, :], 1.0)])
+    for i, result in enumerate(joined):
+        expected = np.concatenate([pair.definition(np, host_Z, host_b)[i], pair.definition(np, host_Z[:2], 2.0)[i]])
+        assert library.owns(result)
+        np.testing.assert_allclose(to_numpy(result), expected, rtol=2e-6)
+
+
+def test_a_composite_gives_the_same_everywhere(library, arrays):
+    Z, _, host_Z, _ = arrays
+    C, sums = product(Z, Z)
+    assert library.owns(C)
+    np.testing.assert_allclose(to_numpy(C), host_Z @ host_Z.T, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(sums), (host_Z @ host_Z.T).sum(axis=0), rtol=2e-5, atol=1e-6)
+
+
+def test_a_step_gives_the_same_everywhere(library, arrays):
+    Z, _, host_Z, _ = arrays
+    step = compile_step(lambda carry, batch: (carry + batch, carry * batch), Z)
+    for result, expected in zip(step(Z, Z), (host_Z + host_Z, host_Z * host_Z), strict=True):
+        np.testing.assert_array_equal(to_numpy(result), expected)
+
+
+def test_no_argument_is_written_to(library, arrays):
+    Z, b, host_Z, host_b = arrays
+    chain(Z, b, 0.5), pair.join([(Z, b), (Z, b)]), product(Z, Z)
+    np.testing.assert_array_equal(to_numpy(Z), host_Z)
+    np.testing.assert_array_equal(to_numpy(b), host_b)
+
+
+def test_the_namespace_is_array_api_compats(library):
+    xp = namespace(library.asarray([1.0]))
+    assert xp is library.xp
+    for name in ("astype", "matrix_transpose", "vecdot", "take", "isdtype"):
+        assert hasattr(xp, name)
+
+
+def test_a_definition_has_one_object_and_keeps_its_name():
+    assert elementwise(chain.definition) is chain
+    assert (chain.__name__, chain.__doc__) == ("chain", "A row, a number and a comparison.")
+    assert (product.__name__, product.__doc__) == ("product", "A B^T, and its columns' sums.")
+
+
+def test_zero_dimensional_arrays_are_arrays_too(library, dtype):
+    z = library.xp.sum(library.asarray([0.5, 0.25], dtype))
+    np.testing.assert_allclose(to_numpy(chain(z, z, 1.0)), np.tanh(1.5) + 1.0, rtol=1e-6)

@@ -1,0 +1,225 @@
+"""Every elementwise definition fits CuPy's fast fusion engine: traced through it on arrays that no GPU ever sees.
+
+On any exception while it traces, cupy.fuse changes in silence to an engine that fills a fraction of the GPU. CuPy
+imports without a driver, so the trace needs none. It is private to CuPy and kept in :func:`traced`.
+"""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from xpnet.equations import activations, layers, losses, regularization
+from xpnet.equations.activations import (
+    ELU,
+    Activation,
+    Exp,
+    Linear,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    log_sigmoid,
+    sigmoid,
+)
+from xpnet.equations.layers import prelu, prelu_gradient
+from xpnet.equations.losses import binary_cross_entropy, half_poisson_deviance, half_squared_error, weighted
+from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer
+from xpnet.equations.regularization import cost_gradient
+from xpnet.training import descent
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+fusion = pytest.importorskip("cupy._core.fusion", reason="this CuPy keeps its fusion elsewhere")
+way = pytest.importorskip("xpnet.backends.cupy")
+
+if not hasattr(fusion, "_FusionHistory"):
+    pytest.skip("this CuPy has no fast fusion engine of the kind that is known here", allow_module_level=True)
+
+
+def fake(*shape, dtype):
+    """An array of this shape that lies nowhere; tracing looks at its dtype and its dimensions only."""
+    n_bytes = max(1, int(np.prod(shape))) * np.dtype(dtype).itemsize
+    memory = cupy.cuda.memory.UnownedMemory(0x7F0000000000, n_bytes, None, device_id=0)
+    return cupy.ndarray(shape, dtype, memptr=cupy.cuda.memory.MemoryPointer(memory, 0))
+
+
+def traced(definition, *arguments):
+    """The kernel that the fast engine makes of the definition, bound as the library binds it; raises where it can't."""
+    fused = way.fused(definition)
+    local = fusion._thread_local
+    history = fusion._FusionHistory()
+    local.history, local.is_old_fusing = history, True
+    try:
+        kernel, _ = history.get_fusion(fused.func, list(arguments), fused.name)
+    finally:
+        local.history, local.is_old_fusing = None, False
+    return kernel
+
+
+def assert_fits(definition, dtype, n_results, *arguments):
+    """One elementwise kernel, as many results as there should be, all in the dtype, and no double in float32."""
+    kernel = traced(definition, *arguments)
+    assert type(kernel).__name__ == "ElementwiseKernel"
+    results = [p for p in kernel.params if not p.is_const and p.dtype is not None]
+    assert [p.dtype for p in results] == [np.dtype(dtype)] * n_results
+    if dtype == "float32":
+        variables = re.findall(r"^(const )?double v\d+(?:_\d+)?", kernel.operation, flags=re.MULTILINE)
+        assert all(const for const in variables), "arithmetic in double"
+
+
+@pytest.fixture
+def array(dtype):
+    """``array(5, 3)`` is an array that lies nowhere."""
+    return lambda *shape: fake(*shape, dtype=dtype)
+
+
+ELEMENTWISE = [Linear(), Linear(2.0, 0.5), Sigmoid(), Tanh(), ReLU(), PReLU(), ELU(), ELU(0.5), Exp()]
+
+
+@pytest.mark.parametrize("f", ELEMENTWISE, ids=repr)
+def test_activations(f, dtype, array):
+    assert_fits(f.biased, dtype, 1, array(5, 3), array(3))
+    if f != Linear():  # which hands on what it is given, without a kernel
+        assert_fits(f.f, dtype, 1, array(5, 3))
+        assert_fits(f.gradient, dtype, 1, array(5, 3), array(5, 3))
+
+
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid], ids=lambda f: f.__name__)
+def test_functions_of_the_logits(function, dtype, array):
+    assert_fits(function.definition, dtype, 1, array(5, 3))
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, half_poisson_deviance], ids=lambda f: f.__name__)
+def test_losses(loss, dtype, array):
+    assert_fits(loss.definition, dtype, 2, array(5, 3), array(5, 3))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_half_squared_error(scale, dtype, array):
+    assert_fits(half_squared_error.definition, dtype, 2, array(5, 3), array(5, 3), scale)
+
+
+def test_weighted(dtype, array):
+    assert_fits(weighted.definition, dtype, 2, array(5, 3), array(5, 3), array(5, 1))
+
+
+def test_learned_slopes(dtype, array):
+    assert_fits(prelu.definition, dtype, 1, array(5, 3), array(3))
+    assert_fits(prelu_gradient.definition, dtype, 2, array(5, 3), array(5, 3), array(3))
+
+
+NUMBERS = [None, "number", "array"]
+
+
+def number(kind, array):
+    """A setting as it reaches a kernel: not there, a Python number, or an array without dimensions."""
+    return {None: None, "number": 0.01, "array": array()}[kind]
+
+
+@pytest.mark.parametrize(("c", "l1", "l2"), [*itertools.product(NUMBERS[1:], NUMBERS, NUMBERS)])
+def test_the_costs_gradient(c, l1, l2, dtype, array):
+    settings = [number(kind, array) for kind in (c, l1, l2)]
+    assert_fits(cost_gradient.definition, dtype, 1, array(50), array(50), *settings)
+
+
+OPTIMIZERS = [GradientDescent(), Momentum(), Momentum(nesterov=True), Adam(), AdamW()]
+
+
+@pytest.mark.parametrize(("l1", "l2"), [*itertools.product(NUMBERS, NUMBERS)])
+@pytest.mark.parametrize("c", NUMBERS[1:])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_a_step_of_every_optimizer(optimizer, c, l1, l2, dtype, array):
+    settings = [number(kind, array) for kind in (c, l1, l2)]
+    moments = [array(50) for _ in range(optimizer.moments)]
+    scalars = [array() for _ in optimizer.scalars(1, 0.1, True)]
+    n_results = 1 + optimizer.moments
+    assert_fits(descent(optimizer).definition, dtype, n_results, array(50), array(50), *settings, *moments, *scalars)
+
+
+# --- these tests can fail
+
+
+def sign(xp, Z):
+    return Z * xp.sign(Z)
+
+
+def keepdims(xp, Z):
+    return Z - xp.max(Z, axis=1, keepdims=True)
+
+
+def a_result_and_its_sum(xp, Z):
+    A = xp.exp(Z)
+    return A, xp.sum(A, axis=1)
+
+
+def a_products(xp, Z, W):
+    return xp.matmul(Z, W)
+
+
+def a_new_axis(xp, Z):
+    return Z * Z[:, None]
+
+
+def a_branch(xp, Z):
+    return Z if Z.shape[0] > 2 else -Z
+
+
+@pytest.mark.parametrize("definition", [sign, keepdims, a_result_and_its_sum, a_products, a_new_axis, a_branch])
+def test_what_needs_the_slow_engine_is_found(definition, dtype, array):
+    arguments = (array(5, 3), array(3, 4)) if definition is a_products else (array(5, 3),)
+    with pytest.raises(Exception):  # noqa: B017, PT011  (CuPy raises what it likes)
+        traced(definition, *arguments)
+
+
+def a_sum(xp, Z):
+    return xp.sum(Z, axis=1)
+
+
+def in_double(xp, Z):
+    return xp.astype(xp.astype(Z, xp.float64) * 2.0, xp.float32)
+
+
+def another_dtype(xp, Z):
+    return xp.astype(Z, xp.float64)
+
+
+@pytest.mark.parametrize("definition", [a_sum, in_double, another_dtype])
+def test_what_is_no_elementwise_kernel_in_its_dtype_is_found(definition):
+    with pytest.raises(AssertionError):
+        assert_fits(definition, "float32", 1, fake(5, 3, dtype="float32"))
+
+
+def test_the_slow_engine_is_refused_at_run_time(monkeypatch):
+    class Fused:
+        new_fusion = object()
+
+        def __call__(self, *arguments):
+            return arguments
+
+    monkeypatch.setattr(way, "fused", lambda definition: Fused())
+    with pytest.raises(
+        RuntimeError, match=r"^xpnet_sign can't be fused into one CUDA kernel by CuPy .*install cupy >="
+    ):
+        way.evaluate(sign, 1.0)
+
+
+def test_kernels_are_named_for_profilers():
+    assert way.fused(sigmoid.definition).name == "xpnet_sigmoid"
+    assert way.fused(descent(Adam()).definition).name == "xpnet_Adam_step"
+    assert re.fullmatch(r"xpnet_\w+", way.kernel_name(lambda xp: xp))
+
+
+def test_every_elementwise_definition_of_the_library_is_traced_here():
+    from xpnet.backends.seams import Elementwise
+
+    traced_here = {sigmoid, log_sigmoid, binary_cross_entropy, half_poisson_deviance, half_squared_error, weighted}
+    traced_here |= {prelu, prelu_gradient, cost_gradient}
+    found = {
+        f for m in (activations, layers, losses, regularization) for f in vars(m).values() if isinstance(f, Elementwise)
+    }
+    assert found == traced_here
+    kinds = {type(f) for f in ELEMENTWISE} | {Softmax, Activation}
+    assert {c for c in vars(activations).values() if isinstance(c, type) and issubclass(c, Activation)} == kinds
+    assert set(Optimizer.__subclasses__()) | {AdamW} == {type(o) for o in OPTIMIZERS}
