@@ -25,6 +25,7 @@ FLOORS = {
     "equations.losses": 2,
     "equations.normalization": 2,
     "network": 3,
+    "model": 4,
     "communicators": 4,
     "training": 5,
     "estimators": 6,

@@ -8,13 +8,14 @@ import weakref
 import numpy as np
 import pytest
 
-from xpnet import network as network_module
+from xpnet import model as model_module
 from xpnet.backends import Backend, get_backend, to_numpy
 from xpnet.equations.activations import ELU, Linear, Sigmoid
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.losses import BinaryCrossEntropy, HalfSquaredError
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
-from xpnet.network import Layout, Model, Sequential, initial_state, join, rows_a_block
+from xpnet.model import Model, initial_state, rows_a_block
+from xpnet.network import Layout, Sequential, join
 from xpnet.training import epochs
 
 NETWORK = Sequential(Dense(4, "tanh"), PReLU(), Dense(3, "elu", bias=False), Dense(2))
@@ -437,7 +438,7 @@ def test_blocks_of_rows_are_the_whole(library, monkeypatch, rows, rng):
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)), "cross_entropy")
     X, theta = library.asarray(rng.normal(size=(7, 3)), "float64"), rng.normal(size=32)
     whole = {method: to_numpy(getattr(model, method)(theta, X)) for method in ("predict", "log_predict", "output")}
-    monkeypatch.setattr(network_module, "_BLOCK_VALUES", 5 * rows)
+    monkeypatch.setattr(model_module, "_BLOCK_VALUES", 5 * rows)
     assert rows_a_block(model.layout(3)) == rows
     for method, expected in whole.items():
         A = getattr(model, method)(theta, X)
@@ -447,7 +448,7 @@ def test_blocks_of_rows_are_the_whole(library, monkeypatch, rows, rng):
 
 
 def test_a_block_has_a_row_at_least(monkeypatch):
-    monkeypatch.setattr(network_module, "_BLOCK_VALUES", 2)
+    monkeypatch.setattr(model_module, "_BLOCK_VALUES", 2)
     assert rows_a_block(Model(NETWORK).layout(3)) == 1
 
 

@@ -16,7 +16,8 @@ from .equations import whole_number
 from .equations.optimizers import Optimizer
 from .equations.regularization import add_penalty, clipping_scale, cost_gradient
 from .equations.schedules import Constant, Schedule
-from .network import Layout, Model, State
+from .model import Model, State
+from .network import Layout
 
 Array = Any
 

@@ -589,7 +589,8 @@ from itertools import islice
 from xpnet.backends import seams
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.optimizers import Adam
-from xpnet.network import Model, Sequential
+from xpnet.model import Model
+from xpnet.network import Sequential
 from xpnet.training import epochs
 
 rng = np.random.default_rng(0)

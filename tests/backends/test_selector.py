@@ -402,7 +402,8 @@ warnings.simplefilter("error")
 from xpnet.backends import get_backend, read_data
 from xpnet.equations.layers import Dense
 from xpnet.equations.optimizers import Adam
-from xpnet.network import Model, Sequential
+from xpnet.model import Model
+from xpnet.network import Sequential
 from xpnet.training import epochs
 
 rng = np.random.default_rng(0)

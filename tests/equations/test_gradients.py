@@ -15,7 +15,8 @@ from xpnet.equations.activations import ELU, Linear, ReLU
 from xpnet.equations.activations import PReLU as FixedPReLU
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.losses import HalfSquaredError
-from xpnet.network import Model, Sequential
+from xpnet.model import Model
+from xpnet.network import Sequential
 
 M, N_IN, N_OUT = 5, 3, 3
 

@@ -6,7 +6,8 @@ import pytest
 from xpnet.backends import to_numpy
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.regularization import add_penalty, clipping_scale, cost_gradient, penalty
-from xpnet.network import Model, Sequential
+from xpnet.model import Model
+from xpnet.network import Sequential
 
 W = np.array([0.5, -2.0, 0.0, 3.0])
 G = np.array([1.0, 1.0, -1.0, 0.5])

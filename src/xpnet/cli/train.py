@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..display import plot_learning_curve
 from ..estimators import MLPClassifier, MLPRegressor
-from ..network import Model, State
+from ..model import Model, State
 from ..serialization import Parts, check_place, put_together, save
 from ..training import DivergedError
 from .console import Console, computing_on, note

@@ -192,7 +192,7 @@ def log_softmax(xp: Any, Z: Array) -> Array:
 
 @composite
 def below_maximum(xp: Any, Z: Array) -> Array:
-    """z_j - max_k z_k over the last axis; where finite logits lie further apart than a float can say, it stops there."""
+    """z_j - max_k z_k over the last axis; where finite logits lie further apart than a float goes, it stops there."""
     M = xp.max(Z, axis=-1, keepdims=True)
     return xp.maximum(Z, xp.maximum(M, 0.0) - float(xp.finfo(Z.dtype).max)) - M
 

@@ -15,7 +15,8 @@ from ..equations.initializers import GlorotUniform
 from ..equations.layers import Dense
 from ..equations.losses import Loss
 from ..equations.optimizers import Adam, GradientDescent, Momentum, Optimizer
-from ..network import Model, Sequential, State, initial_state
+from ..model import Model, State, initial_state
+from ..network import Sequential
 from .stochastic import StochasticFit
 
 Array = Any

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from ..backends import Backend, namespace, to_numpy
 from ..equations.schedules import Adaptive, InverseScaling, Plateau
-from ..network import Model, State
+from ..model import Model, State
 from ..training import DivergedError, epochs
 
 Array = Any

@@ -1,0 +1,233 @@
+"""Floor 4: the model, a pure function of the flat vector theta, and the state that training carries."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .backends import Backend, get_backend, is_host_data, namespace, read_data, to_numpy
+from .equations import plain_numbers, whole_number
+from .equations.activations import Activation, Linear
+from .equations.layers import Shape
+from .equations.losses import CrossEntropy, HalfSquaredError, Loss, loss
+from .equations.optimizers import Optimizer
+from .equations.regularization import cost_gradient, penalty
+from .network import Layout, Sequential, layout_of
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class State:
+    """All that training carries from step to step; pickled, it resumes the same run.
+
+    Attributes
+    ----------
+    theta : array, (n_parameters,)
+        The parameters, in the order of :class:`Layout`.
+    moments : tuple of arrays like theta
+        The optimiser's.
+    optimizer : Optimizer
+        The update rule.
+    learning_rate : float
+        Its learning rate now, before a schedule's factor.
+    step : int
+        How many steps have been made.
+    rng : numpy.random.Generator or RandomState
+        The source of shuffles, as it stood after the last epoch.
+    order : host array of int, optional
+        The order of the samples in the last epoch; the next shuffle permutes it further.
+    """
+
+    theta: Array
+    moments: tuple[Array, ...]
+    optimizer: Optimizer
+    learning_rate: float
+    step: int = 0
+    rng: Any = None
+    order: Any = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """J(theta) = c sum_i L(network(x_i), y_i) + penalty, with c = 1/m for a mean cost and 1 for a sum.
+
+    Parameters
+    ----------
+    network : Sequential
+        Its last layer stays linear where the loss brings its own link ("cross_entropy", "binary_cross_entropy",
+        "half_poisson_deviance"); any activation may stand before "half_squared_error".
+    loss : str or Loss
+        A name of :data:`xpnet.losses.BY_NAME` or an object.
+    l1, l2 : float
+        lambda of D0's regularisation, on the weights only.
+    reduction : {"mean", "sum"}
+        D0, D3: the mean over the samples (weighted by sample weights); D1, D4: their sum.
+    scale_penalty : bool
+        Whether lambda is multiplied by c as well, as scikit-learn's alpha is.
+    """
+
+    network: Sequential
+    loss: str | Loss = "half_squared_error"
+    l1: float = 0.0
+    l2: float = 0.0
+    reduction: Literal["mean", "sum"] = "mean"
+    scale_penalty: bool = False
+
+    def __post_init__(self):
+        plain_numbers(self)
+        for name in ("l1", "l2"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a finite number, 0 or more")
+        if self.reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction is {self.reduction!r}; allowed: 'mean', 'sum'")
+        self._check_link()
+
+    def _check_link(self):
+        link, last = self.criterion.link, self.network.layers[-1]
+        f = getattr(last, "f", None)
+        if not isinstance(self.criterion, HalfSquaredError) and isinstance(f, Activation) and type(f) is not Linear:
+            raise ValueError(
+                f"the loss {type(self.criterion).__name__} brings its own {type(link).__name__.lower()}, which makes "
+                f"dZ = A - Y; the last layer's activation is {type(f).__name__.lower()} and would be applied first: "
+                "make that layer linear"
+            )
+        if isinstance(self.criterion, CrossEntropy) and getattr(last, "n_out", 2) == 1:
+            raise ValueError(
+                "cross_entropy over one unit is constant (softmax of one unit is 1); use binary_cross_entropy"
+            )
+
+    @property
+    def criterion(self) -> Loss:
+        """The loss as an object."""
+        return loss(self.loss)
+
+    def layout(self, n_features: int | Shape) -> Layout:
+        """Where the parameters lie, for samples of ``n_features`` numbers or of this shape."""
+        shape = n_features if isinstance(n_features, tuple) else (n_features,)
+        return layout_of(self.network, tuple(whole_number("n_features", n) for n in shape))
+
+    def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
+        """The state before the first step: parameters drawn on the host from rng, a NumPy Generator or RandomState."""
+        layout = self.layout(n_features)
+        theta = layout.pack(self.network.initial(rng, layout.in_shape))
+        return initial_state(theta, optimizer, rng)
+
+    def sums(self, theta: Array, X: Array, Y: Array, w: Array | None = None) -> tuple[Array, Any, Any]:
+        """(sum of the samples' gradients, their loss_sum, weight_sum): what several machines would add up.
+
+        theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype.
+        """
+        layout = self.layout(X.shape[1:])
+        Z, backward = self.network.forward(layout.unpack(theta), X, train=True)
+        loss_sum, weight_sum, dZ = self.criterion(Z, Y, w)
+        return layout.pack(backward(dZ)), loss_sum, weight_sum
+
+    def scale(self, weight_sum: Any) -> Any:
+        """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 where all of them are 0."""
+        if self.reduction == "sum":
+            return 1.0
+        if type(weight_sum) is float:  # a number of samples; NumPy's float64 is a float too, and may be 0
+            return 1.0 / weight_sum
+        xp = namespace(weight_sum)
+        is_positive = weight_sum > 0.0
+        return xp.where(is_positive, 1.0 / xp.where(is_positive, weight_sum, 1.0), 0.0)
+
+    def lambdas(self, c: Any, on_weights: bool = True) -> tuple[Any, Any]:
+        """(lambda_1, lambda_2) for this c; None stands for a term that is not there, as on all but weights."""
+        if not on_weights:
+            return None, None
+        scale = c if self.scale_penalty else 1.0
+        return self.l1 * scale if self.l1 else None, self.l2 * scale if self.l2 else None
+
+    def penalty(self, theta: Array, layout: Layout, c: Any) -> Any:
+        """lambda_1 sum |W| + lambda_2 / 2 sum W^2."""
+        return penalty(theta[: layout.n_weights], *self.lambdas(c))
+
+    def cost(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None) -> float:
+        """J(theta) on these samples."""
+        return self.cost_and_gradient(theta, X, Y, sample_weight)[0]
+
+    def cost_and_gradient(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None) -> tuple[float, Array]:
+        """J(theta) and its gradient (n_parameters,), on X's backend."""
+        backend, X, Y, w = self.read(X, Y, sample_weight)
+        layout = self.layout(X.shape[1:])
+        theta = layout.checked(backend.asarray(theta, X.dtype))
+        with backend.active():
+            g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
+            c = self.scale(weight_sum)
+            gradient = cost_gradient.join(
+                [(g[at], theta[at], c, *self.lambdas(c, weights)) for at, weights in layout.parts]
+            )
+            return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
+
+    def read(
+        self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None
+    ) -> tuple[Backend, Array, Array, Array | None]:
+        """The data on the backend that computes, in X's dtype, their shapes checked against the network."""
+        backend, X = read_data(X, "X", backend)
+        layout = self.layout(X.shape[1:])
+        _, Y = read_data(Y, "Y", backend, X.dtype)
+        if Y.ndim == 1 and layout.out_shape == (1,):
+            Y = Y[:, None]
+        if tuple(Y.shape) != (X.shape[0], *layout.out_shape):
+            raise ValueError(
+                f"Y has shape {tuple(Y.shape)}; for X of shape {tuple(X.shape)} and this network it must be "
+                f"{(X.shape[0], *layout.out_shape)} (class labels as one-hot rows)"
+            )
+        if sample_weight is None:
+            return backend, X, Y, None
+        _, w = read_data(sample_weight, "sample_weight", backend, X.dtype)
+        if tuple(w.shape) != (X.shape[0],):
+            raise ValueError(
+                f"sample_weight has shape {tuple(w.shape)}; it must be ({X.shape[0]},), one number a sample"
+            )
+        xp = namespace(w)
+        if bool(xp.any(w < 0.0)) or not bool(xp.any(w > 0.0)):
+            raise ValueError("sample_weight must have no negative value and at least one above 0")
+        return backend, X, Y, w
+
+    def predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
+        """link(network(X)), (m, n_out), in blocks of rows; an array of X's own library (NumPy's for a list)."""
+        return self._in_row_blocks(theta, X, self.criterion.link.forward, backend)
+
+    def output(self, theta: Any, X: Any, backend: Any = None) -> Array:
+        """network(X), (m, n_out), before the link: the logits of a classifier."""
+        return self._in_row_blocks(theta, X, Linear().forward, backend)
+
+    def log_predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
+        """log of ``predict``, from the logits: -200 stays -200."""
+        return self._in_row_blocks(theta, X, self.criterion.log_predict, backend)
+
+    def _in_row_blocks(self, theta: Any, X: Any, link: Callable, backend: Any) -> Array:
+        source = X
+        backend, X = read_data(X, "X", backend)
+        layout = self.layout(X.shape[1:])
+        params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
+        rows = rows_a_block(layout)
+        with backend.active():
+            blocks = [
+                link(self.network.forward(params, X[i : min(i + rows, X.shape[0]), ...])[0])
+                for i in range(0, X.shape[0], rows)
+            ]
+            A = blocks[0] if len(blocks) == 1 else namespace(X).concat(blocks)
+        return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
+
+
+def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
+    """The state before the first step from these parameters."""
+    moments = tuple(namespace(theta).zeros_like(theta) for _ in range(optimizer.moments))
+    return State(theta, moments, optimizer, optimizer.learning_rate, rng=rng)
+
+
+_BLOCK_VALUES = 1 << 22
+"""Values that prediction keeps at a time in a network's layers."""
+
+
+def rows_a_block(layout: Layout) -> int:
+    """How many rows to predict at a time: bounded memory, whatever the number of rows."""
+    widest, shape = 1, layout.in_shape
+    for layer in layout.network.layers:
+        _, shape = layer.shapes(shape)
+        widest = max(widest, math.prod(shape))
+    return max(1, _BLOCK_VALUES // widest)
