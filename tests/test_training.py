@@ -244,6 +244,17 @@ def test_X_Y_and_weights_are_shuffled_alike(XY, rng):
 
 
 @pytest.mark.parametrize("source", [np.random.default_rng, np.random.RandomState])
+def test_each_shuffle_permutes_the_one_before(XY, source):
+    """As scikit-learn's does, so that one seed gives both the same batches."""
+    X, Y = XY
+    rng, order = source(5), np.arange(M)
+    run = epochs(MODEL, start(), X, Y, batch_size=5, rng=source(5))
+    for state, _ in islice(run, 3):
+        order = order[rng.permutation(M)]
+        np.testing.assert_array_equal(state.order, order)
+
+
+@pytest.mark.parametrize("source", [np.random.default_rng, np.random.RandomState])
 def test_shuffles_come_from_the_states_generator(XY, source):
     X, Y = XY
     state = MODEL.initial(source(1), 4, GradientDescent(0.3))
