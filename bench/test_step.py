@@ -50,7 +50,7 @@ class Problem:
         """One step after the other: each starts from the last one's parameters and moments."""
         state = initial_state(self.theta, OPTIMIZERS[optimizer])
         table = step_scalars(state, self.layout, Constant(), 1, self.backend)
-        batch = (self.X, self.Y, None, [[row[0] for row in part] for part in table])
+        batch = (self.X, self.Y, None, {kind: [column[0] for column in columns] for kind, columns in table.items()})
         compiled = compile_step(training_step(model, self.layout, state.optimizer), self.theta)
         carry = (state.theta, *state.moments)
 

@@ -15,7 +15,7 @@ from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.losses import BinaryCrossEntropy, HalfSquaredError
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.model import Model, initial_state, rows_a_block
-from xpnet.network import Layout, Sequential, join
+from xpnet.network import Layout, Sequential
 from xpnet.training import epochs
 
 NETWORK = Sequential(Dense(4, "tanh"), PReLU(), Dense(3, "elu", bias=False), Dense(2))
@@ -81,11 +81,6 @@ def test_a_layout_needs_every_array():
         Layout(NETWORK, (3,)).pack(nested()[:-1])
 
 
-def test_join_flattens(library):
-    joined = join([library.asarray([[1.0, 2.0]]), library.asarray([3.0])])
-    np.testing.assert_array_equal(to_numpy(joined), [1.0, 2.0, 3.0])
-
-
 def test_a_network_without_weights_or_without_biases(rng):
     slopes, weights = Model(Sequential(PReLU())), Model(Sequential(Dense(3, bias=False)))
     for model, n in ((slopes, 3), (weights, 9)):
@@ -115,7 +110,7 @@ def test_a_sequence_is_its_layers_one_after_the_other(library, rng):
 
 
 def test_inference_keeps_nothing_of_the_layers():
-    closures = []
+    closures, alive = [], []
 
     class Remembering:
         def shapes(self, in_shape):
@@ -128,17 +123,41 @@ def test_inference_keeps_nothing_of_the_layers():
             def backward(dA, need_dX=True):
                 return dA, ()
 
+            alive.append(sum(closure() is not None for closure in closures))
             closures.append(weakref.ref(backward))
             return X, backward
 
-    layers = Sequential(Remembering(), Remembering())
-    _, backward = layers.forward(((), ()), np.ones((1, 1)))
-    assert [closure() for closure in closures] == [None, None]
+    layers = Sequential(Remembering(), Remembering(), Remembering())
+    layers.forward(((), (), ()), np.ones((1, 1)))
+    assert alive == [0, 0, 0]
+    assert [closure() for closure in closures] == [None, None, None]
     closures.clear()
-    _, backward = layers.forward(((), ()), np.ones((1, 1)), train=True)
+    _, backward = layers.forward(((), (), ()), np.ones((1, 1)), train=True)
     assert None not in [closure() for closure in closures]
     backward(np.ones((1, 1)))
-    assert [closure() for closure in closures] == [None, None]
+    assert [closure() for closure in closures] == [None, None, None]
+
+
+def test_only_the_first_layers_input_needs_no_gradient():
+    asked = []
+
+    class Asking:
+        def shapes(self, in_shape):
+            return (), in_shape
+
+        def initial(self, rng, in_shape):
+            return ()
+
+        def forward(self, params, X, train=None):
+            def backward(dA, need_dX=True):
+                asked.append(need_dX)
+                return dA, ()
+
+            return X, backward
+
+    _, backward = Sequential(Asking(), Asking(), Asking()).forward(((), (), ()), np.ones((1, 1)), train=True)
+    backward(np.ones((1, 1)))
+    assert asked == [True, True, False]
 
 
 def test_a_layer_of_ones_own_needs_no_base_class(rng):
@@ -247,10 +266,13 @@ def test_sums_add_up_over_parts_of_the_data(library, rng):
             rng.normal(size=N_PARAMETERS),
         )
     )
-    whole = model.sums(theta, X, Y, w)
-    parts = [model.sums(theta, X[s, :], Y[s, :], w[s]) for s in (slice(0, 3), slice(3, 7))]
-    for i in range(3):
-        np.testing.assert_allclose(to_numpy(parts[0][i] + parts[1][i]), to_numpy(whole[i]), rtol=1e-12, atol=1e-14)
+
+    def sums(rows):
+        g, loss_sum, weight_sum = model.sums(theta, X[rows, :], Y[rows, :], w[rows])
+        return *g, loss_sum, weight_sum
+
+    for whole, one, other in zip(sums(slice(0, 7)), sums(slice(0, 3)), sums(slice(3, 7)), strict=True):
+        np.testing.assert_allclose(to_numpy(one + other), to_numpy(whole), rtol=1e-12, atol=1e-14)
 
 
 def test_the_cost_follows_X_and_casts_what_comes_with_it(library, dtype, rng):

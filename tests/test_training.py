@@ -87,6 +87,15 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_several_epochs_are_one_after_the_other(XY, optimizer):
+    X, Y = XY
+    batches = [np.arange(i, min(i + 8, M)) for i in range(0, M, 8)]
+    after, _ = last(epochs(MODEL, start(optimizer=optimizer), X, Y, batch_size=8, shuffle=False), 4)
+    theta, _ = by_hand(MODEL, start().theta, X, Y, 4 * batches, optimizer)
+    np.testing.assert_allclose(after.theta, theta, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 @pytest.mark.parametrize("batch_size", [None, 1, 5, 8, M - 1, M, 1000])
 def test_an_epoch_is_its_batches_one_after_the_other(XY, batch_size, optimizer):
     X, Y = XY
@@ -294,6 +303,14 @@ def test_a_pickled_state_resumes_the_same_run(XY, options, optimizer):
     resumed, _ = last(epochs(MODEL, pickle.loads(pickle.dumps(half)), X, Y, **options), 4)
     assert everything(resumed) == everything(whole)
     assert resumed.step == whole.step
+
+
+def test_a_state_that_is_kept_resumes_from_where_it_stood(XY):
+    """Though the run that yielded it has gone on, and its generator with it."""
+    X, Y = XY
+    kept = [state for state, _ in islice(epochs(MODEL, start(), X, Y, batch_size=5), 7)]
+    resumed, _ = last(epochs(MODEL, kept[2], X, Y, batch_size=5), 4)
+    assert everything(resumed) == everything(kept[-1])
 
 
 def test_a_state_resumes_on_another_library(library, XY):

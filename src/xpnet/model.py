@@ -107,21 +107,24 @@ class Model:
         shape = n_features if isinstance(n_features, tuple) else (n_features,)
         return layout_of(self.network, tuple(whole_number("n_features", n) for n in shape))
 
-    def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
-        """The state before the first step: parameters drawn on the host from rng, a NumPy Generator or RandomState."""
+    def draw(self, rng: Any, n_features: int | Shape) -> Array:
+        """Initial parameters, drawn on the host in float64 from rng, a NumPy Generator or RandomState."""
         layout = self.layout(n_features)
-        theta = layout.pack(self.network.initial(rng, layout.in_shape))
-        return initial_state(theta, optimizer, rng)
+        return layout.pack(self.network.initial(rng, layout.in_shape))
 
-    def sums(self, theta: Array, X: Array, Y: Array, w: Array | None = None) -> tuple[Array, Any, Any]:
-        """(sum of the samples' gradients, their loss_sum, weight_sum): what several machines would add up.
+    def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
+        """The state before the first step, its parameters drawn from rng."""
+        return initial_state(self.draw(rng, n_features), optimizer, rng)
+
+    def sums(self, theta: Array, X: Array, Y: Array, w: Array | None = None) -> tuple[list[Array], Any, Any]:
+        """(the sum of the samples' gradients in ``layout.pieces``, loss_sum, weight_sum): what machines would add up.
 
         theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype.
         """
         layout = self.layout(X.shape[1:])
         Z, backward = self.network.forward(layout.unpack(theta), X, train=True)
         loss_sum, weight_sum, dZ = self.criterion(Z, Y, w)
-        return layout.pack(backward(dZ)), loss_sum, weight_sum
+        return layout.pieces(backward(dZ)), loss_sum, weight_sum
 
     def scale(self, weight_sum: Any) -> Any:
         """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 where all of them are 0."""
@@ -156,9 +159,8 @@ class Model:
         with backend.active():
             g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
             c = self.scale(weight_sum)
-            gradient = cost_gradient.join(
-                [(g[at], theta[at], c, *self.lambdas(c, weights)) for at, weights in layout.parts]
-            )
+            pieces = zip(g, layout.parts, strict=True)
+            gradient = cost_gradient.join([(g_k, theta[at], c, *self.lambdas(c, is_w)) for g_k, (at, is_w) in pieces])
             return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
 
     def read(

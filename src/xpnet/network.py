@@ -107,20 +107,28 @@ class Layout:
         xp = namespace(theta)
         return tuple(tuple(xp.reshape(theta[at], shape) for at, shape in layer) for layer in self.windows)
 
+    def pieces(self, nested: tuple[tuple[Array, ...], ...]) -> list[Array]:
+        """Each layer's arrays, flattened, in theta's order: one after the other they are the flat vector."""
+        layers = zip(self.windows, nested, strict=True)
+        arrays = [a for layer, of_layer in layers for _, a in zip(layer, of_layer, strict=True)]
+        xp = namespace(arrays[0])
+        return [xp.reshape(arrays[i], (-1,)) for i in self._order]
+
     def pack(self, nested: tuple[tuple[Array, ...], ...]) -> Array:
         """One flat vector from each layer's arrays."""
-        placed = [
-            (at.start, a)
-            for layer, arrays in zip(self.windows, nested, strict=True)
-            for (at, _), a in zip(layer, arrays, strict=True)
-        ]
-        return join([a for _, a in sorted(placed, key=lambda pair: pair[0])])
+        pieces = self.pieces(nested)
+        return join(pieces[0], *pieces[1:])
 
-    @property
+    @functools.cached_property
     def parts(self) -> tuple[tuple[slice, bool], ...]:
-        """Windows of theta, each with whether it holds weights: them, and all the rest; an empty part is left out."""
-        both = (slice(0, self.n_weights), True), (slice(self.n_weights, self.n_parameters), False)
-        return tuple((at, weights) for at, weights in both if at.stop > at.start)
+        """The window of each of ``pieces``, and whether it holds weights."""
+        at = [window for layer in self.windows for window, _ in layer]
+        return tuple((at[i], at[i].start < self.n_weights) for i in self._order)
+
+    @functools.cached_property
+    def _order(self) -> list[int]:
+        starts = [window.start for layer in self.windows for window, _ in layer]
+        return sorted(range(len(starts)), key=starts.__getitem__)
 
 
 @functools.lru_cache(maxsize=64)
@@ -129,11 +137,7 @@ def layout_of(network: Sequential, in_shape: Shape) -> Layout:
     return Layout(network, in_shape)
 
 
-def join(arrays: list[Array]) -> Array:
-    """The arrays, flattened, one after the other."""
-    return _join(arrays[0], *arrays[1:])
-
-
 @composite
-def _join(xp: Any, *arrays: Array) -> Array:
-    return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
+def join(xp: Any, *pieces: Array) -> Array:
+    """The one-dimensional pieces, one after the other."""
+    return xp.concat(pieces)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
-from .backends import Backend, all_finite, compile_step, composite, elementwise, host, namespace
+from .backends import Backend, all_finite, compile_step, composite, elementwise, host, namespace, release_memory
 from .communicators import Alone
 from .equations import whole_number
 from .equations.optimizers import Optimizer
@@ -68,36 +68,45 @@ def descent(optimizer: Optimizer) -> Any:
 def training_step(
     model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
 ) -> Callable:
-    """``step((theta, *moments), (X, Y, w, scalars)) -> ((theta, *moments), (data_cost, penalty))``.
+    """``step((theta, *moments), (X, Y, w, scalars), owned=False) -> ((theta, *moments), (data_cost, penalty))``.
 
-    Pure: nothing is written to what comes in. ``scalars`` are the optimiser's for each of ``layout.parts``, as 0-d
-    arrays or numbers. The batch's cost before the step is data_cost + penalty.
+    Pure, unless what comes in is ``owned``: then theta and moments may be overwritten by what comes out. ``scalars``
+    holds the optimiser's scalars, 0-d arrays or numbers, for weights (True) and for all other parameters (False). The
+    batch's cost before the step is data_cost + penalty.
     """
     descend = descent(optimizer)
 
-    def step(carry: tuple, batch: tuple) -> tuple[tuple, tuple]:
+    def step(carry: tuple, batch: tuple, owned: bool = False) -> tuple[tuple, tuple]:
         theta, *moments = carry
         X, Y, w, scalars = batch
-        g, loss_sum, weight_sum = communicator.sum(*model.sums(theta, X, Y, w))
+        *g, loss_sum, weight_sum = communicator.sum(*_flat(model.sums(theta, X, Y, w)))
         c = c_data = model.scale(weight_sum)
         penalty = model.penalty(theta, layout, c)
-        parts = [(at, model.lambdas(c, weights), s) for (at, weights), s in zip(layout.parts, scalars, strict=True)]
+        g_and_window = zip(g, layout.parts, strict=True)
+        pieces = [(g_k, at, model.lambdas(c, is_w), scalars[is_w]) for g_k, (at, is_w) in g_and_window]
         if clip_norm is not None:
-            g = cost_gradient.join([(g[at], theta[at], c, *lambdas) for at, lambdas, _ in parts])
-            c, parts = clipping_scale(g, clip_norm), [(at, (None, None), s) for at, _, s in parts]
+            clipped = cost_gradient.join([(g_k, theta[at], c, *lambdas) for g_k, at, lambdas, _ in pieces])
+            c = clipping_scale(clipped, clip_norm)
+            pieces = [(clipped[at], at, (None, None), s) for _, at, _, s in pieces]
         carry = descend.join(
-            [(theta[at], g[at], c, *lambdas, *(v[at] for v in moments), *s) for at, lambdas, s in parts]
+            [(theta[at], g_k, c, *lambdas, *(v[at] for v in moments), *s) for g_k, at, lambdas, s in pieces],
+            carry if owned else (),
         )
         return carry, (c_data * loss_sum, penalty)
 
     return step
 
 
-def adding_up(step: Callable, is_mean: bool) -> Callable:
-    """``step(carry, batch, cost, share) -> (carry, cost)``: the epoch's cost so far, and this batch's share in it."""
+def _flat(sums: tuple) -> tuple:
+    g, loss_sum, weight_sum = sums
+    return *g, loss_sum, weight_sum
 
-    def add_up(carry: tuple, batch: tuple, cost: Any, share: float) -> tuple[tuple, Any]:
-        carry, (data_cost, penalty) = step(carry, batch)
+
+def adding_up(step: Callable, is_mean: bool) -> Callable:
+    """``step(carry, batch, owned, cost, share) -> (carry, cost)``: the epoch's cost so far, and this batch's share."""
+
+    def add_up(carry: tuple, batch: tuple, owned: bool, cost: Any, share: float) -> tuple[tuple, Any]:
+        carry, (data_cost, penalty) = step(carry, batch, owned)
         return carry, cost + (share if is_mean else 1.0) * data_cost + share * penalty
 
     return add_up
@@ -125,6 +134,8 @@ def epochs(
     communicator: Any = Alone(),
 ) -> Generator[tuple[State, float], State | None, None]:
     """Train without end: each ``next`` makes one pass over the data and yields (state, cost).
+
+    What is given is taken by reference where it already is on the backend, and never written to.
 
     Parameters
     ----------
@@ -183,11 +194,7 @@ def epochs(
     rng = rng if rng is not None else copy.deepcopy(state.rng)
     if shuffled and rng is None:
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
-    # The data is taken by reference where it already is on the backend, the parameters are made this run's own.
-    with backend.active():
-        theta, *moments = (
-            namespace(X).asarray(backend.asarray(a, X.dtype), copy=True) for a in (state.theta, *state.moments)
-        )
+    theta, *moments = (backend.asarray(a, X.dtype) for a in (state.theta, *state.moments))
     state = replace(state, theta=theta, moments=tuple(moments))
     one_step = training_step(model, layout, state.optimizer, clip_norm, communicator)
     step = compile_step(adding_up(one_step, model.reduction == "mean"), theta)
@@ -211,34 +218,39 @@ def _epochs(
     starts = range(0, m, batch_size)
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     epoch = 0
-    while True:
-        epoch += 1
-        if rng is not None:
-            order = order[rng.permutation(m)]
-        with backend.active():
-            indices = backend.asarray(order) if rng is not None else None
-            table = step_scalars(state, layout, schedule, len(starts), backend)
-            carry, cost = (state.theta, *state.moments), 0.0
-            for i, start in enumerate(starts):
-                batch = _batch(data, indices, start, min(start + batch_size, m))
-                scalars = [[row[i] for row in part] for part in table]
-                carry, cost = step(carry, (*batch, scalars), cost, min(batch_size, m - start) / m)
-            cost = float(cost)
-            finite = math.isfinite(cost) and all_finite(carry[0])
-        if not finite:
-            raise DivergedError(epoch, state, cost)
-        theta, *moments = carry
-        state = replace(
-            state,
-            theta=theta,
-            moments=tuple(moments),
-            step=state.step + len(starts),
-            rng=copy.deepcopy(rng) if rng is not None else state.rng,
-            order=order if rng is not None else state.order,
-        )
-        changed = yield state, cost
-        if changed is not None:
-            state = changed
+    try:
+        while True:
+            epoch += 1
+            if rng is not None:
+                order = order[rng.permutation(m)]
+            with backend.active():
+                indices = backend.asarray(order) if rng is not None else None
+                table = step_scalars(state, layout, schedule, len(starts), backend)
+                carry, cost = (state.theta, *state.moments), 0.0
+                for i, start in enumerate(starts):
+                    batch = _batch(data, indices, start, min(start + batch_size, m))
+                    scalars = {is_weights: [column[i] for column in columns] for is_weights, columns in table.items()}
+                    # The state before the epoch stays as it is; what the epoch's own steps made is overwritten.
+                    carry, cost = step(carry, (*batch, scalars), i > 0, cost, min(batch_size, m - start) / m)
+                    del batch
+                cost = float(cost)
+                finite = math.isfinite(cost) and all_finite(carry[0])
+            if not finite:
+                raise DivergedError(epoch, state, cost)
+            theta, *moments = carry
+            state = replace(
+                state,
+                theta=theta,
+                moments=tuple(moments),
+                step=state.step + len(starts),
+                rng=copy.deepcopy(rng) if rng is not None else state.rng,
+                order=order if rng is not None else state.order,
+            )
+            changed = yield state, cost
+            if changed is not None:
+                state = changed
+    finally:
+        release_memory()
 
 
 def _batch(data: tuple, indices: Array | None, start: int, stop: int) -> list:
@@ -250,16 +262,19 @@ def _batch(data: tuple, indices: Array | None, start: int, stop: int) -> list:
     return [None if A is None else A[start:stop, ...] for A in data]
 
 
-def step_scalars(state: State, layout: Layout, schedule: Schedule, n_steps: int, backend: Backend) -> list[list[Array]]:
-    """For each of ``layout.parts``, the optimiser's scalars, each an array over an epoch's steps.
+def step_scalars(
+    state: State, layout: Layout, schedule: Schedule, n_steps: int, backend: Backend
+) -> dict[bool, list[Array]]:
+    """The optimiser's scalars for weights (True) and all else (False), each an array over an epoch's steps.
 
     Computed on the host in float64 and moved once, in theta's dtype: in float32 Adam's 1 - b2^t would be off by 1e-5.
     """
     rates = [state.learning_rate * schedule(state.step + i) for i in range(n_steps)]
-    table = []
-    for _, is_weights in layout.parts:
+    table = {}
+    for is_weights in {is_weights for _, is_weights in layout.parts}:
         rows = [state.optimizer.scalars(state.step + i + 1, rate, is_weights) for i, rate in enumerate(rates)]
-        table.append([backend.asarray(host.asarray(column), state.theta.dtype) for column in zip(*rows, strict=True)])
+        columns = zip(*rows, strict=True)
+        table[is_weights] = [backend.asarray(host.asarray(column), state.theta.dtype) for column in columns]
     return table
 
 

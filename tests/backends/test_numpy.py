@@ -449,7 +449,7 @@ def test_blocks_change_no_bit(monkeypatch, rng, dtype, shape, definition):
     Z = rng.normal(size=shape).astype(dtype)
     beside = arguments_beside(rng, shape, dtype)
     for one, other in itertools.product(beside.values(), repeat=2):
-        assert_same_bits(way.elementwise(definition, [(Z, one, other)]), definition(way.xp, Z, one, other))
+        assert_same_bits(way.blocked(definition, [(Z, one, other)]), definition(way.xp, Z, one, other))
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
@@ -459,7 +459,7 @@ def test_blocks_change_no_bit_at_their_real_size(rng, dtype, extra):
         Z = rng.normal(size=shape).astype(dtype)
         beside = arguments_beside(rng, shape, dtype)
         for other in (None, 0.3, beside["same"], beside.get("row"), beside.get("column")):
-            assert_same_bits(way.elementwise(several, [(Z, other)]), several(way.xp, Z, other))
+            assert_same_bits(way.blocked(several, [(Z, other)]), several(way.xp, Z, other))
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_blocks_of_memory_with_gaps(monkeypatch, rng, dtype, view):
     Z = view(rng.normal(size=(40, 30)).astype(dtype))
     other = view(rng.normal(size=(40, 30)).astype(dtype))
     before = Z.copy()
-    np.testing.assert_array_equal(way.elementwise(chain, [(Z, other)]), chain(way.xp, Z, other))
+    np.testing.assert_array_equal(way.blocked(chain, [(Z, other)]), chain(way.xp, Z, other))
     np.testing.assert_array_equal(Z, before)
 
 
@@ -499,13 +499,13 @@ def test_parts_are_joined(monkeypatch, rng, dtype, block, definition):
             whole = tuple(np.concatenate(column) for column in zip(*whole, strict=True))
         else:
             whole = np.concatenate(whole)
-        assert_same_bits(way.elementwise(definition, parts), whole)
+        assert_same_bits(way.blocked(definition, parts), whole)
 
 
 def test_parts_of_rows_are_joined(monkeypatch, rng):
     monkeypatch.setattr(way, "BLOCK", 16)
     A, B, row = rng.normal(size=(9, 5)), rng.normal(size=(4, 5)), rng.normal(size=5)
-    joined = way.elementwise(chain, [(A, row), (B, row)])
+    joined = way.blocked(chain, [(A, row), (B, row)])
     assert_same_bits(joined, np.concatenate([chain(way.xp, A, row), chain(way.xp, B, row)]))
 
 
@@ -514,7 +514,7 @@ def test_no_argument_is_written_to(monkeypatch, rng):
     Z, column = rng.normal(size=(40, 3)), rng.normal(size=(40, 1))
     for a in (Z, column):
         a.flags.writeable = False
-    way.elementwise(chain, [(Z, column), (Z, column)])
+    way.blocked(chain, [(Z, column), (Z, column)])
 
 
 # --- the functions of composites

@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat.numpy
 
 from .inputs import all_finite, check_finite, read_data
-from .seams import compile_step, composite, elementwise, namespace
+from .seams import compile_step, composite, elementwise, namespace, release_memory, rowwise
 from .selector import (
     Backend,
     BackendUnavailableError,
@@ -36,6 +36,8 @@ __all__ = [
     "is_host_data",
     "namespace",
     "read_data",
+    "release_memory",
+    "rowwise",
     "set_backend",
     "to_numpy",
     "using_backend",

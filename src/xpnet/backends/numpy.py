@@ -28,7 +28,7 @@ class Pool(threading.local):
     user keeps, or that an exception's traceback holds, is never overwritten.
     """
 
-    limit = 256 << 20
+    limit = 1 << 30
     """Bytes that are kept track of. Past it, the sizes longest unused become ordinary memory."""
     smallest = 1 << 16
     """Bytes below which the C library is left to itself: it keeps such memory."""
@@ -143,15 +143,16 @@ blockwise = SimpleNamespace(**{**vars(xp), "maximum": maximum, "minimum": minimu
 """The namespace of elementwise definitions, which see one block at a time."""
 
 
-def elementwise(definition: Callable, parts: Sequence[tuple]) -> Any:
-    """``definition(xp, *part)`` for each part, block by block, joined along the first axis in pooled arrays.
+def blocked(definition: Callable, parts: Sequence[tuple], onto: Sequence[np.ndarray] = ()) -> Any:
+    """``definition(xp, *part)`` for each part, block by block, joined along the first axis.
 
-    A part's first argument has the result's shape; every other argument of the same length is cut along with it.
+    A part's first argument has as many rows as the result; every other argument of the same length is cut along with
+    it. The results are written to the arrays ``onto``, or to pooled ones.
     """
-    if len(parts) == 1 and parts[0][0].size <= BLOCK:
+    if not onto and len(parts) == 1 and parts[0][0].size <= BLOCK:
         return definition(blockwise, *parts[0])
     length = sum(part[0].shape[0] for part in parts)
-    outputs: list[np.ndarray] = []
+    outputs = list(onto)
     at = 0
     for part in parts:
         for blocks in _blocks(part):

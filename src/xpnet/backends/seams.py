@@ -1,9 +1,10 @@
-"""The three seams: one definition, run the best way each array library has.
+"""The seams: one definition, run the best way each array library has.
 
 ========================  ============================  =====================  ==================
 seam                      NumPy                         CuPy                   any other library
 ========================  ============================  =====================  ==================
 ``@elementwise``          cache-sized blocks, pooled    one fused kernel       as it stands
+``@rowwise``              blocks of rows, pooled        as it stands           as it stands
 ``@composite``            large results pooled          as it stands           as it stands
 ``compile_step``          silent about overflow         on theta's device      as it stands
 ========================  ============================  =====================  ==================
@@ -26,15 +27,18 @@ LOWERINGS = os.environ.get("XPNET_LOWERINGS", "on").lower() not in ("off", "0", 
 
 
 class Way(NamedTuple):
-    """How one array library runs definitions: its namespace, the composites' namespace, and the two lowerings."""
+    """How one array library runs definitions: its namespace, the composites' namespace, and the lowerings."""
 
     xp: Any
     composites: Any
-    elementwise: Callable[[Callable, Sequence[tuple]], Any]
+    elementwise: Callable[..., Any]
+    rowwise: Callable[..., Any]
     compile_step: Callable[[Callable, Any], Callable]
 
 
-def _each_part(xp: Any, evaluate: Callable, definition: Callable, parts: Sequence[tuple]) -> Any:
+def _each_part(
+    xp: Any, evaluate: Callable, definition: Callable, parts: Sequence[tuple], onto: Sequence[Any] = ()
+) -> Any:
     values = [evaluate(definition, *part) for part in parts]
     if len(values) == 1:
         return values[0]
@@ -62,13 +66,13 @@ def _find_way(array: Any) -> Way:
     xp = array_namespace(array)
     is_numpy = isinstance(array, np.ndarray | np.generic)
     if is_numpy and LOWERINGS:
-        return Way(xp, numpy_way.pooled, numpy_way.elementwise, numpy_way.without_warnings)
+        return Way(xp, numpy_way.pooled, numpy_way.blocked, numpy_way.blocked, numpy_way.without_warnings)
+    as_it_stands = functools.partial(_each_part, xp, lambda definition, *part: definition(xp, *part))
     if is_cupy_array(array) and LOWERINGS:
         from . import cupy as cupy_way
 
-        return Way(xp, xp, functools.partial(_each_part, xp, cupy_way.evaluate), cupy_way.on_device)
-    as_it_stands = functools.partial(_each_part, xp, lambda definition, *part: definition(xp, *part))
-    return Way(xp, xp, as_it_stands, numpy_way.without_warnings if is_numpy else _itself)
+        return Way(xp, xp, functools.partial(_each_part, xp, cupy_way.evaluate), as_it_stands, cupy_way.on_device)
+    return Way(xp, xp, as_it_stands, as_it_stands, numpy_way.without_warnings if is_numpy else _itself)
 
 
 def namespace(array: Any) -> Any:
@@ -84,16 +88,31 @@ class Elementwise:
     much fits in one CUDA kernel.
     """
 
+    _lowering = "elementwise"
+
     def __init__(self, definition: Callable) -> None:
         functools.update_wrapper(self, definition)
         self.definition = definition
 
     def __call__(self, *arguments: Any) -> Any:
-        return _way(arguments[0]).elementwise(self.definition, (arguments,))
+        return self.join((arguments,))
 
-    def join(self, parts: Sequence[tuple]) -> Any:
-        """The results for each part, one after the other along the first axis."""
-        return _way(parts[0][0]).elementwise(self.definition, parts)
+    def join(self, parts: Sequence[tuple], onto: Sequence[Any] = ()) -> Any:
+        """The results for each part, one after the other along the first axis.
+
+        ``onto`` names arrays that the caller owns and is done with, such as the joined arguments themselves: a
+        library whose arrays can be written to may put the results there.
+        """
+        return getattr(_way(parts[0][0]), self._lowering)(self.definition, parts, onto)
+
+
+class Rowwise(Elementwise):
+    """A function ``definition(xp, *arrays)`` in which every row of the results depends on that row alone.
+
+    Unlike an elementwise one it may reduce along the last axis; the first argument has as many rows as the results.
+    """
+
+    _lowering = "rowwise"
 
 
 @functools.cache
@@ -102,8 +121,13 @@ def elementwise(definition: Callable) -> Elementwise:
     return Elementwise(definition)
 
 
+def rowwise(definition: Callable) -> Rowwise:
+    """Seam 2: see :class:`Rowwise`."""
+    return Rowwise(definition)
+
+
 def composite(definition: Callable) -> Callable:
-    """Seam 2: a function ``definition(xp, *arguments)`` of matrix products and other whole-array work.
+    """Seam 3: a function ``definition(xp, *arguments)`` of matrix products and other whole-array work.
 
     ``xp`` is the namespace of the first argument's library; a backend may also put one call of its own in its place.
     """
@@ -115,6 +139,11 @@ def composite(definition: Callable) -> Callable:
     return evaluate
 
 
+def release_memory() -> None:
+    """Give back what NumPy's pool keeps for this thread; arrays in use live on."""
+    numpy_way.POOL.clear()
+
+
 def compile_step(step: Callable, like: Any) -> Callable:
-    """Seam 3: the training step, made ready for the library of the array ``like``."""
+    """Seam 4: the training step, made ready for the library of the array ``like``."""
     return _way(like).compile_step(step, like)

@@ -8,7 +8,7 @@ and stable for every finite float32 and float64 input.
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends import composite, elementwise
+from ..backends import elementwise, rowwise
 from . import plain_numbers
 
 Array = Any
@@ -170,27 +170,27 @@ class Softmax(Activation):
         return softmax_gradient(dA, A)
 
 
-@composite
+@rowwise
 def softmax(xp: Any, Z: Array) -> Array:
     """e^z_j / sum_k e^z_k over the last axis; each row's maximum is taken off first, so that e^z can't overflow."""
-    E = xp.exp(below_maximum(Z))
+    E = xp.exp(below_maximum.definition(xp, Z))
     return E / xp.sum(E, axis=-1, keepdims=True)
 
 
-@composite
+@rowwise
 def softmax_gradient(xp: Any, dA: Array, A: Array) -> Array:
     """a * (da - sum_j da_j a_j)."""
     return A * (dA - xp.sum(dA * A, axis=-1, keepdims=True))
 
 
-@composite
+@rowwise
 def log_softmax(xp: Any, Z: Array) -> Array:
     """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, where log(softmax) has -inf."""
-    S = below_maximum(Z)
+    S = below_maximum.definition(xp, Z)
     return S - xp.log(xp.sum(xp.exp(S), axis=-1, keepdims=True))
 
 
-@composite
+@rowwise
 def below_maximum(xp: Any, Z: Array) -> Array:
     """z_j - max_k z_k over the last axis; where finite logits lie further apart than a float goes, it stops there."""
     M = xp.max(Z, axis=-1, keepdims=True)

@@ -8,7 +8,7 @@ dZ is A - Y, computed from the logits, so no logarithm ever meets a rounded 0.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..backends import composite, elementwise, namespace
+from ..backends import elementwise, namespace, rowwise
 from .activations import Activation, Exp, Linear, Sigmoid, Softmax, log_sigmoid, log_softmax, sigmoid
 
 Array = Any
@@ -21,7 +21,7 @@ class Loss:
     link: ClassVar[Activation] = Linear()
 
     def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        """The addends of each sample's loss, (m, n), and dZ, (m, n)."""
+        """Each sample's loss, (m, 1), or its addends, (m, n); and dZ, (m, n)."""
         raise TypeError(f"{type(self).__name__} must define per_element(self, Z, Y)")
 
     def log_predict(self, Z: Array) -> Array:
@@ -34,14 +34,14 @@ class Loss:
         xp = namespace(Z)
         if w is None:
             return xp.sum(L), float(Z.shape[0]), dZ
-        L, dZ = weighted(L, dZ, w[:, None])
-        return xp.sum(L), xp.sum(w), dZ
+        w = w[:, None]
+        return xp.sum(weighted(L, w)), xp.sum(w), weighted(dZ, w)
 
 
 @elementwise
-def weighted(xp: Any, L: Array, dZ: Array, w: Array) -> tuple[Array, Array]:
-    """Each sample's loss and output error times its weight."""
-    return w * L, w * dZ
+def weighted(xp: Any, A: Array, w: Array) -> Array:
+    """Each sample's row times its weight."""
+    return w * A
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class CrossEntropy(Loss):
         return log_softmax(Z)
 
 
-@composite
+@rowwise
 def cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
-    """-y_j log a_j, from log a = log_softmax(z); and a - y."""
-    log_A = log_softmax(Z)
-    return -(Y * log_A), xp.exp(log_A) - Y
+    """-sum_j y_j log a_j, from log a = log_softmax(z); and a - y."""
+    log_A = log_softmax.definition(xp, Z)
+    return -xp.sum(Y * log_A, axis=-1, keepdims=True), xp.exp(log_A) - Y
 
 
 @dataclass(frozen=True)

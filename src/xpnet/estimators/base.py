@@ -163,7 +163,7 @@ class BaseMLP(StochasticFit, BaseEstimator):
     def _state(self, backend: Backend, X: Array, rng: Any, incremental: bool) -> State:
         """Where training begins: new parameters, or the fitted ones; partial_fit also goes on with the moments."""
         if not hasattr(self, "coefs_"):
-            return self._model().initial(rng, X.shape[1], self._optimizer())
+            return initial_state(backend.asarray(self._model().draw(rng, X.shape[1]), X.dtype), self._optimizer())
         theta = self._theta(backend, X)
         if incremental and hasattr(self, "_resume"):
             return replace(self._resume, theta=theta)
