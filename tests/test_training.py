@@ -119,6 +119,26 @@ def test_weighted_batches(XY, rng):
     assert cost == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_a_step_overwrites_only_what_it_owns(library, dtype, XY, optimizer):
+    X, Y = (library.asarray(a, dtype) for a in XY)
+    layout, step = MODEL.layout(4), training_step(MODEL, MODEL.layout(4), optimizer, clip_norm=0.5)
+
+    def carry():
+        theta = library.asarray(start().theta, dtype)
+        return library.xp.asarray(theta, copy=True), *(0.5 * theta * theta for _ in range(optimizer.moments))
+
+    scalars = {is_weights: optimizer.scalars(1, 0.1, is_weights) for is_weights in (True, False)}
+    mine, others = carry(), carry()
+    pure, costs = step(others, (X, Y, None, scalars))
+    owned, costs_again = step(mine, (X, Y, None, scalars), True)
+    for before, after, again, unused in zip(others, pure, owned, carry(), strict=True):
+        np.testing.assert_array_equal(to_numpy(before), to_numpy(unused))
+        np.testing.assert_array_equal(to_numpy(again), to_numpy(after))
+    assert [float(c) for c in costs] == [float(c) for c in costs_again]
+    assert layout.n_parameters == owned[0].shape[0]
+
+
 def test_sum_against_mean(XY):
     """A sum's steps are m times a mean's, so the learning rate over m makes them alike."""
     X, Y = XY

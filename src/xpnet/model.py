@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .backends import Backend, get_backend, is_host_data, namespace, read_data, to_numpy
+from array_api_compat import device
+
+from .backends import Backend, get_backend, host, is_host_data, namespace, read_data, to_numpy
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
 from .equations.layers import Shape
@@ -110,7 +112,7 @@ class Model:
     def draw(self, rng: Any, n_features: int | Shape) -> Array:
         """Initial parameters, drawn on the host in float64 from rng, a NumPy Generator or RandomState."""
         layout = self.layout(n_features)
-        return layout.pack(self.network.initial(rng, layout.in_shape))
+        return host.concat(layout.pieces(self.network.initial(rng, layout.in_shape)))
 
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
         """The state before the first step, its parameters drawn from rng."""
@@ -218,7 +220,8 @@ class Model:
 
 def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
     """The state before the first step from these parameters."""
-    moments = tuple(namespace(theta).zeros_like(theta) for _ in range(optimizer.moments))
+    xp = namespace(theta)
+    moments = tuple(xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta)) for _ in range(optimizer.moments))
     return State(theta, moments, optimizer, optimizer.learning_rate, rng=rng)
 
 

@@ -407,7 +407,7 @@ def chain(xp, Z, *others):
     for i, other in enumerate(others):
         if other is not None:
             Z = Z * (1.0 + 0.1 * i) + xp.exp(-xp.abs(Z)) * other
-    return xp.tanh(Z) / 3.0 + xp.log1p(Z * Z)
+    return xp.tanh(Z) / 3.0 + xp.log1p(Z * Z) + xp.maximum(Z, 0.5) * xp.minimum(Z, -0.5)
 
 
 def several(xp, Z, *others):
@@ -435,17 +435,41 @@ def arguments_beside(rng, shape, dtype):
     return beside
 
 
+def softmax(xp, Z, *others):
+    """Rows that depend on themselves alone."""
+    Z = chain(xp, Z, *others)
+    E = xp.exp(Z - xp.max(Z, axis=-1, keepdims=True))
+    total = xp.sum(E, axis=-1, keepdims=True)
+    return E / total, xp.log(total)
+
+
 BLOCK = 64
+
+
+@pytest.fixture
+def blocks_of(monkeypatch):
+    """``blocks_of(64)`` makes blocks so small."""
+
+    def change(n):
+        way._repeated.cache_clear()
+        monkeypatch.setattr(way, "BLOCK", n)
+
+    yield change
+    way._repeated.cache_clear()
+
+
 NEAR_A_BLOCK = [(n,) for n in (1, 63, 64, 65, 127, 128, 129, 200)] + [
     (8, 8), (7, 8), (9, 8), (16, 4), (17, 4), (3, 64), (3, 63), (3, 65), (1, 64), (1, 65), (1, 1000), (2, 300),
     (65, 1), (64, 1), (200, 1), (64, 64), (5, 4, 4), (20, 3, 5), (70, 1, 1),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("definition", [chain, several])
+@pytest.mark.parametrize("definition", [chain, several, softmax])
 @pytest.mark.parametrize("shape", NEAR_A_BLOCK, ids=str)
-def test_blocks_change_no_bit(monkeypatch, rng, dtype, shape, definition):
-    monkeypatch.setattr(way, "BLOCK", BLOCK)
+def test_blocks_change_no_bit(blocks_of, rng, dtype, shape, definition):
+    if definition is softmax and len(shape) == 1:
+        shape = (*shape, 3)
+    blocks_of(BLOCK)
     Z = rng.normal(size=shape).astype(dtype)
     beside = arguments_beside(rng, shape, dtype)
     for one, other in itertools.product(beside.values(), repeat=2):
@@ -465,8 +489,8 @@ def test_blocks_change_no_bit_at_their_real_size(rng, dtype, extra):
 @pytest.mark.parametrize(
     "view", [lambda a: a.T, lambda a: a[::2], lambda a: a[::-1], lambda a: a[:, ::3], lambda a: a[5:]]
 )
-def test_blocks_of_memory_with_gaps(monkeypatch, rng, dtype, view):
-    monkeypatch.setattr(way, "BLOCK", BLOCK)
+def test_blocks_of_memory_with_gaps(blocks_of, rng, dtype, view):
+    blocks_of(BLOCK)
     Z = view(rng.normal(size=(40, 30)).astype(dtype))
     other = view(rng.normal(size=(40, 30)).astype(dtype))
     before = Z.copy()
@@ -476,8 +500,8 @@ def test_blocks_of_memory_with_gaps(monkeypatch, rng, dtype, view):
 
 @pytest.mark.parametrize("block", [1, 7, BLOCK, 1 << 15])
 @pytest.mark.parametrize("definition", [chain, several])
-def test_parts_are_joined(monkeypatch, rng, dtype, block, definition):
-    monkeypatch.setattr(way, "BLOCK", block)
+def test_parts_are_joined(blocks_of, rng, dtype, block, definition):
+    blocks_of(block)
 
     def part(n, *others):
         return (rng.normal(size=n).astype(dtype), *others)
@@ -502,19 +526,55 @@ def test_parts_are_joined(monkeypatch, rng, dtype, block, definition):
         assert_same_bits(way.blocked(definition, parts), whole)
 
 
-def test_parts_of_rows_are_joined(monkeypatch, rng):
-    monkeypatch.setattr(way, "BLOCK", 16)
+def test_parts_of_rows_are_joined(blocks_of, rng):
+    blocks_of(16)
     A, B, row = rng.normal(size=(9, 5)), rng.normal(size=(4, 5)), rng.normal(size=5)
     joined = way.blocked(chain, [(A, row), (B, row)])
     assert_same_bits(joined, np.concatenate([chain(way.xp, A, row), chain(way.xp, B, row)]))
 
 
-def test_no_argument_is_written_to(monkeypatch, rng):
-    monkeypatch.setattr(way, "BLOCK", 16)
+def test_no_argument_is_written_to(blocks_of, rng):
+    blocks_of(16)
     Z, column = rng.normal(size=(40, 3)), rng.normal(size=(40, 1))
     for a in (Z, column):
         a.flags.writeable = False
     way.blocked(chain, [(Z, column), (Z, column)])
+
+
+@pytest.mark.parametrize("block", [1, 7, BLOCK, 1 << 15])
+def test_results_may_be_written_onto_the_arguments(blocks_of, rng, dtype, block):
+    """Each block is read before it is written, whatever has been written before it."""
+    blocks_of(block)
+    Z, V, g = rng.normal(size=(3, 150)).astype(dtype)
+    windows = (slice(0, 90), slice(90, 91), slice(91, 150))
+
+    def step(xp, z, g, scale, v):
+        v = 0.9 * v - scale * g
+        return z + v * xp.exp(-z * z), v
+
+    expected = [step(way.xp, Z[at], g[at], 0.1 * k, V[at]) for k, at in enumerate(windows)]
+    parts = [(Z[at], g[at], 0.1 * k, V[at]) for k, at in enumerate(windows)]
+    results = way.blocked(step, parts, (Z, V))
+    assert results[0] is Z
+    assert results[1] is V
+    assert_same_bits(results, tuple(np.concatenate(column) for column in zip(*expected, strict=True)))
+
+
+@pytest.mark.parametrize("number", [0.0, -0.0, 1.5, np.inf, -np.inf])
+def test_the_larger_and_the_smaller_are_numpys(rng, dtype, number):
+    X = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.5, -3.0, 1e-45], dtype)
+    for A in (X, X.reshape(2, 4), X[::2], X.reshape(2, 4).T, X[:0], X[0], np.resize(X, way.BLOCK + 9)):
+        for ours, theirs in ((way.maximum, np.maximum), (way.minimum, np.minimum)):
+            result = ours(A, number)
+            assert result.dtype == A.dtype
+            np.testing.assert_array_equal(result, theirs(A, number))
+            np.testing.assert_array_equal(ours(A, A), A)
+
+
+def test_constants_stay_constant():
+    ones = way.maximum(np.zeros(5), 1.0)
+    ones[...] = 7.0
+    np.testing.assert_array_equal(way.maximum(np.zeros(5), 1.0), np.ones(5))
 
 
 # --- the functions of composites
@@ -561,13 +621,14 @@ def test_joined_arrays_are_numpys(rng, dtype):
     assert_same_bits(way.concat([a, b]), np.concatenate([a, b]))
 
 
-def test_the_namespace_of_composites_is_numpys_otherwise():
+def test_the_namespaces_are_numpys_otherwise():
+    def changed(namespace):
+        return {name for name, value in vars(namespace).items() if value is not getattr(way.xp, name)}
+
+    assert changed(way.pooled) == {"matmul", "take", "concat"}
+    assert changed(way.blockwise) == {"maximum", "minimum"}
     assert way.pooled.matmul is way.matmul
-    assert {name for name, value in vars(way.pooled).items() if value is not getattr(way.xp, name)} == {
-        "matmul",
-        "take",
-        "concat",
-    }
+    assert way.blockwise.maximum is way.maximum
 
 
 def test_a_step_is_silent_about_overflow():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet.backends import compile_step, composite, elementwise, namespace, to_numpy
+from xpnet.backends import compile_step, composite, elementwise, namespace, rowwise, to_numpy
 
 
 @elementwise
@@ -16,6 +16,14 @@ def chain(xp, Z, b, c):
 def pair(xp, Z, b):
     """Two results."""
     return Z * b, Z - b
+
+
+@rowwise
+def softmax(xp, Z):
+    """Rows that depend on themselves alone."""
+    E = xp.exp(Z - xp.max(Z, axis=-1, keepdims=True))
+    total = xp.sum(E, axis=-1, keepdims=True)
+    return E / total, xp.log(total)
 
 
 @composite
@@ -55,6 +63,23 @@ def test_parts_are_joined_in_their_order(library, arrays):
         expected = np.concatenate([pair.definition(np, host_Z, host_b)[i], pair.definition(np, host_Z[:2], 2.0)[i]])
         assert library.owns(result)
         np.testing.assert_allclose(to_numpy(result), expected, rtol=2e-6)
+
+
+def test_a_rowwise_definition_gives_the_same_everywhere(library, arrays):
+    Z, _, host_Z, _ = arrays
+    for result, expected in zip(softmax(Z), softmax.definition(np, host_Z), strict=True):
+        assert library.owns(result)
+        np.testing.assert_allclose(to_numpy(result), expected, rtol=2e-6)
+
+
+def test_results_may_go_onto_arrays_that_are_done_with(library, arrays):
+    Z, b, host_Z, host_b = arrays
+    mine = library.xp.asarray(Z, copy=True), library.xp.asarray(Z, copy=True)
+    results = pair.join([(mine[0][:2, :], b), (mine[0][2:, :], b)], mine)
+    for result, expected in zip(results, pair.definition(np, host_Z, host_b), strict=True):
+        assert library.owns(result)
+        np.testing.assert_allclose(to_numpy(result), expected, rtol=2e-6)
+    np.testing.assert_array_equal(to_numpy(Z), host_Z)
 
 
 def test_a_composite_gives_the_same_everywhere(library, arrays):
