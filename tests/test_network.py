@@ -587,3 +587,29 @@ def test_the_backend_is_the_one_that_is_asked_for(library):
     assert backend == library.backend
     assert all(library.owns(a) for a in (A, B, w))
     assert MODEL.read(X, Y)[0] == get_backend("numpy")
+
+
+def test_targets_that_a_loss_cannot_have_are_refused(library, rng):
+    X = library.asarray(rng.normal(size=(4, 3)), "float64")
+    several = library.asarray([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]], "float64")
+    with pytest.raises(ValueError, match=r"needs one-hot rows or probabilities.*binary_cross_entropy"):
+        Model(Sequential(Dense(2)), "cross_entropy").cost(np.zeros(8), X, several)
+    with pytest.raises(ValueError, match="needs Y >= 0"):
+        Model(Sequential(Dense(2)), "half_poisson_deviance").cost(np.zeros(8), X, -several)
+    assert Model(Sequential(Dense(2)), "binary_cross_entropy").cost(np.zeros(8), X, several) == pytest.approx(
+        2 * np.log(2)
+    )
+
+
+def test_sparse_data_is_named():
+    from scipy.sparse import csr_array
+
+    with pytest.raises(ValueError, match=r"X is sparse.*X.toarray\(\)"):
+        Model(Sequential(Dense(2))).predict(np.zeros(8), csr_array(np.eye(3)))
+
+
+def test_kernels_are_made_once_for_equal_activations():
+    from xpnet.equations.activations import ELU, _kernels
+
+    assert _kernels(ELU(0.5)) is _kernels(ELU(0.5))
+    assert _kernels(ELU(0.5)) is not _kernels(ELU(0.25))

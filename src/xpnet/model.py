@@ -179,6 +179,7 @@ class Model:
                 f"Y has shape {tuple(Y.shape)}; for X of shape {tuple(X.shape)} and this network it must be "
                 f"{(X.shape[0], *layout.out_shape)} (class labels as one-hot rows)"
             )
+        self.criterion.check(Y)
         if sample_weight is None:
             return backend, X, Y, None
         _, w = read_data(sample_weight, "sample_weight", backend, X.dtype)

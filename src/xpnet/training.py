@@ -74,7 +74,7 @@ def training_step(
     holds the optimiser's scalars, 0-d arrays or numbers, for weights (True) and for all other parameters (False). The
     batch's cost before the step is data_cost + penalty.
     """
-    descend = descent(optimizer)
+    descend = descent(replace(optimizer, learning_rate=1.0))  # the rate comes with the scalars
 
     def step(carry: tuple, batch: tuple, owned: bool = False) -> tuple[tuple, tuple]:
         theta, *moments = carry
@@ -168,7 +168,7 @@ def epochs(
     ------
     state : State
         After the epoch. It is never overwritten; keep it, pickle it, or begin from it. ``send(state)`` in place of
-        ``next`` goes on from the state sent, for example with another learning rate.
+        ``next`` goes on from the state sent, which may have another learning rate, theta, moments or step.
     cost : float
         J over the epoch: the mean of the batches' costs, each before its step, weighted by their numbers of samples
         (for ``reduction="sum"`` the data's part is added up instead).

@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat.numpy
 
 from .inputs import all_finite, check_finite, read_data
-from .seams import compile_step, composite, elementwise, namespace, release_memory, rowwise
+from .seams import Elementwise, compile_step, composite, elementwise, namespace, release_memory, rowwise
 from .selector import (
     Backend,
     BackendUnavailableError,
@@ -25,6 +25,7 @@ host: Any = array_api_compat.numpy
 __all__ = [
     "Backend",
     "BackendUnavailableError",
+    "Elementwise",
     "all_finite",
     "auto_choice",
     "check_finite",

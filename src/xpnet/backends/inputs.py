@@ -49,6 +49,8 @@ def _host_numbers(X: Any, name: str) -> Array:
     except ValueError as error:
         raise ValueError(f"{name} can't be made an array: its rows must all have the same length ({error})") from error
     if host.dtype.kind not in "fiub":
+        if hasattr(X, "toarray"):
+            raise ValueError(f"{name} is sparse; dense data is needed: {name}.toarray()")
         mend = "take the real part or its absolute value" if host.dtype.kind == "c" else "encode text as numbers first"
         raise ValueError(f"{name} has dtype {host.dtype}; real numbers are needed: {mend}")
     return host if host.dtype in (np.float32, np.float64) else host.astype(np.float64)

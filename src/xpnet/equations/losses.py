@@ -24,6 +24,9 @@ class Loss:
         """Each sample's loss, (m, 1), or its addends, (m, n); and dZ, (m, n)."""
         raise TypeError(f"{type(self).__name__} must define per_element(self, Z, Y)")
 
+    def check(self, Y: Array) -> None:
+        """Raise where Y can't be targets of this loss."""
+
     def log_predict(self, Z: Array) -> Array:
         """log(link(Z)), from the logits."""
         raise TypeError(f"{type(self).__name__} has no log-probabilities; BinaryCrossEntropy and CrossEntropy have")
@@ -94,6 +97,15 @@ class CrossEntropy(Loss):
     def per_element(self, Z, Y):
         return cross_entropy(Z, Y)
 
+    def check(self, Y):
+        xp = namespace(Y)
+        off = float(xp.max(xp.abs(xp.sum(Y, axis=-1) - 1.0)))
+        if off > 1e-3:
+            raise ValueError(
+                f"a row of Y sums to 1 only within {off:.3g}; cross_entropy needs one-hot rows or probabilities: "
+                "for several labels at once use binary_cross_entropy"
+            )
+
     def log_predict(self, Z):
         return log_softmax(Z)
 
@@ -113,6 +125,11 @@ class HalfPoissonDeviance(Loss):
 
     def per_element(self, Z, Y):
         return half_poisson_deviance(Z, Y)
+
+    def check(self, Y):
+        least = float(namespace(Y).min(Y))
+        if least < 0.0:
+            raise ValueError(f"Y has values down to {least:.3g}; half_poisson_deviance needs Y >= 0, such as counts")
 
 
 @elementwise
