@@ -42,9 +42,9 @@ class Problem:
         return self.model.network.forward(self.layout.unpack(self.theta), self.X, train=True)
 
     def backward(self, Z: Any, backward: Callable) -> Any:
-        """The loss and the flat gradient."""
+        """The loss and the gradient in its pieces."""
         _, _, dZ = self.model.criterion(Z, self.Y, None)
-        return self.layout.pack(backward(dZ))
+        return self.layout.pieces(backward(dZ))
 
     def step(self, optimizer: str, model: Any) -> Callable[[], None]:
         """One step after the other: each starts from the last one's parameters and moments."""
