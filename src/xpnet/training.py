@@ -79,7 +79,8 @@ def training_step(
     def step(carry: tuple, batch: tuple, owned: bool = False) -> tuple[tuple, tuple]:
         theta, *moments = carry
         X, Y, w, scalars = batch
-        *g, loss_sum, weight_sum = communicator.sum(*_flat(model.sums(theta, X, Y, w)))
+        g, loss_sum, weight_sum = model.sums(theta, X, Y, w)
+        *g, loss_sum, weight_sum = communicator.sum(*g, loss_sum, weight_sum)
         c = c_data = model.scale(weight_sum)
         penalty = model.penalty(theta, layout, c)
         g_and_window = zip(g, layout.parts, strict=True)
@@ -95,11 +96,6 @@ def training_step(
         return carry, (c_data * loss_sum, penalty)
 
     return step
-
-
-def _flat(sums: tuple) -> tuple:
-    g, loss_sum, weight_sum = sums
-    return *g, loss_sum, weight_sum
 
 
 def adding_up(step: Callable, is_mean: bool) -> Callable:
