@@ -49,14 +49,13 @@ class Problem:
     def step(self, optimizer: str, model: Any) -> Callable[[], None]:
         """One step after the other: each starts from the last one's parameters and moments."""
         state = initial_state(self.theta, OPTIMIZERS[optimizer])
-        table = step_scalars(state, self.layout, Constant(), 1, self.backend)
-        batch = (self.X, self.Y, None, {kind: [column[0] for column in columns] for kind, columns in table.items()})
-        compiled = compile_step(training_step(model, self.layout, state.optimizer), self.theta)
-        carry = (state.theta, *state.moments)
+        one_step, m = training_step(model, self.layout, state.optimizer), self.X.shape[0]
+        run, table = compile_step(one_step, (self.X, self.Y, None), self.theta), step_scalars(state, Constant(), [1.0])
+        carry = (state.theta, *state.moments, 0.0 * self.theta[0])
 
         def step():
             nonlocal carry
-            carry, _ = compiled(carry, batch)
+            carry = run(carry, range(m), m, table)
 
         return step
 

@@ -6,11 +6,13 @@ for state, cost in islice(epochs(model, state, X, Y), 100): ...
 import copy
 import functools
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .backends import Backend, all_finite, compile_step, composite, elementwise, host, namespace, release_memory
+from array_api_compat import device
+
+from .backends import Backend, all_finite, compile_step, elementwise, host, namespace, release_memory
 from .communicators import Alone
 from .equations import whole_number
 from .equations.optimizers import Optimizer
@@ -68,50 +70,44 @@ def descent(optimizer: Optimizer) -> Any:
 def training_step(
     model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
 ) -> Callable:
-    """``step((theta, *moments), (X, Y, w, scalars), owned=False) -> ((theta, *moments), (data_cost, penalty))``.
+    """``step((theta, *moments, cost), (X, Y, w), scalars, owned=False)``: the same after one step on a batch.
 
     Pure, unless what comes in is ``owned``: then theta and moments may be overwritten by what comes out. ``scalars``
-    holds the optimiser's scalars, 0-d arrays or numbers, for weights (True) and for all other parameters (False). The
-    batch's cost before the step is data_cost + penalty.
+    is a row of ``step_scalars``. The batch's cost before the step is added to ``cost``, weighted by its share of the
+    epoch (for a sum, the penalty alone is).
     """
     descend = descent(replace(optimizer, learning_rate=1.0))  # the rate comes with the scalars
+    is_mean, n = model.reduction == "mean", len(optimizer.scalars(1, 1.0, True))
 
-    def step(carry: tuple, batch: tuple, owned: bool = False) -> tuple[tuple, tuple]:
-        theta, *moments = carry
-        X, Y, w, scalars = batch
+    def step(carry: tuple, batch: tuple, scalars: Sequence, owned: bool = False) -> tuple:
+        theta, *moments, cost = carry
+        share, of_weights, of_others = scalars[0], scalars[1 : 1 + n], scalars[1 + n :]
+        X, Y, w = batch
         g, loss_sum, weight_sum = model.sums(theta, X, Y, w)
         *g, loss_sum, weight_sum = communicator.sum(*g, loss_sum, weight_sum)
-        c = c_data = model.scale(weight_sum)
-        penalty = model.penalty(theta, layout, c)
+        c = model.scale(weight_sum)
+        cost = add_up(cost, share if is_mean else 1.0, c, loss_sum, share, model.penalty(theta, layout, c))
         g_and_window = zip(g, layout.parts, strict=True)
-        pieces = [(g_k, at, model.lambdas(c, is_w), scalars[is_w]) for g_k, (at, is_w) in g_and_window]
+        pieces = [
+            (g_k, at, model.lambdas(c, is_w), of_weights if is_w else of_others) for g_k, (at, is_w) in g_and_window
+        ]
         if clip_norm is not None:
             clipped = cost_gradient.join([(g_k, theta[at], c, *lambdas) for g_k, at, lambdas, _ in pieces])
             c = clipping_scale(clipped, clip_norm)
             pieces = [(clipped[at], at, (None, None), s) for _, at, _, s in pieces]
-        carry = descend.join(
+        moved = descend.join(
             [(theta[at], g_k, c, *lambdas, *(v[at] for v in moments), *s) for g_k, at, lambdas, s in pieces],
-            carry if owned else (),
+            carry[:-1] if owned else (),
         )
-        return carry, (c_data * loss_sum, penalty)
+        return *moved, cost
 
     return step
 
 
-def adding_up(step: Callable, is_mean: bool) -> Callable:
-    """``step(carry, batch, owned, cost, share) -> (carry, cost)``: the epoch's cost so far, and this batch's share."""
-
-    def add_up(carry: tuple, batch: tuple, owned: bool, cost: Any, share: float) -> tuple[tuple, Any]:
-        carry, (data_cost, penalty) = step(carry, batch, owned)
-        return carry, cost + (share if is_mean else 1.0) * data_cost + share * penalty
-
-    return add_up
-
-
-@composite
-def gather(xp: Any, A: Array, indices: Array) -> Array:
-    """A's rows at these indices."""
-    return xp.take(A, indices, axis=0)
+@elementwise
+def add_up(xp: Any, cost: Any, share: Any, c: Any, loss_sum: Any, penalty_share: Any, penalty: Any) -> Any:
+    """The epoch's cost so far, and this batch's."""
+    return cost + share * (c * loss_sum) + penalty_share * penalty
 
 
 def epochs(
@@ -192,27 +188,15 @@ def epochs(
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
     theta, *moments = (backend.asarray(a, X.dtype) for a in (state.theta, *state.moments))
     state = replace(state, theta=theta, moments=tuple(moments))
-    one_step = training_step(model, layout, state.optimizer, clip_norm, communicator)
-    step = compile_step(adding_up(one_step, model.reduction == "mean"), theta)
-    return _epochs(
-        model, state, (X, Y, w), min(batch_size or m, m), rng if shuffled else None, schedule, step, layout, backend
-    )
+    run = compile_step(training_step(model, layout, state.optimizer, clip_norm, communicator), (X, Y, w), theta)
+    return _epochs(state, m, min(batch_size or m, m), rng if shuffled else None, schedule, run, backend)
 
 
 def _epochs(
-    model: Model,
-    state: State,
-    data: tuple,
-    batch_size: int,
-    rng: Any,
-    schedule: Schedule,
-    step: Callable,
-    layout: Layout,
-    backend: Backend,
+    state: State, m: int, batch_size: int, rng: Any, schedule: Schedule, run: Callable, backend: Backend
 ) -> Generator[tuple[State, float], State | None, None]:
-    m = data[0].shape[0]
-    starts = range(0, m, batch_size)
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
+    shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
     epoch = 0
     try:
         while True:
@@ -220,25 +204,22 @@ def _epochs(
             if rng is not None:
                 order = order[rng.permutation(m)]
             with backend.active():
-                indices = backend.asarray(order) if rng is not None else None
-                table = step_scalars(state, layout, schedule, len(starts), backend)
-                carry, cost = (state.theta, *state.moments), 0.0
-                for i, start in enumerate(starts):
-                    batch = _batch(data, indices, start, min(start + batch_size, m))
-                    scalars = {is_weights: [column[i] for column in columns] for is_weights, columns in table.items()}
-                    # The state before the epoch stays as it is; what the epoch's own steps made is overwritten.
-                    carry, cost = step(carry, (*batch, scalars), i > 0, cost, min(batch_size, m - start) / m)
-                    del batch
+                theta = state.theta
+                nothing = namespace(theta).zeros((), dtype=theta.dtype, device=device(theta))
+                table = step_scalars(state, schedule, shares)
+                # The state before the epoch stays as it is; what the epoch's own steps made is overwritten.
+                theta, *moments, cost = run(
+                    (theta, *state.moments, nothing), order if rng is not None else range(m), batch_size, table
+                )
                 cost = float(cost)
-                finite = math.isfinite(cost) and all_finite(carry[0])
+                finite = math.isfinite(cost) and all_finite(theta)
             if not finite:
                 raise DivergedError(epoch, state, cost)
-            theta, *moments = carry
             state = replace(
                 state,
                 theta=theta,
                 moments=tuple(moments),
-                step=state.step + len(starts),
+                step=state.step + len(shares),
                 rng=copy.deepcopy(rng) if rng is not None else state.rng,
                 order=order if rng is not None else state.order,
             )
@@ -249,29 +230,19 @@ def _epochs(
         release_memory()
 
 
-def _batch(data: tuple, indices: Array | None, start: int, stop: int) -> list:
-    if indices is not None:
-        at = indices[start:stop]
-        return [None if A is None else gather(A, at) for A in data]
-    if start == 0 and stop == data[0].shape[0]:
-        return list(data)
-    return [None if A is None else A[start:stop, ...] for A in data]
+def step_scalars(state: State, schedule: Schedule, shares: Sequence[float]) -> Any:
+    """A row for each of an epoch's steps: its share of the epoch, the optimiser's scalars for weights, for all else.
 
-
-def step_scalars(
-    state: State, layout: Layout, schedule: Schedule, n_steps: int, backend: Backend
-) -> dict[bool, list[Array]]:
-    """The optimiser's scalars for weights (True) and all else (False), each an array over an epoch's steps.
-
-    Computed on the host in float64 and moved once, in theta's dtype: in float32 Adam's 1 - b2^t would be off by 1e-5.
+    Host float64, (n_steps, 1 + 2 n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
     """
-    rates = [state.learning_rate * schedule(state.step + i) for i in range(n_steps)]
-    table = {}
-    for is_weights in {is_weights for _, is_weights in layout.parts}:
-        rows = [state.optimizer.scalars(state.step + i + 1, rate, is_weights) for i, rate in enumerate(rates)]
-        columns = zip(*rows, strict=True)
-        table[is_weights] = [backend.asarray(host.asarray(column), state.theta.dtype) for column in columns]
-    return table
+    t, optimizer = state.step, state.optimizer
+    rates = [state.learning_rate * schedule(t + i) for i in range(len(shares))]
+    return host.asarray(
+        [
+            (share, *optimizer.scalars(t + i + 1, rate, True), *optimizer.scalars(t + i + 1, rate, False))
+            for i, (share, rate) in enumerate(zip(shares, rates, strict=True))
+        ]
+    )
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:

@@ -90,11 +90,28 @@ def test_a_composite_gives_the_same_everywhere(library, arrays):
     np.testing.assert_allclose(to_numpy(sums), (host_Z @ host_Z.T).sum(axis=0), rtol=2e-5, atol=1e-6)
 
 
-def test_a_step_gives_the_same_everywhere(library, arrays):
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_steps_give_the_same_everywhere(library, arrays, rng, shuffled):
     Z, _, host_Z, _ = arrays
-    step = compile_step(lambda carry, batch: (carry + batch, carry * batch), Z)
-    for result, expected in zip(step(Z, Z), (host_Z + host_Z, host_Z * host_Z), strict=True):
-        np.testing.assert_array_equal(to_numpy(result), expected)
+    table = np.asarray([[0.5, 2.0], [0.25, -1.0], [4.0, 0.5]])
+
+    def step(carry, batch, scalars, owned):
+        total, cost = carry
+        rows, nothing = batch
+        assert nothing is None
+        return total * scalars[0] + product(Z, rows)[1][0], cost + scalars[1]
+
+    run = compile_step(step, (Z, None), Z)
+    order = rng.permutation(5) if shuffled else range(5)
+    total, cost = Z[0, 0] * 0.0, Z[0, 0] * 0.0
+    results = run((total, cost), order, 2, table)
+    again = run((total, cost), order, 2, table)
+    expected = 0.0
+    for i in range(3):
+        expected = expected * table[i, 0] + (host_Z @ host_Z[list(order)[2 * i : 2 * i + 2]].T).sum(axis=0)[0]
+    assert [float(r) for r in results] == [float(r) for r in again]
+    np.testing.assert_allclose([float(r) for r in results], [expected, 1.5], rtol=1e-5)
+    assert (float(total), float(cost)) == (0.0, 0.0)
 
 
 def test_no_argument_is_written_to(library, arrays):

@@ -174,8 +174,3 @@ def _blocks(part: tuple) -> Any:
     cut = [isinstance(a, np.ndarray) and a.ndim == first.ndim and a.shape[0] == length for a in part]
     for start in range(0, max(1, length), rows):
         yield [a[start : start + rows] if along else a for a, along in zip(part, cut, strict=True)]
-
-
-def without_warnings(step: Callable, like: np.ndarray) -> Callable:
-    """The step itself, silent about overflow: a diverged run ends with an error of its own, not with warnings."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")(step)

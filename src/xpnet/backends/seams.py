@@ -6,7 +6,7 @@ seam                      NumPy                         CuPy                   a
 ``@elementwise``          cache-sized blocks, pooled    one fused kernel       as it stands
 ``@rowwise``              blocks of rows, pooled        as it stands           as it stands
 ``@composite``            large results pooled          as it stands           as it stands
-``compile_step``          silent about overflow         on theta's device      as it stands
+``compile_step``          silent about overflow         CUDA graphs            as it stands
 ========================  ============================  =====================  ==================
 
 A lowering holds no mathematics of its own. With ``XPNET_LOWERINGS=off`` in the environment every definition runs as it
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_array
+from array_api_compat import array_namespace, device, is_cupy_array
 
 from . import numpy as numpy_way
 
@@ -33,7 +33,7 @@ class Way(NamedTuple):
     composites: Any
     elementwise: Callable[..., Any]
     rowwise: Callable[..., Any]
-    compile_step: Callable[[Callable, Any], Callable]
+    compile_step: Callable[[Callable, tuple, Any], Callable]
 
 
 def _each_part(
@@ -47,8 +47,21 @@ def _each_part(
     return xp.concat(values)
 
 
-def _itself(step: Callable, like: Any) -> Callable:
-    return step
+def _in_turn(step: Callable, data: tuple, like: Any) -> Callable:
+    def run(carry: tuple, order: Any, size: int, table: np.ndarray) -> tuple:
+        whole = isinstance(order, range)
+        rows = order if whole else namespace(like).asarray(order, device=device(like))
+        for i, scalars in enumerate(table.tolist()):
+            of_step = rows[i * size : min((i + 1) * size, len(order))]
+            carry = step(carry, [None if A is None else gather(A, of_step) for A in data], scalars, i > 0)
+        return carry
+
+    return run
+
+
+def _silent(step: Callable, data: tuple, like: Any) -> Callable:
+    """A diverged run ends with an error of its own, not with NumPy's warnings."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")(_in_turn(step, data, like))
 
 
 _WAYS: dict[type, Way] = {}
@@ -66,13 +79,13 @@ def _find_way(array: Any) -> Way:
     xp = array_namespace(array)
     is_numpy = isinstance(array, np.ndarray | np.generic)
     if is_numpy and LOWERINGS:
-        return Way(xp, numpy_way.pooled, numpy_way.blocked, numpy_way.blocked, numpy_way.without_warnings)
+        return Way(xp, numpy_way.pooled, numpy_way.blocked, numpy_way.blocked, _silent)
     as_it_stands = functools.partial(_each_part, xp, lambda definition, *part: definition(xp, *part))
     if is_cupy_array(array) and LOWERINGS:
         from . import cupy as cupy_way
 
         return Way(xp, xp, functools.partial(_each_part, xp, cupy_way.evaluate), as_it_stands, cupy_way.on_device)
-    return Way(xp, xp, as_it_stands, as_it_stands, numpy_way.without_warnings if is_numpy else _itself)
+    return Way(xp, xp, as_it_stands, as_it_stands, _silent if is_numpy else _in_turn)
 
 
 def namespace(array: Any) -> Any:
@@ -139,11 +152,37 @@ def composite(definition: Callable) -> Callable:
     return evaluate
 
 
+@composite
+def gather(xp: Any, A: Any, rows: Any) -> Any:
+    """A's rows at these indices, or in this range: A itself where that is all of it."""
+    if not isinstance(rows, range):
+        return xp.take(A, rows, axis=0)
+    return A if len(rows) == A.shape[0] else A[rows.start : rows.stop, ...]
+
+
 def release_memory() -> None:
     """Give back what NumPy's pool keeps for this thread; arrays in use live on."""
     numpy_way.POOL.clear()
 
 
-def compile_step(step: Callable, like: Any) -> Callable:
-    """Seam 4: the training step, made ready for the library of the array ``like``."""
-    return _way(like).compile_step(step, like)
+def compile_step(step: Callable, data: tuple, like: Any) -> Callable:
+    """Seam 4: many training steps, run the best way the library of the array ``like`` has.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(carry, batch, scalars, owned) -> carry``: carry is a tuple of arrays that the step may overwrite where
+        it is owned; a batch has the rows of each array of ``data``; scalars are numbers or 0-d arrays.
+    data : tuple of arrays or None
+        What batches are taken from.
+    like : array
+        Its library and device compute.
+
+    Returns
+    -------
+    callable
+        ``run(carry, order, size, table) -> carry``: one step for each row of scalars in ``table`` (host), step i on
+        the rows ``order[i * size : (i + 1) * size]`` of the data. ``order`` is a host array of indices or a range. The
+        carry that comes in is left as it is.
+    """
+    return _way(like).compile_step(step, data, like)
