@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 
+from xpnet import training
 from xpnet.equations import activations, layers, losses, regularization
 from xpnet.equations.activations import (
     ELU,
@@ -21,14 +22,22 @@ from xpnet.equations.activations import (
     Sigmoid,
     Softmax,
     Tanh,
+    below,
     log_sigmoid,
     sigmoid,
 )
 from xpnet.equations.layers import prelu, prelu_gradient
-from xpnet.equations.losses import binary_cross_entropy, half_poisson_deviance, half_squared_error, weighted
+from xpnet.equations.losses import (
+    binary_cross_entropy,
+    cross_entropy_of,
+    exp_below,
+    half_poisson_deviance,
+    half_squared_error,
+    weighted,
+)
 from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer
 from xpnet.equations.regularization import cost_gradient
-from xpnet.training import descent
+from xpnet.training import add_up, descent
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 fusion = pytest.importorskip("cupy._core.fusion", reason="this CuPy keeps its fusion elsewhere")
@@ -47,7 +56,10 @@ def fake(*shape, dtype):
 
 def traced(definition, *arguments):
     """The kernel that the fast engine makes of the definition, bound as the library binds it; raises where it can't."""
-    fused = way.fused(definition)
+    return traced_kernel(way.fused(definition), *arguments)
+
+
+def traced_kernel(fused, *arguments):
     local = fusion._thread_local
     history = fusion._FusionHistory()
     local.history, local.is_old_fusing = history, True
@@ -96,6 +108,19 @@ def test_losses(loss, dtype, array):
     assert_fits(loss.definition, dtype, 2, array(5, 3), array(5, 3))
 
 
+def test_cross_entropy(dtype, array):
+    assert_fits(below.definition, dtype, 1, array(5, 3), array(5, 1))
+    assert_fits(exp_below.definition, dtype, 2, array(5, 3), array(5, 1))
+    assert_fits(cross_entropy_of.definition, dtype, 2, array(5, 3), array(5, 3), array(5, 1), array(5, 3))
+
+
+@pytest.mark.parametrize(("c", "penalty"), [*itertools.product(["number", "array"], repeat=2)])
+@pytest.mark.parametrize("share", ["number", "array"])
+def test_the_epochs_cost(share, c, penalty, dtype, array):
+    share, c, penalty = (number(kind, array) for kind in (share, c, penalty))
+    assert_fits(add_up.definition, dtype, 1, array(), share, c, array(), share, penalty)
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_half_squared_error(scale, dtype, array):
     assert_fits(half_squared_error.definition, dtype, 2, array(5, 3), array(5, 3), scale)
@@ -136,6 +161,56 @@ def test_a_step_of_every_optimizer(optimizer, c, l1, l2, dtype, array):
     scalars = [array() for _ in optimizer.scalars(1, 0.1, True)]
     n_results = 1 + optimizer.moments
     assert_fits(descent(optimizer).definition, dtype, n_results, array(50), array(50), *settings, *moments, *scalars)
+
+
+# --- results written to arrays that are there, and bfloat16
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_a_step_is_written_where_the_parameters_are(optimizer, dtype, array):
+    moments = [array(50) for _ in range(optimizer.moments)]
+    scalars = [array() for _ in optimizer.scalars(1, 0.1, True)]
+    n = 1 + optimizer.moments
+    arguments = [array(50), array(50), array(), None, array(), *moments, *scalars]
+    kernel = traced_kernel(way.fused_into(descent(optimizer).definition, n, ()), array(50), *moments, *arguments)
+    assert type(kernel).__name__ == "ElementwiseKernel"
+    written = [p for p in kernel.params if not p.is_const and p.dtype is not None]
+    assert [p.dtype for p in written] == [np.dtype(dtype)] * n
+
+
+@pytest.fixture
+def narrow():
+    """``narrow(5, 3)`` is an array of bfloat16 that lies nowhere."""
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, which has bfloat16, is not installed")
+    return lambda *shape: fake(*shape, dtype=ml_dtypes.bfloat16)
+
+
+@pytest.mark.parametrize("f", [f for f in ELEMENTWISE if f != Linear()], ids=repr)
+def test_bfloat16_is_computed_with_in_float32(f, narrow):
+    for definition, arguments in [
+        (f.biased, (narrow(5, 3), narrow(3))), (f.f, (narrow(5, 3),)), (f.gradient, (narrow(5, 3), narrow(5, 3))),
+    ]:  # fmt: skip
+        inputs = tuple(range(len(arguments)))
+        kernel = traced_kernel(way.fused_into(definition, 1, inputs), narrow(5, 3), *arguments)
+        assert type(kernel).__name__ == "ElementwiseKernel"
+        variables = re.findall(r"^(?:const )?(\w+) v\d+(?:_\d+)?[;=, ]", kernel.operation, flags=re.MULTILINE)
+        assert variables
+        assert "bfloat16" not in variables
+
+
+@pytest.mark.parametrize("to_narrow", [True, False])
+def test_casts(to_narrow, narrow):
+    wide = fake(7, dtype="float32")
+    arguments = (narrow(7), wide) if to_narrow else (wide, narrow(7))
+    kernel = traced_kernel(way.fused_into(way._itself, 1, () if to_narrow else (0,)), *arguments)
+    assert type(kernel).__name__ == "ElementwiseKernel"
+
+
+def test_parts_of_real_arrays_are_merged(dtype):
+    v = fake(10, dtype=dtype)
+    (part,) = way.merged([(v[:4], 2.0, None), (v[4:6], 2.0, None), (v[6:], 2.0, None)])
+    assert (part[0].shape, part[0].dtype, part[0].data.ptr) == ((10,), v.dtype, v.data.ptr)
+    assert len(way.merged([(v[:4],), (fake(2, dtype=dtype),)])) == 2
 
 
 # --- these tests can fail
@@ -202,7 +277,7 @@ def test_the_slow_engine_is_refused_at_run_time(monkeypatch):
     with pytest.raises(
         RuntimeError, match=r"^xpnet_sign can't be fused into one CUDA kernel by CuPy .*install cupy >="
     ):
-        way.evaluate(sign, 1.0)
+        way.evaluate(sign, (1.0,))
 
 
 def test_kernels_are_named_for_profilers():
@@ -215,10 +290,9 @@ def test_every_elementwise_definition_of_the_library_is_traced_here():
     from xpnet.backends.seams import Elementwise
 
     traced_here = {sigmoid, log_sigmoid, binary_cross_entropy, half_poisson_deviance, half_squared_error, weighted}
-    traced_here |= {prelu, prelu_gradient, cost_gradient}
-    found = {
-        f for m in (activations, layers, losses, regularization) for f in vars(m).values() if type(f) is Elementwise
-    }
+    traced_here |= {prelu, prelu_gradient, cost_gradient, below, exp_below, cross_entropy_of, add_up}
+    modules = (activations, layers, losses, regularization, training)
+    found = {f for m in modules for f in vars(m).values() if type(f) is Elementwise}
     assert found == traced_here
     kinds = {type(f) for f in ELEMENTWISE} | {Softmax, Activation}
     assert {c for c in vars(activations).values() if isinstance(c, type) and issubclass(c, Activation)} == kinds

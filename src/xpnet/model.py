@@ -7,7 +7,21 @@ from typing import Any, Literal
 
 from array_api_compat import device
 
-from .backends import Backend, get_backend, host, is_host_data, namespace, read_data, to_numpy
+from .backends import (
+    Backend,
+    Precision,
+    checked_precision,
+    data_dtype,
+    get_backend,
+    host,
+    in_full,
+    is_host_data,
+    namespace,
+    operand,
+    products_in,
+    read_data,
+    to_numpy,
+)
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
 from .equations.layers import Shape
@@ -67,6 +81,9 @@ class Model:
         D0, D3: the mean over the samples (weighted by sample weights); D1, D4: their sum.
     scale_penalty : bool
         Whether lambda is multiplied by c as well, as scikit-learn's alpha is.
+    precision : {"float32", "float64", "tf32", "bfloat16"}, optional
+        What is computed in; by default float32 or float64 as X is. With "tf32" and "bfloat16" (CuPy alone) the matrix
+        products round their factors; parameters, moments and the loss stay in float32.
     """
 
     network: Sequential
@@ -75,9 +92,11 @@ class Model:
     l2: float = 0.0
     reduction: Literal["mean", "sum"] = "mean"
     scale_penalty: bool = False
+    precision: Precision | None = None
 
     def __post_init__(self):
         plain_numbers(self)
+        checked_precision(self.precision)
         for name in ("l1", "l2"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be a finite number, 0 or more")
@@ -124,9 +143,10 @@ class Model:
         theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype.
         """
         layout = self.layout(X.shape[1:])
-        Z, backward = self.network.forward(layout.unpack(theta), X, train=True)
-        loss_sum, weight_sum, dZ = self.criterion(Z, Y, w)
-        return layout.pieces(backward(dZ)), loss_sum, weight_sum
+        with products_in(self.precision):
+            Z, backward = self.network.forward(layout.unpack(operand(theta)), operand(X), train=True)
+            loss_sum, weight_sum, dZ = self.criterion(in_full(Z), Y, w)
+            return layout.pieces(backward(operand(dZ))), loss_sum, weight_sum
 
     def scale(self, weight_sum: Any) -> Any:
         """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 where all of them are 0."""
@@ -166,12 +186,16 @@ class Model:
             return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
 
     def read(
-        self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None
+        self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, may_stay: bool = False
     ) -> tuple[Backend, Array, Array, Array | None]:
-        """The data on the backend that computes, in X's dtype, their shapes checked against the network."""
-        backend, X = read_data(X, "X", backend)
+        """The data on the backend that computes, in X's dtype, their shapes checked against the network.
+
+        With ``may_stay``, host data too large for a GPU's memory stay where they are, as NumPy arrays.
+        """
+        backend, X = self._read_X(X, backend, may_stay)
         layout = self.layout(X.shape[1:])
-        _, Y = read_data(Y, "Y", backend, X.dtype)
+        home = get_backend("numpy") if is_host_data(X) else backend
+        _, Y = read_data(Y, "Y", home, X.dtype)
         if Y.ndim == 1 and layout.out_shape == (1,):
             Y = Y[:, None]
         if tuple(Y.shape) != (X.shape[0], *layout.out_shape):
@@ -182,7 +206,7 @@ class Model:
         self.criterion.check(Y)
         if sample_weight is None:
             return backend, X, Y, None
-        _, w = read_data(sample_weight, "sample_weight", backend, X.dtype)
+        _, w = read_data(sample_weight, "sample_weight", home, X.dtype)
         if tuple(w.shape) != (X.shape[0],):
             raise ValueError(
                 f"sample_weight has shape {tuple(w.shape)}; it must be ({X.shape[0]},), one number a sample"
@@ -191,6 +215,10 @@ class Model:
         if bool(xp.any(w < 0.0)) or not bool(xp.any(w > 0.0)):
             raise ValueError("sample_weight must have no negative value and at least one above 0")
         return backend, X, Y, w
+
+    def _read_X(self, X: Any, backend: Any, may_stay: bool) -> tuple[Backend, Array]:
+        chosen = get_backend(backend, X)
+        return read_data(X, "X", chosen, data_dtype(self.precision, chosen), may_stay)
 
     def predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """link(network(X)), (m, n_out), in blocks of rows; an array of X's own library (NumPy's for a list)."""
@@ -206,16 +234,19 @@ class Model:
 
     def _in_row_blocks(self, theta: Any, X: Any, link: Callable, backend: Any) -> Array:
         source = X
-        backend, X = read_data(X, "X", backend)
+        backend, X = self._read_X(X, backend, may_stay=True)
         layout = self.layout(X.shape[1:])
-        params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
+        theta = layout.checked(backend.asarray(theta, X.dtype))
         rows = rows_a_block(layout)
-        with backend.active():
-            blocks = [
-                link(self.network.forward(params, X[i : min(i + rows, X.shape[0]), ...])[0])
-                for i in range(0, X.shape[0], rows)
-            ]
-            A = blocks[0] if len(blocks) == 1 else namespace(X).concat(blocks)
+        with backend.active(), products_in(self.precision):
+            params = layout.unpack(operand(theta))
+
+            def block(start):
+                A = backend.asarray(X[start : min(start + rows, X.shape[0]), ...])
+                return link(in_full(self.network.forward(params, operand(A))[0]))
+
+            blocks = [block(start) for start in range(0, X.shape[0], rows)]
+            A = blocks[0] if len(blocks) == 1 else backend.xp.concat(blocks)
         return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
 
 

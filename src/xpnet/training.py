@@ -170,7 +170,7 @@ def epochs(
     DivergedError
         The cost or a parameter became NaN or infinite; it carries the last finite state.
     """
-    backend, X, Y, w = model.read(X, Y, sample_weight, backend)
+    backend, X, Y, w = model.read(X, Y, sample_weight, backend, may_stay=True)
     m = X.shape[0]
     batch_size = None if batch_size is None else whole_number("batch_size (None for all samples)", batch_size)
     if clip_norm is not None and not clip_norm > 0.0:

@@ -8,7 +8,19 @@ from typing import Any
 import array_api_compat.numpy
 
 from .inputs import all_finite, check_finite, read_data
-from .seams import Elementwise, compile_step, composite, elementwise, namespace, release_memory, rowwise
+from .precision import Precision, checked_precision, data_dtype, products_in
+from .seams import (
+    Elementwise,
+    compile_step,
+    composite,
+    elementwise,
+    gather,
+    in_full,
+    namespace,
+    operand,
+    release_memory,
+    rowwise,
+)
 from .selector import (
     Backend,
     BackendUnavailableError,
@@ -26,16 +38,23 @@ __all__ = [
     "Backend",
     "BackendUnavailableError",
     "Elementwise",
+    "Precision",
     "all_finite",
     "auto_choice",
     "check_finite",
+    "checked_precision",
     "compile_step",
     "composite",
+    "data_dtype",
     "elementwise",
     "get_backend",
+    "gather",
     "host",
+    "in_full",
     "is_host_data",
     "namespace",
+    "operand",
+    "products_in",
     "read_data",
     "release_memory",
     "rowwise",

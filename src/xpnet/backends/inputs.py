@@ -11,7 +11,9 @@ from .selector import Backend, get_backend, is_host_data, to_numpy
 Array = Any
 
 
-def read_data(X: Any, name: str, backend: str | Backend | None = None, dtype: Any = None) -> tuple[Backend, Array]:
+def read_data(
+    X: Any, name: str, backend: str | Backend | None = None, dtype: Any = None, may_stay: bool = False
+) -> tuple[Backend, Array]:
     """The backend that computes with X, and X there: real, finite, float32 or float64.
 
     Parameters
@@ -24,19 +26,22 @@ def read_data(X: Any, name: str, backend: str | Backend | None = None, dtype: An
         See :func:`xpnet.get_backend`.
     dtype : dtype, optional
         float32 or float64 of that backend; by default X's own, or float64 where X has neither.
+    may_stay : bool
+        Whether host data that is larger than the GPU's memory may stay on the host, as a NumPy array.
 
     Raises
     ------
     ValueError
         X holds no numbers, complex numbers, NaN or infinity, or is empty.
     """
-    chosen = get_backend(backend, X)
+    chosen = home = get_backend(backend, X)
     if is_host_data(X):
         X = _host_numbers(X, name)
+        home = get_backend("numpy") if may_stay and not chosen.holds(X.nbytes) else chosen
     elif not array_namespace(X).isdtype(X.dtype, ("real floating", "integral", "bool")):
         raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed")
-    X = chosen.asarray(X)
-    X = chosen.asarray(X, chosen.floating(X.dtype) if dtype is None else dtype)
+    X = home.asarray(X)
+    X = home.asarray(X, home.floating(X.dtype) if dtype is None else dtype)
     if 0 in X.shape or X.ndim == 0:
         raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
     check_finite(X, name)

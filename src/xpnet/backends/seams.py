@@ -5,7 +5,7 @@ seam                      NumPy                         CuPy                   a
 ========================  ============================  =====================  ==================
 ``@elementwise``          cache-sized blocks, pooled    one fused kernel       as it stands
 ``@rowwise``              blocks of rows, pooled        as it stands           as it stands
-``@composite``            large results pooled          as it stands           as it stands
+``@composite``            large results pooled          cuBLASLt's epilogues   as it stands
 ``compile_step``          silent about overflow         CUDA graphs            as it stands
 ========================  ============================  =====================  ==================
 
@@ -15,13 +15,15 @@ stands, on every library; the results agree, only slower.
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_cupy_array
 
 from . import numpy as numpy_way
+from .precision import current_precision, narrow_error
 
 LOWERINGS = os.environ.get("XPNET_LOWERINGS", "on").lower() not in ("off", "0", "no", "false")
 
@@ -34,6 +36,10 @@ class Way(NamedTuple):
     elementwise: Callable[..., Any]
     rowwise: Callable[..., Any]
     compile_step: Callable[[Callable, tuple, Any], Callable]
+    lowered: Mapping[str, Callable] = MappingProxyType({})
+    """Composites, by name, that have one call in their place: ``lowered[name](definition, *arguments)``."""
+    cast: Callable[[Any, str], Any] | None = None
+    """An array in float32 or bfloat16, where the library computes with both."""
 
 
 def _each_part(
@@ -47,10 +53,9 @@ def _each_part(
     return xp.concat(values)
 
 
-def _in_turn(step: Callable, data: tuple, like: Any) -> Callable:
+def _in_turn(step: Callable, data: tuple, like: Any) -> Callable[..., tuple]:
     def run(carry: tuple, order: Any, size: int, table: np.ndarray) -> tuple:
-        whole = isinstance(order, range)
-        rows = order if whole else namespace(like).asarray(order, device=device(like))
+        rows = order if isinstance(order, range) else namespace(like).asarray(order, device=device(like))
         for i, scalars in enumerate(table.tolist()):
             of_step = rows[i * size : min((i + 1) * size, len(order))]
             carry = step(carry, [None if A is None else gather(A, of_step) for A in data], scalars, i > 0)
@@ -59,7 +64,7 @@ def _in_turn(step: Callable, data: tuple, like: Any) -> Callable:
     return run
 
 
-def _silent(step: Callable, data: tuple, like: Any) -> Callable:
+def _silent(step: Callable, data: tuple, like: Any) -> Callable[..., tuple]:
     """A diverged run ends with an error of its own, not with NumPy's warnings."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")(_in_turn(step, data, like))
 
@@ -83,8 +88,17 @@ def _find_way(array: Any) -> Way:
     as_it_stands = functools.partial(_each_part, xp, lambda definition, *part: definition(xp, *part))
     if is_cupy_array(array) and LOWERINGS:
         from . import cupy as cupy_way
+        from .graphs import CapturedSteps
 
-        return Way(xp, xp, functools.partial(_each_part, xp, cupy_way.evaluate), as_it_stands, cupy_way.on_device)
+        return Way(
+            xp,
+            cupy_way.namespace,
+            cupy_way.joined,
+            as_it_stands,
+            functools.partial(CapturedSteps, gather),
+            cupy_way.COMPOSITES,
+            cupy_way.cast,
+        )
     return Way(xp, xp, as_it_stands, as_it_stands, _silent if is_numpy else _in_turn)
 
 
@@ -109,6 +123,10 @@ class Elementwise:
 
     def __call__(self, *arguments: Any) -> Any:
         return self.join((arguments,))
+
+    def within(self, xp: Any, *arguments: Any) -> Any:
+        """The results inside a rowwise definition: one kernel of its own where the definition isn't cut into blocks."""
+        return self.definition(xp, *arguments) if xp is numpy_way.blockwise else self(*arguments)
 
     def join(self, parts: Sequence[tuple], onto: Sequence[Any] = ()) -> Any:
         """The results for each part, one after the other along the first axis.
@@ -145,9 +163,14 @@ def composite(definition: Callable) -> Callable:
     ``xp`` is the namespace of the first argument's library; a backend may also put one call of its own in its place.
     """
 
+    name = definition.__name__
+
     @functools.wraps(definition)
     def evaluate(*arguments: Any) -> Any:
-        return definition(_way(arguments[0]).composites, *arguments)
+        way = _way(arguments[0])
+        if name in way.lowered:
+            return way.lowered[name](functools.partial(definition, way.composites), *arguments)
+        return definition(way.composites, *arguments)
 
     return evaluate
 
@@ -158,6 +181,25 @@ def gather(xp: Any, A: Any, rows: Any) -> Any:
     if not isinstance(rows, range):
         return xp.take(A, rows, axis=0)
     return A if len(rows) == A.shape[0] else A[rows.start : rows.stop, ...]
+
+
+def operand(A: Any) -> Any:
+    """A as products take it here: rounded to bfloat16 where that is the precision, itself elsewhere."""
+    return _in_dtype(A, "bfloat16")
+
+
+def in_full(A: Any) -> Any:
+    """A as losses and links take it: float32 again where products are in bfloat16, itself elsewhere."""
+    return _in_dtype(A, "float32")
+
+
+def _in_dtype(A: Any, dtype: str) -> Any:
+    if current_precision() != "bfloat16":
+        return A
+    way = _way(A)
+    if way.cast is None:
+        raise narrow_error("bfloat16", way.xp.__name__)
+    return way.cast(A, dtype)
 
 
 def release_memory() -> None:

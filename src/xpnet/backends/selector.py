@@ -77,6 +77,16 @@ class Backend:
             return dtype
         return _default_floating(self.xp)
 
+    def holds(self, n_bytes: int) -> bool:
+        """Whether data of this size fits into a GPU's free memory with room for a training step; elsewhere always."""
+        if not self.name.startswith("cupy"):
+            return True
+        import cupy
+
+        with self.active():
+            free = cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+        return n_bytes <= 0.7 * free
+
     def active(self) -> contextlib.AbstractContextManager:
         """A context in which this backend's device is current (CuPy launches kernels on the current device)."""
         # PyTorch's device can be entered too, and then slows every call down.

@@ -200,8 +200,13 @@ def log_softmax(xp: Any, Z: Array) -> Array:
 
 @rowwise
 def below_maximum(xp: Any, Z: Array) -> Array:
-    """z_j - max_k z_k over the last axis; where finite logits lie further apart than a float goes, it stops there."""
-    M = xp.max(Z, axis=-1, keepdims=True)
+    """z_j - max_k z_k over the last axis."""
+    return below.within(xp, Z, xp.max(Z, axis=-1, keepdims=True))
+
+
+@elementwise
+def below(xp: Any, Z: Array, M: Array) -> Array:
+    """z - M for M >= z; where finite values lie further apart than a float goes, it stops there."""
     return xp.maximum(Z, xp.maximum(M, 0.0) - float(xp.finfo(Z.dtype).max)) - M
 
 

@@ -45,10 +45,10 @@ def affine_activation(xp: Any, X: Array, W: Array, b: Array | None, f: Activatio
 
 
 @composite
-def affine_gradients(xp: Any, X: Array, W: Array, dZ: Array, bias: bool, need_dX: bool) -> tuple:
+def affine_gradients(xp: Any, X: Array, W: Array, b: Array | None, dZ: Array, need_dX: bool) -> tuple:
     """dW = X^T dZ; db = sum_i dZ_i; dX = dZ W^T   (D0 backward 2-4, 7, 8; D1; D2 eq. (8), (9), (11); D3; D4)."""
     dW = xp.matmul(xp.matrix_transpose(X), dZ)
-    db = column_sum(dZ) if bias else None
+    db = None if b is None else column_sum(dZ)
     dX = xp.matmul(dZ, xp.matrix_transpose(W)) if need_dX else None
     return dX, dW, db
 
@@ -127,7 +127,7 @@ class Dense:
 
         def backward(dA, need_dX=True):
             dZ = f.backward(dA, A)
-            dX, dW, db = affine_gradients(X, W, dZ, self.bias, need_dX)
+            dX, dW, db = affine_gradients(X, W, b, dZ, need_dX)
             return dX, ((dW, db) if self.bias else (dW,))
 
         return A, backward

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..backends import elementwise, namespace, rowwise
-from .activations import Activation, Exp, Linear, Sigmoid, Softmax, log_sigmoid, log_softmax, sigmoid
+from .activations import Activation, Exp, Linear, Sigmoid, Softmax, below, log_sigmoid, log_softmax, sigmoid
 
 Array = Any
 
@@ -112,9 +112,22 @@ class CrossEntropy(Loss):
 
 @rowwise
 def cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
-    """-sum_j y_j log a_j, from log a = log_softmax(z); and a - y."""
-    log_A = log_softmax.definition(xp, Z)
-    return -xp.sum(Y * log_A, axis=-1, keepdims=True), xp.exp(log_A) - Y
+    """-y_j log a_j, whose sum is the loss, and a - y, for a = softmax(z)."""
+    S, E = exp_below.within(xp, Z, xp.max(Z, axis=-1, keepdims=True))
+    return cross_entropy_of.within(xp, S, E, xp.sum(E, axis=-1, keepdims=True), Y)
+
+
+@elementwise
+def exp_below(xp: Any, Z: Array, M: Array) -> tuple[Array, Array]:
+    """s = z - max_k z_k, and e^s."""
+    S = below.definition(xp, Z, M)
+    return S, xp.exp(S)
+
+
+@elementwise
+def cross_entropy_of(xp: Any, S: Array, E: Array, total: Array, Y: Array) -> tuple[Array, Array]:
+    """-y (s - log sum_k e^s_k), which is -y log a however small a is; and a - y = e^s / sum_k e^s_k - y."""
+    return -Y * (S - xp.log(total)), E / total - Y
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
 
-from ..backends import Backend, get_backend, is_host_data, namespace, read_data, to_numpy
+from ..backends import Backend, data_dtype, get_backend, is_host_data, namespace, read_data, to_numpy
 from ..equations.initializers import GlorotUniform
 from ..equations.layers import Dense
 from ..equations.losses import Loss
@@ -77,7 +77,7 @@ class BaseMLP(StochasticFit, BaseEstimator):
             if first_pass:
                 self._initialize(n_outputs=data[1].shape[1])
             state = self._state(backend, data[0], rng, incremental)
-            data, held_out = self._split(backend, data, rng)
+            data, held_out = self._split(data, rng)
         try:
             stopped = self._train(backend, state, data, held_out, rng, n_epochs=1 if incremental else self.max_iter)
         finally:
@@ -116,11 +116,12 @@ class BaseMLP(StochasticFit, BaseEstimator):
         if sample_weight is not None:
             host_X = np.empty((X.shape[0], 0))  # only its length is asked for
             w = _check_sample_weight(to_numpy(sample_weight), host_X, dtype=np.float64, ensure_non_negative=True)
-        return backend, (X, *(None if a is None else backend.asarray(a, X.dtype) for a in (Y, w)))
+        home = get_backend("numpy") if is_host_data(X) else backend
+        return backend, (X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w)))
 
     def _matrix(self, X: Any, backend: Backend, reset: bool) -> Array:
-        """X on the backend, with as many features as the model was fitted on."""
-        _, X = read_data(X, "X", backend)
+        """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on."""
+        _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True)
         if X.ndim != 2:
             raise ValueError(f"X has shape {tuple(X.shape)}; it must be (n_samples, n_features): reshape it")
         _check_n_features(self, X, reset=reset)
@@ -150,7 +151,8 @@ class BaseMLP(StochasticFit, BaseEstimator):
         initializer = GlorotUniform(2.0 if self.activation == "logistic" else 6.0)
         layers = [Dense(n, self.activation, True, initializer, initializer) for n in self._hidden()]
         layers.append(Dense(self.n_outputs_, "linear", True, initializer, initializer))
-        return Model(Sequential(*layers), self._loss(), l2=float(self.alpha), scale_penalty=True)
+        precision = {"scale_penalty": True, "precision": self.precision}
+        return Model(Sequential(*layers), self._loss(), l2=float(self.alpha), **precision)
 
     def _optimizer(self) -> Optimizer:
         rate = float(self.learning_rate_init)

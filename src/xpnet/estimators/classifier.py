@@ -35,6 +35,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         L2 penalty; lambda = alpha / sum of the batch's sample weights.
     backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
         Who computes; see :func:`xpnet.get_backend`. By default everything follows X.
+    precision : {"float32", "float64", "tf32", "bfloat16"}, optional
+        What is computed in, see :class:`xpnet.Model`. By default float32 or float64 as X is.
     batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, \
 momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         As in scikit-learn.
@@ -49,7 +51,11 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
     """
 
-    _parameter_constraints: ClassVar[dict] = {**ScikitLearns._parameter_constraints, "backend": [str, None]}
+    _parameter_constraints: ClassVar[dict] = {
+        **ScikitLearns._parameter_constraints,
+        "backend": [str, None],
+        "precision": [str, None],
+    }
     _y_numeric = False
     _stratify = True
 
@@ -80,6 +86,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         n_iter_no_change=10,
         max_fun=15000,
         backend=None,
+        precision=None,
     ):
         self._keep(locals())
 

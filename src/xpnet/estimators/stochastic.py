@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from array_api_compat import device
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
@@ -48,7 +49,7 @@ class StochasticFit:
         """The validation score of predictions A for y, both on the host."""
         raise TypeError(f"{type(self).__name__} must define _score_outputs")
 
-    def _split(self, backend: Backend, data: tuple, rng: Any) -> tuple[tuple, tuple | None]:
+    def _split(self, data: tuple, rng: Any) -> tuple[tuple, tuple | None]:
         """What is trained on, (X, Y, w), and what early stopping holds out: X, and Y and w on the host."""
         if not self.early_stopping:
             return data, None
@@ -61,9 +62,9 @@ class StochasticFit:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        take = namespace(X).take
+        take, asarray = namespace(X).take, namespace(X).asarray
         train, held_out = (
-            tuple(A if A is None else take(A, backend.asarray(at), axis=0) for A in data) for at in places
+            tuple(A if A is None else take(A, asarray(at, device=device(X)), axis=0) for A in data) for at in places
         )
         return train, (held_out[0], *(A if A is None else to_numpy(A) for A in held_out[1:]))
 
