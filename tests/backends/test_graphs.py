@@ -117,10 +117,16 @@ def test_with_and_without_weights_shuffles_and_clipping(gpu, data, settings, wei
 def test_small_batches_share_a_launch_and_a_rest_has_its_own(gpu, data, monkeypatch):
     monkeypatch.setattr(graphs, "MOST_STEPS", 4)
     assert_same(run(gpu.backend, data, n_epochs=5), run("numpy", data, n_epochs=5))
-    # 50 samples in batches of 8: one window of 4 steps, two of 1 and a rest of 2 samples. Each is run once as it
-    # stands; the second single step of the first epoch is the first to be replayed.
-    assert MACHINE.graphs == 3
-    assert MACHINE.launches == 5 * 4 - 3
+    # 50 samples in batches of 8: two windows of 3 steps and a rest of 2 samples; each kind is run once as it stands.
+    assert MACHINE.graphs == 2
+    assert MACHINE.launches == 5 * 3 - 2
+
+
+def test_windows_of_two_lengths(gpu, data, monkeypatch):
+    monkeypatch.setattr(graphs, "MOST_STEPS", 4)
+    settings = {"batch_size": 7, "n_epochs": 3}  # 7 steps: windows of 4 and 3, and a rest of 1 sample
+    assert_same(run(gpu.backend, data, **settings), run("numpy", data, **settings))
+    assert (MACHINE.graphs, MACHINE.launches) == (3, 6)
 
 
 def test_what_was_yielded_stays_and_a_state_that_is_sent_is_taken(gpu, data):

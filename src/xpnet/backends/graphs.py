@@ -151,11 +151,10 @@ class CapturedSteps:
         indices = cupy.asarray(np.asarray(order))
         full, rest = divmod(len(order), size)
         most = max(1, min(MOST_STEPS, MOST_ROWS // size))
-        at = 0
-        while at < full:
-            n = most if at + most <= full else 1
-            self._window(indices[at * size : (at + n) * size], n, scalars[at : at + n, :])
-            at += n
+        n = -(-full // -(-full // most)) if full else 1  # windows as even as they can be: one graph, or two
+        for at in range(0, full, n):
+            to = min(at + n, full)
+            self._window(indices[at * size : to * size], to - at, scalars[at:to, :])
         if rest:
             self._window(indices[full * size :], 1, scalars[full:, :])
 

@@ -1,0 +1,132 @@
+"""What only a GPU can show: captured training beside NumPy's, the products and their epilogues, streamed data."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from xpnet.backends import Backend, get_backend, to_numpy
+from xpnet.equations.layers import Dense
+from xpnet.equations.optimizers import Adam, GradientDescent
+from xpnet.model import Model
+from xpnet.network import Sequential
+from xpnet.training import epochs
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The first GPU, where every step must be captured."""
+    monkeypatch.setenv("XPNET_CAPTURE", "require")
+    return get_backend("cupy")
+
+
+@pytest.fixture
+def data(rng):
+    """1,000 samples of 30 features in 5 classes."""
+    return rng.normal(size=(1000, 30)), np.eye(5)[rng.integers(0, 5, 1000)]
+
+
+def model(activation="tanh", **settings):
+    network = Sequential(Dense(64, activation), Dense(40, activation), Dense(5))
+    return Model(network, "cross_entropy", l2=1e-3, **settings)
+
+
+def train(backend, data, of, n_epochs, optimizer=GradientDescent(0.1), batch_size=100):
+    rng = np.random.default_rng(0)
+    state = of.initial(rng, 30, optimizer)
+    return [*islice(epochs(of, state, *data, batch_size=batch_size, rng=rng, backend=backend), n_epochs)]
+
+
+def distance(ours, theirs):
+    """The largest difference between parameters."""
+    return max(np.abs(to_numpy(a.theta) - b.theta).max() for (a, _), (b, _) in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("batch_size", [None, 32, 100])
+def test_a_hundred_steps_in_float64_cost_what_they_cost_on_numpy(gpu, data, activation, batch_size):
+    n_epochs = 100 if batch_size is None else 10
+    of = model(activation)
+    ours, theirs = (train(backend, data, of, n_epochs, batch_size=batch_size) for backend in (gpu, "numpy"))
+    costs = [cost for _, cost in theirs]
+    np.testing.assert_allclose([cost for _, cost in ours], costs, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_every_precision_trains(gpu, data, precision, activation):
+    ours = train(gpu, data, model(activation, precision=precision), 10)
+    theirs = train("numpy", data, model(activation, precision="float32"), 10)
+    assert ours[-1][0].theta.dtype == np.float32
+    assert distance(ours, theirs) < {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2}[precision]
+
+
+def test_an_epoch_is_the_same_however_it_is_run(gpu, data, monkeypatch):
+    captured = train(gpu, data, model(), 4, Adam(0.01))
+    monkeypatch.setenv("XPNET_CAPTURE", "off")
+    eager = train(gpu, data, model(), 4, Adam(0.01))
+    for (a, cost), (b, expected) in zip(captured, eager, strict=True):
+        assert cost == expected
+        np.testing.assert_array_equal(to_numpy(a.theta), to_numpy(b.theta))
+
+
+def test_other_work_between_epochs_harms_no_graph(gpu, data):
+    import cupy
+
+    rng = np.random.default_rng(0)
+    of, costs = model(), []
+    training = epochs(of, of.initial(rng, 30, Adam(0.01)), *data, batch_size=50, rng=rng, backend=gpu)
+    for state, cost in islice(training, 30):
+        costs.append(cost)
+        for n in (1 << 10, 1 << 16, 1 << 22):
+            cupy.full(n, np.nan, np.float32)
+        cupy.get_default_memory_pool().free_all_blocks()
+        of.predict(state.theta, data[0])
+    expected = [cost for _, cost in train(gpu, data, of, 30, Adam(0.01), batch_size=50)]
+    assert costs == expected
+
+
+@pytest.mark.parametrize("batch_size", [64, 300])
+def test_data_from_the_host_in_batches(gpu, data, monkeypatch, batch_size):
+    resident = train(gpu, data, model(), 5, batch_size=batch_size)
+    monkeypatch.setattr(Backend, "holds", lambda self, n_bytes: not self.name.startswith("cupy"))
+    streamed = train(gpu, data, model(), 5, batch_size=batch_size)
+    for (a, cost), (b, expected) in zip(streamed, resident, strict=True):
+        assert cost == expected
+        np.testing.assert_array_equal(to_numpy(a.theta), to_numpy(b.theta))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (64, 100, 10), (200, 784, 100), (4096, 33, 257)])
+def test_products_and_their_epilogues(gpu, rng, dtype, shape):
+    import cupy
+
+    from xpnet.backends import cupy as way
+
+    m, k, n = shape
+    host = rng.normal(size=(m, k)), rng.normal(size=(k, n)), rng.normal(size=n), rng.normal(size=(m, n))
+    X, W, b, dZ = (cupy.asarray(a, dtype) for a in host)
+    rtol = 1e-11 if dtype == "float64" else 2e-4
+    with gpu.active():
+        A = way.matmul(X, W)
+        np.testing.assert_allclose(A.get(), host[0] @ host[1], rtol=rtol, atol=rtol * k)
+        for relu in (False, True):
+            if way._multiply(X, W, A, bias=b, relu=relu):
+                expected = host[0] @ host[1] + host[2]
+                expected = np.maximum(expected, 0.0) if relu else expected
+                np.testing.assert_allclose(A.get(), expected, rtol=rtol, atol=rtol * k)
+        dW, db = cupy.empty((k, n), dtype), cupy.empty(n, dtype)
+        if way._multiply(X.T, dZ, dW, column_sums=db):
+            np.testing.assert_allclose(dW.get(), host[0].T @ host[3], rtol=rtol, atol=rtol * m)
+            np.testing.assert_allclose(db.get(), host[3].sum(axis=0), rtol=rtol, atol=rtol * m)
+        np.testing.assert_allclose(way.column_sum(None, dZ).get(), host[3].sum(axis=0), rtol=rtol, atol=rtol * m)
+
+
+def test_too_large_a_step_says_what_it_needs(gpu, rng):
+    X, Y = rng.normal(size=(4096, 1)).astype(np.float32), np.zeros((4096, 1), np.float32)
+    wide = Model(Sequential(Dense(1 << 26, "relu"), Dense(1)), "half_squared_error")
+    state = wide.initial(rng, 1, GradientDescent(0.1))
+    with pytest.raises(MemoryError, match=r"a training step on 4096 samples needs more memory"):
+        next(epochs(wide, state, X, Y, backend=gpu))
