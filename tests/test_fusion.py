@@ -33,6 +33,8 @@ from xpnet.equations.losses import (
     exp_below,
     half_poisson_deviance,
     half_squared_error,
+    huber,
+    slopes,
     weighted,
 )
 from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer
@@ -124,6 +126,11 @@ def test_the_epochs_cost(share, c, penalty, dtype, array):
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_half_squared_error(scale, dtype, array):
     assert_fits(half_squared_error.definition, dtype, 2, array(5, 3), array(5, 3), scale)
+
+
+def test_robust_losses(dtype, array):
+    assert_fits(huber.definition, dtype, 2, array(5, 3), array(5, 3), 0.5)
+    assert_fits(slopes.definition, dtype, 2, array(5, 3), array(5, 3), 0.9, 0.1)
 
 
 def test_weighted(dtype, array):
@@ -290,7 +297,7 @@ def test_every_elementwise_definition_of_the_library_is_traced_here():
     from xpnet.backends.seams import Elementwise
 
     traced_here = {sigmoid, log_sigmoid, binary_cross_entropy, half_poisson_deviance, half_squared_error, weighted}
-    traced_here |= {prelu, prelu_gradient, cost_gradient, below, exp_below, cross_entropy_of, add_up}
+    traced_here |= {prelu, prelu_gradient, cost_gradient, below, exp_below, cross_entropy_of, add_up, huber, slopes}
     modules = (activations, layers, losses, regularization, training)
     found = {f for m in modules for f in vars(m).values() if type(f) is Elementwise}
     assert found == traced_here

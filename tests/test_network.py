@@ -518,7 +518,7 @@ REFUSED = {
         lambda: Model(Sequential(Dense(1)), "cross_entropy"),
         r"^cross_entropy over one unit is constant.*use binary_cross_entropy",
     ),
-    "loss": (lambda: Model(Sequential(Dense(1)), "mse"), r"^loss is 'mse'; allowed: half_squared_error, binary_cross"),
+    "loss": (lambda: Model(Sequential(Dense(1)), "mse"), r"^loss is 'mse'; allowed: half_squared_error, huber"),
     "l1 below 0": (lambda: Model(NETWORK, l1=-0.1), r"^l1 is -0.1; it must be a finite number, 0 or more"),
     "l2 infinite": (lambda: Model(NETWORK, l2=float("inf")), r"^l2 is inf; it must be a finite number, 0 or more"),
     "l2 not a number": (lambda: Model(NETWORK, l2=float("nan")), r"^l2 is nan; it must be a finite number, 0 or more"),

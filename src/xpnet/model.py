@@ -25,7 +25,7 @@ from .backends import (
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
 from .equations.layers import Shape
-from .equations.losses import CrossEntropy, HalfSquaredError, Loss, loss
+from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
 from .equations.regularization import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
@@ -72,7 +72,8 @@ class Model:
     ----------
     network : Sequential
         Its last layer stays linear where the loss brings its own link ("cross_entropy", "binary_cross_entropy",
-        "half_poisson_deviance"); any activation may stand before "half_squared_error".
+        "half_poisson_deviance"); any activation may stand before the
+        others ("half_squared_error", "huber", "quantile", "absolute_error").
     loss : str or Loss
         A name of :data:`xpnet.losses.BY_NAME` or an object.
     l1, l2 : float
@@ -107,7 +108,7 @@ class Model:
     def _check_link(self):
         link, last = self.criterion.link, self.network.layers[-1]
         f = getattr(last, "f", None)
-        if not isinstance(self.criterion, HalfSquaredError) and isinstance(f, Activation) and type(f) is not Linear:
+        if type(link) is not Linear and isinstance(f, Activation) and type(f) is not Linear:
             raise ValueError(
                 f"the loss {type(self.criterion).__name__} brings its own {type(link).__name__.lower()}, which makes "
                 f"dZ = A - Y; the last layer's activation is {type(f).__name__.lower()} and would be applied first: "

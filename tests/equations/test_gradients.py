@@ -14,7 +14,7 @@ from xpnet.backends import to_numpy
 from xpnet.equations.activations import ELU, Linear, ReLU
 from xpnet.equations.activations import PReLU as FixedPReLU
 from xpnet.equations.layers import Dense, PReLU
-from xpnet.equations.losses import HalfSquaredError
+from xpnet.equations.losses import HalfSquaredError, Huber
 from xpnet.model import Model
 from xpnet.network import Sequential
 
@@ -26,6 +26,7 @@ KINKED = ["relu", "prelu", FixedPReLU(1.5), "elu", ELU(0.5), ELU(2.0), PReLU()]
 KINKS = (ReLU, FixedPReLU, ELU)
 
 # Each loss after a linear layer, and half the squared error after any other.
+HUBER = Huber(3.0)
 ENDS = {
     "half squared error": ("linear", "half_squared_error"),
     "its mean over the outputs": ("linear", HalfSquaredError(mean_over_outputs=True)),
@@ -39,6 +40,7 @@ ENDS = {
     "binary cross-entropy of a scaled output": (Linear(2.0, 0.2), "binary_cross_entropy"),
     "cross-entropy": ("linear", "cross_entropy"),
     "half Poisson deviance": ("linear", "half_poisson_deviance"),
+    "Huber": ("tanh", HUBER),
 }
 KINKED_ENDS = {
     "after relu": ("relu", "half_squared_error"),
@@ -60,6 +62,8 @@ def data(rng, loss):
     Y = {
         "binary_cross_entropy": lambda: rng.integers(0, 2, (M, N_OUT)).astype(float),
         "cross_entropy": lambda: np.eye(N_OUT)[rng.integers(0, N_OUT, M)],
+        # From tanh, errors well inside and well outside of delta: no kink lies near.
+        HUBER: lambda: np.where(rng.uniform(size=(M, N_OUT)) < 0.5, rng.uniform(-1, 1, (M, N_OUT)), 8.0),
         "half_poisson_deviance": lambda: rng.poisson(1.5, (M, N_OUT)).astype(float),
     }.get(loss, lambda: rng.uniform(size=(M, N_OUT)))()
     return X, Y, rng.uniform(0.5, 2.0, M)
@@ -192,6 +196,7 @@ def torch_cost(torch, model, layout, theta, X, Y, w):
         "half_squared_error": lambda: 0.5 * ((A - Y) ** 2).sum(1),
         "binary_cross_entropy": lambda: F.binary_cross_entropy_with_logits(A, Y, reduction="none").sum(1),
         "cross_entropy": lambda: F.cross_entropy(A, Y, reduction="none"),
+        HUBER: lambda: F.huber_loss(A, Y, reduction="none", delta=HUBER.delta).sum(1),
         "half_poisson_deviance": lambda: (
             (
                 F.poisson_nll_loss(A, Y, reduction="none")

@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 import scipy.special
-from sklearn.metrics import log_loss, mean_poisson_deviance, mean_squared_error
+from sklearn.metrics import log_loss, mean_pinball_loss, mean_poisson_deviance, mean_squared_error
 
 from xpnet.backends import to_numpy
 from xpnet.equations.activations import Exp, Linear, Sigmoid, Softmax
 from xpnet.equations.losses import (
     BY_NAME,
+    AbsoluteError,
     BinaryCrossEntropy,
     CrossEntropy,
     HalfPoissonDeviance,
     HalfSquaredError,
+    Huber,
     Loss,
+    Quantile,
     loss,
 )
 
@@ -23,13 +26,19 @@ LOSSES = [
     BinaryCrossEntropy(),
     CrossEntropy(),
     HalfPoissonDeviance(),
+    Huber(),
+    Huber(0.3),
+    Quantile(),
+    Quantile(0.9),
+    AbsoluteError(),
 ]
+REAL = (HalfSquaredError, Huber, Quantile, AbsoluteError)
 M, N = 6, 4
 
 
 def targets(criterion, rng):
     """Targets that the loss is made for, (M, N)."""
-    if isinstance(criterion, HalfSquaredError):
+    if isinstance(criterion, REAL):
         return rng.normal(size=(M, N))
     if isinstance(criterion, BinaryCrossEntropy):
         return np.concatenate([rng.integers(0, 2, (M - 2, N)), rng.uniform(size=(2, N))]).astype(float)
@@ -46,8 +55,25 @@ def closed_form(criterion, Z, Y):
         return -(Y * scipy.special.log_expit(Z) + (1 - Y) * scipy.special.log_expit(-Z)).sum(axis=1)
     if isinstance(criterion, CrossEntropy):
         return -(Y * scipy.special.log_softmax(Z, axis=1)).sum(axis=1)
+    if isinstance(criterion, Huber):
+        return scipy.special.huber(criterion.delta, Z - Y).sum(axis=1)
+    if isinstance(criterion, Quantile):
+        return np.where(Y >= Z, criterion.q * (Y - Z), (1 - criterion.q) * (Z - Y)).sum(axis=1)
+    if isinstance(criterion, AbsoluteError):
+        return np.abs(Z - Y).sum(axis=1)
     A = np.exp(Z)
     return (A - scipy.special.xlogy(Y, A) + scipy.special.xlogy(Y, Y) - Y).sum(axis=1)
+
+
+def slope(criterion, E):
+    """dZ for the error E = A - Y, before sample weights."""
+    if isinstance(criterion, Huber):
+        return np.clip(E, -criterion.delta, criterion.delta)
+    if isinstance(criterion, Quantile):
+        return np.where(E > 0, 1 - criterion.q, -criterion.q)
+    if isinstance(criterion, AbsoluteError):
+        return np.sign(E)
+    return E / N if criterion == HalfSquaredError(mean_over_outputs=True) else E
 
 
 @pytest.fixture(params=LOSSES, ids=repr)
@@ -70,8 +96,7 @@ def test_sums_are_those_of_the_closed_form(library, dtype, criterion, w, rng):
     np.testing.assert_allclose(float(loss_sum), weights @ closed_form(criterion, Z, Y), rtol=tolerance)
     np.testing.assert_allclose(float(weight_sum), weights.sum(), rtol=tolerance)
     assert dZ.dtype == ours[0].dtype
-    scale = 1 / N if criterion == HalfSquaredError(mean_over_outputs=True) else 1.0
-    expected = weights[:, None] * scale * (criterion.link.forward(Z) - Y)
+    expected = weights[:, None] * slope(criterion, criterion.link.forward(Z) - Y)
     np.testing.assert_allclose(to_numpy(dZ), expected, rtol=tolerance, atol=tolerance)
 
 
@@ -120,6 +145,40 @@ def test_half_squared_error_is_half_of_scikit_learns(rng, w):
     Z, Y = rng.normal(size=(M, N)), rng.normal(size=(M, N))
     ours, weight_sum, _ = HalfSquaredError(mean_over_outputs=True)(Z, Y, w)
     assert ours / weight_sum == pytest.approx(mean_squared_error(Y, Z, sample_weight=w) / 2, rel=1e-12)
+
+
+def test_quantile_is_scikit_learns_pinball_loss(rng, w):
+    Z, Y = rng.normal(size=(M, 1)), rng.normal(size=(M, 1))
+    for q in (0.1, 0.5, 0.95):
+        ours, weight_sum, _ = Quantile(q)(Z, Y, w)
+        theirs = mean_pinball_loss(Y, Z, sample_weight=w, alpha=q)
+        assert ours / weight_sum == pytest.approx(theirs, rel=1e-12)
+    median, _, slope_of_median = Quantile(0.5)(Z, Y, w)
+    absolute, _, slope_of_absolute = AbsoluteError()(Z, Y, w)
+    assert 2 * median == pytest.approx(absolute, rel=1e-12)
+    np.testing.assert_allclose(2 * slope_of_median, slope_of_absolute, rtol=1e-12)
+
+
+def test_at_the_target_nothing_pulls(library, dtype):
+    Y = library.asarray([[0.5, -3.0]], dtype)
+    for criterion in (Huber(), Quantile(0.9), AbsoluteError()):
+        loss_sum, _, dZ = criterion(Y, Y)
+        assert float(loss_sum) == 0.0
+        np.testing.assert_array_equal(to_numpy(dZ), [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Huber(0.0), r"^delta of Huber is 0.0; it must be a finite number above 0$"),
+        (lambda: Huber(float("inf")), r"^delta of Huber is inf"),
+        (lambda: Quantile(1.0), r"^q of Quantile is 1.0; it must be above 0 and below 1, such as 0.9$"),
+        (lambda: Quantile(float("nan")), r"^q of Quantile is nan"),
+    ],
+)
+def test_settings_out_of_range(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 # --- tails
@@ -174,6 +233,9 @@ def test_each_loss_brings_its_link():
     links = {name: type(criterion.link) for name, criterion in BY_NAME.items()}
     assert links == {
         "half_squared_error": Linear,
+        "huber": Linear,
+        "quantile": Linear,
+        "absolute_error": Linear,
         "binary_cross_entropy": Sigmoid,
         "cross_entropy": Softmax,
         "half_poisson_deviance": Exp,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..backends import elementwise, namespace, rowwise
+from . import plain_numbers
 from .activations import Activation, Exp, Linear, Sigmoid, Softmax, below, log_sigmoid, log_softmax, sigmoid
 
 Array = Any
@@ -66,6 +67,66 @@ def half_squared_error(xp: Any, A: Array, Y: Array, scale: float) -> tuple[Array
     """scale/2 (a - y)^2 and scale (a - y)."""
     E = A - Y
     return (0.5 * scale) * (E * E), scale * E
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """L = sum_j e_j^2 / 2 where |e_j| <= delta, else delta (|e_j| - delta / 2), e = yhat - y   (Huber, Ann. Math. Stat.
+    1964); dZ = e, kept within [-delta, delta].
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self):
+        plain_numbers(self)
+        if not 0.0 < self.delta < float("inf"):
+            raise ValueError(f"delta of Huber is {self.delta!r}; it must be a finite number above 0")
+
+    def per_element(self, Z, Y):
+        return huber(Z, Y, self.delta)
+
+
+@elementwise
+def huber(xp: Any, A: Array, Y: Array, delta: float) -> tuple[Array, Array]:
+    """d (e - d/2) and d, for e = a - y and d = e within [-delta, delta]: both of L's cases in one."""
+    E = A - Y
+    D = xp.maximum(xp.minimum(E, delta), -delta)
+    return D * (E - 0.5 * D), D
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """L = sum_j q max(y_j - yhat_j, 0) + (1 - q) max(yhat_j - y_j, 0): its minimum is the q-quantile of y
+    (Koenker and Bassett, Econometrica 1978).
+
+    dZ = 1 - q above y, -q below, 0 at y.
+    """
+
+    q: float = 0.5
+
+    def __post_init__(self):
+        plain_numbers(self)
+        if not 0.0 < self.q < 1.0:
+            raise ValueError(f"q of Quantile is {self.q!r}; it must be above 0 and below 1, such as 0.9")
+
+    def per_element(self, Z, Y):
+        return slopes(Z, Y, self.q, 1.0 - self.q)
+
+
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """L = sum_j |yhat_j - y_j|, dZ = sign(yhat - y): its minimum is the median of y."""
+
+    def per_element(self, Z, Y):
+        return slopes(Z, Y, 1.0, 1.0)
+
+
+@elementwise
+def slopes(xp: Any, A: Array, Y: Array, below_y: float, above_y: float) -> tuple[Array, Array]:
+    """A loss that grows by ``below_y`` for each unit that a is below y, by ``above_y`` for each above; its slope."""
+    E = A - Y
+    is_above, is_below = xp.astype(E > 0.0, E.dtype), xp.astype(E < 0.0, E.dtype)
+    return above_y * xp.maximum(E, 0.0) - below_y * xp.minimum(E, 0.0), above_y * is_above - below_y * is_below
 
 
 @dataclass(frozen=True)
@@ -154,6 +215,9 @@ def half_poisson_deviance(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
 
 BY_NAME: dict[str, Loss] = {
     "half_squared_error": HalfSquaredError(),
+    "huber": Huber(),
+    "quantile": Quantile(),
+    "absolute_error": AbsoluteError(),
     "binary_cross_entropy": BinaryCrossEntropy(),
     "cross_entropy": CrossEntropy(),
     "half_poisson_deviance": HalfPoissonDeviance(),
