@@ -20,7 +20,7 @@ from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.equations.schedules import InverseScaling
 from xpnet.model import Model
-from xpnet.network import Sequential
+from xpnet.network import Sequential, join
 from xpnet.training import DivergedError, epochs
 
 M = 50
@@ -264,3 +264,11 @@ def test_parts_are_merged_where_their_memory_follows(gpu):
         (u[4:6], v[4:6], 2.0, None, scalar[1]), (v[4:6], XP.zeros(2), 2.0, None, scalar[1]),
     ]:  # fmt: skip
         assert len(way.merged([(v[:4], u[:4], 2.0, None, scalar[1]), other])) == 2
+
+
+def test_windows_that_follow_each_other_are_joined_without_a_copy(gpu):
+    v = XP.zeros(10)
+    assert join(v[:4], v[4:]).data.ptr == v.data.ptr
+    apart = join(v[:4], v[5:])
+    assert apart.shape == (9,)
+    assert apart.data.ptr != v.data.ptr

@@ -287,10 +287,17 @@ def _add_up_rows(Z: Array, sums: Array) -> None:
     _multiply(cupy.ones((1, Z.shape[0]), Z.dtype), Z, sums[None, :])
 
 
+def join(definition: Callable, *pieces: Array) -> Array:
+    """The pieces as they lie, where each begins in memory where the last one ends; else a copy."""
+    parts = merged([(piece,) for piece in pieces])
+    return parts[0][0] if len(parts) == 1 else definition(*pieces)
+
+
 COMPOSITES: dict[str, Callable] = {
     "affine_activation": affine_activation,
     "affine_gradients": affine_gradients,
     "column_sum": column_sum,
+    "join": join,
 }
 """The composites, by name, that have a lowering of their own: ``lowering(definition, *arguments)``."""
 
