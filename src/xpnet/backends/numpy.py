@@ -20,6 +20,19 @@ BLOCK = 1 << 15
 """Elements a block: the intermediate results of a chain of operations stay in the cache."""
 
 
+_ALIGNMENT = 64
+
+
+class Buffer(bytearray):
+    """Memory with room for ``size`` aligned bytes, which begin at ``start``."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size + _ALIGNMENT)
+        self.start = -np.frombuffer(self, np.uint8).__array_interface__["data"][0] % _ALIGNMENT
+
+
 class Pool(threading.local):
     """Buffers that are handed out again once no array lives in them; one pool a thread.
 
@@ -40,7 +53,7 @@ class Pool(threading.local):
 
     def clear(self) -> None:
         """Forget every buffer; those in use live on as long as their arrays."""
-        self.buffers: dict[int, list[bytearray]] = {}
+        self.buffers: dict[int, list[Buffer]] = {}
         self.bytes = 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -54,11 +67,12 @@ class Pool(threading.local):
         same_size = self.buffers[size] = self.buffers.pop(size, [])  # the most recently used size stands last
         for i in range(len(same_size)):
             if sys.getrefcount(same_size[i]) == _IDLE:
-                return _array_on(same_size[i], shape, dtype)
-        return _array_on(self._new_buffer(size), shape, dtype)
+                return np.ndarray(shape, dtype, same_size[i], same_size[i].start)
+        buffer = self._new_buffer(size)
+        return np.ndarray(shape, dtype, buffer, buffer.start)
 
-    def _new_buffer(self, size: int) -> bytearray:
-        buffer = bytearray(size + _ALIGNMENT)
+    def _new_buffer(self, size: int) -> Buffer:
+        buffer = Buffer(size)
         if len(self.buffers[size]) == self.most:
             self.bytes -= len(self.buffers[size].pop(0))
         while self.buffers and self.bytes + len(buffer) > self.limit:
@@ -67,14 +81,6 @@ class Pool(threading.local):
         self.buffers.setdefault(size, []).append(buffer)
         self.bytes += len(buffer)
         return buffer
-
-
-_ALIGNMENT = 64
-
-
-def _array_on(buffer: bytearray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    address = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
-    return np.ndarray(shape, dtype, buffer, -address % _ALIGNMENT)
 
 
 def _count_when_idle() -> int:
