@@ -93,7 +93,7 @@ class StochasticFit:
         """
         X, Y, w = data
         model, m = self._model(), X.shape[0]
-        batches = {"batch_size": self._batch_size(m), "shuffle": self.shuffle, "rng": Shuffles(rng)}
+        batches: dict[str, Any] = {"batch_size": self._batch_size(m), "shuffle": self.shuffle, "rng": Shuffles(rng)}
         passes = epochs(model, state, X, Y, sample_weight=w, backend=backend, **batches)
         self._resume, self._plateau = state, getattr(self, "_plateau", Plateau())
         self.n_iter_ = 0
