@@ -105,8 +105,10 @@ def matmul(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 def take(X: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
     """X's rows at these indices, which the caller has made and knows to be within bounds."""
-    if axis != 0 or not X.flags.c_contiguous:
+    if axis != 0:
         return np.take(X, indices, axis=axis)
+    if not X.flags.c_contiguous:
+        return X[indices]  # NumPy's take would first copy all of X
     # NumPy would buffer `out` in its checked mode.
     return np.take(X, indices, axis=0, out=POOL.empty(indices.shape + X.shape[1:], X.dtype), mode="clip")
 
