@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backends import composite, namespace
+from .backends import composite
 from .equations.layers import Layer, Parameter, Shape
 
 Array = Any
@@ -106,8 +106,7 @@ class Layout:
 
     def unpack(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Each layer's parameters as windows of theta (copies, in libraries without views): never write to them."""
-        xp = namespace(theta)
-        return tuple(tuple(xp.reshape(theta[at], shape) for at, shape in layer) for layer in self.windows)
+        return windows_of(theta, self.windows)
 
     def pieces(self, nested: tuple[tuple[Array, ...], ...]) -> list[Array]:
         """Each layer's arrays, flattened, in theta's order: one after the other they are the flat vector.
@@ -116,14 +115,12 @@ class Layout:
         """
         layers = zip(self.windows, nested, strict=True)
         arrays = [a for layer, of_layer in layers for _, a in zip(layer, of_layer, strict=True)]
-        xp = namespace(arrays[0])
-        flat = [xp.reshape(a, (-1,)) for a in arrays]
-        return [flat[run[0]] if len(run) == 1 else join(*(flat[i] for i in run)) for run in self._runs]
+        flat = flattened(*arrays)
+        return [flat[run[0]] if len(run) == 1 else join(*[flat[i] for i in run]) for run in self._runs]
 
     def pack(self, nested: tuple[tuple[Array, ...], ...]) -> Array:
         """One flat vector from each layer's arrays."""
-        pieces = self.pieces(nested)
-        return join(pieces[0], *pieces[1:])
+        return join(*self.pieces(nested))
 
     @functools.cached_property
     def parts(self) -> tuple[tuple[slice, bool], ...]:
@@ -151,6 +148,18 @@ class Layout:
 def layout_of(network: Sequential, in_shape: Shape) -> Layout:
     """The layout, worked out once a network and input shape."""
     return Layout(network, in_shape)
+
+
+@composite
+def windows_of(xp: Any, theta: Array, windows: tuple) -> tuple[tuple[Array, ...], ...]:
+    """Each layer's arrays in theta."""
+    return tuple([tuple([xp.reshape(theta[at], shape) for at, shape in layer]) for layer in windows])
+
+
+@composite
+def flattened(xp: Any, *arrays: Array) -> list[Array]:
+    """Each array as a vector."""
+    return [xp.reshape(a, (-1,)) for a in arrays]
 
 
 @composite

@@ -115,12 +115,30 @@ def take(X: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
 
 def concat(arrays: Sequence[np.ndarray], *, axis: int | None = 0) -> np.ndarray:
     """The arrays one after the other, written into a pooled array where they are one-dimensional."""
-    if axis != 0 or any(a.ndim != 1 or a.dtype != arrays[0].dtype for a in arrays):
+    length, dtype = sum([a.size for a in arrays]), arrays[0].dtype
+    if axis != 0 or length * dtype.itemsize < POOL.smallest or any(a.ndim != 1 or a.dtype != dtype for a in arrays):
         return np.concatenate(arrays, axis=axis)
-    return np.concatenate(arrays, out=POOL.empty((sum(a.shape[0] for a in arrays),), arrays[0].dtype))
+    return np.concatenate(arrays, out=POOL.empty((length,), dtype))
 
 
-pooled = SimpleNamespace(**{**vars(xp), "matmul": matmul, "take": take, "concat": concat})
+def reshape(X: np.ndarray, shape: tuple[int, ...], *, copy: bool | None = None) -> np.ndarray:
+    """X in another shape; by the method, as NumPy's function takes six times as long to call it."""
+    return X.reshape(shape) if copy is None else vars(xp)["reshape"](X, shape, copy=copy)
+
+
+def total(X: np.ndarray, *, axis: Any = None, dtype: Any = None, keepdims: Any = False) -> Any:
+    """sum_i x_i over the axis, by the method's own reduction, as ``reshape``."""
+    return np.add.reduce(X, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def largest(X: np.ndarray, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """max_i x_i over the axis, as ``total``."""
+    return np.maximum.reduce(X, axis=axis, keepdims=keepdims)
+
+
+shorter = {**vars(xp), "reshape": reshape, "sum": total, "max": largest}
+
+pooled = SimpleNamespace(**{**shorter, "matmul": matmul, "take": take, "concat": concat})
 """The namespace of composites: NumPy's, with the functions that make large arrays pooled."""
 
 
@@ -147,7 +165,7 @@ def minimum(X: np.ndarray, y: Any) -> np.ndarray:
     return np.minimum(X, _as_long_as(X, y))
 
 
-blockwise = SimpleNamespace(**{**vars(xp), "maximum": maximum, "minimum": minimum})
+blockwise = SimpleNamespace(**{**shorter, "maximum": maximum, "minimum": minimum})
 """The namespace of elementwise definitions, which see one block at a time."""
 
 
@@ -163,7 +181,7 @@ def blocked(definition: Callable, parts: Sequence[tuple], onto: Sequence[np.ndar
     outputs = list(onto)
     at = 0
     for part in parts:
-        for blocks in _blocks(part):
+        for blocks in _blocks(part) if part[0].size > BLOCK else (part,):
             values = definition(blockwise, *blocks)
             several = values if isinstance(values, tuple) else (values,)
             if not outputs:
