@@ -123,6 +123,11 @@ class Layout:
         return join(*self.pieces(nested))
 
     @functools.cached_property
+    def largest_product(self) -> int:
+        """Multiplications and additions a sample of the largest product with a matrix of weights."""
+        return max((2 * math.prod(shape) for layer in self.windows for _, shape in layer if len(shape) > 1), default=0)
+
+    @functools.cached_property
     def parts(self) -> tuple[tuple[slice, bool], ...]:
         """The window of each of ``pieces``, and whether it holds weights."""
         at = [window for layer in self.windows for window, _ in layer]

@@ -10,7 +10,17 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
-from .backends import Backend, all_finite, compile_step, composite, elementwise, host, namespace, release_memory
+from .backends import (
+    Backend,
+    all_finite,
+    compile_step,
+    composite,
+    elementwise,
+    host,
+    namespace,
+    release_memory,
+    small_step,
+)
 from .communicators import Alone
 from .equations import whole_number
 from .equations.optimizers import Optimizer
@@ -219,7 +229,7 @@ def _epochs(
             epoch += 1
             if rng is not None:
                 order = order[rng.permutation(m)]
-            with backend.active():
+            with backend.active(), small_step(state.theta, min(batch_size, m) * layout.largest_product):
                 indices = backend.asarray(order) if rng is not None else None
                 table = step_scalars(state, layout, schedule, len(starts), backend)
                 carry, cost = (state.theta, *state.moments), 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat.numpy
 
 from .inputs import all_finite, check_finite, read_data
-from .seams import Elementwise, compile_step, composite, elementwise, namespace, release_memory, rowwise
+from .seams import Elementwise, compile_step, composite, elementwise, namespace, release_memory, rowwise, small_step
 from .selector import (
     Backend,
     BackendUnavailableError,
@@ -40,6 +40,7 @@ __all__ = [
     "release_memory",
     "rowwise",
     "set_backend",
+    "small_step",
     "to_numpy",
     "using_backend",
 ]

@@ -13,6 +13,7 @@ A lowering holds no mathematics of its own. With ``XPNET_LOWERINGS=off`` in the 
 stands, on every library; the results agree, only slower.
 """
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_cupy_array
 
 from . import numpy as numpy_way
+from .threads import threads_for
 
 LOWERINGS = os.environ.get("XPNET_LOWERINGS", "on").lower() not in ("off", "0", "no", "false")
 
@@ -147,3 +149,9 @@ def release_memory() -> None:
 def compile_step(step: Callable, like: Any) -> Callable:
     """Seam 4: the training step, made ready for the library of the array ``like``."""
     return _way(like).compile_step(step, like)
+
+
+def small_step(like: Any, operations: float) -> contextlib.AbstractContextManager:
+    """A context for steps on the array ``like`` whose largest product takes so many floating-point operations."""
+    is_numpy = isinstance(like, np.ndarray)
+    return threads_for(operations) if is_numpy and LOWERINGS else contextlib.nullcontext()
