@@ -188,7 +188,8 @@ def epochs(
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
     theta, *moments = (backend.asarray(a, X.dtype) for a in (state.theta, *state.moments))
     state = replace(state, theta=theta, moments=tuple(moments))
-    run = compile_step(training_step(model, layout, state.optimizer, clip_norm, communicator), (X, Y, w), theta)
+    step = training_step(model, layout, state.optimizer, clip_norm, communicator)
+    run = compile_step(step, (X, Y, w), theta, layout.largest_product)
     return _epochs(state, m, min(batch_size or m, m), rng if shuffled else None, schedule, run, backend)
 
 

@@ -622,12 +622,27 @@ def test_joined_arrays_are_numpys(rng, dtype):
     assert_same_bits(way.concat([a, b]), np.concatenate([a, b]))
 
 
+def test_sums_and_largest_values_are_numpys(rng, dtype):
+    for X in (
+        rng.normal(size=(30, 20)).astype(dtype),
+        rng.normal(size=(5, 40, 3)).astype(dtype).T,
+        np.ones((4, 2), bool),
+    ):
+        for axis, keepdims in itertools.product((None, 0, -1, (0, 1)), (False, True)):
+            how = {"axis": axis, "keepdims": keepdims}
+            assert_same_bits(way.total(X, **how), np.sum(X, **how))
+            assert_same_bits(way.largest(X, **how), np.max(X, **how))
+        assert_same_bits(way.total(X, dtype=np.float64), np.sum(X, dtype=np.float64))
+        assert_same_bits(way.reshape(X, (-1,)), np.reshape(X, (-1,)))
+        assert not np.may_share_memory(way.reshape(X, (-1,), copy=True), X)
+
+
 def test_the_namespaces_are_numpys_otherwise():
     def changed(namespace):
         return {name for name, value in vars(namespace).items() if value is not getattr(way.xp, name)}
 
-    assert changed(way.pooled) == {"matmul", "take", "concat"}
-    assert changed(way.blockwise) == {"maximum", "minimum"}
+    assert changed(way.pooled) == {"reshape", "sum", "max", "matmul", "take", "concat"}
+    assert changed(way.blockwise) == {"reshape", "sum", "max", "maximum", "minimum"}
     assert way.pooled.matmul is way.matmul
     assert way.blockwise.maximum is way.maximum
 

@@ -103,7 +103,7 @@ class Window:
 class CapturedSteps:
     """``run(carry, order, size, table) -> carry`` of :func:`xpnet.backends.compile_step`, on the device of ``like``."""
 
-    def __init__(self, gather: Callable, step: Callable, data: tuple, like: Array) -> None:
+    def __init__(self, gather: Callable, step: Callable, data: tuple, like: Array, work: float) -> None:
         self.gather, self.step, self.data, self.device = gather, step, data, like.device
         with self.device:
             self.stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured

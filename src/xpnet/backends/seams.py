@@ -6,14 +6,16 @@ seam                      NumPy                         CuPy                   a
 ``@elementwise``          cache-sized blocks, pooled    one fused kernel       as it stands
 ``@rowwise``              blocks of rows, pooled        as it stands           as it stands
 ``@composite``            large results pooled          cuBLASLt's epilogues   as it stands
-``compile_step``          silent about overflow         CUDA graphs            as it stands
+``compile_step``          one thread for small steps    CUDA graphs            as it stands
 ========================  ============================  =====================  ==================
 
 A lowering holds no mathematics of its own. With ``XPNET_LOWERINGS=off`` in the environment every definition runs as it
 stands, on every library; the results agree, only slower.
 """
 
+import contextlib
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -24,6 +26,7 @@ from array_api_compat import array_namespace, device, is_cupy_array
 
 from . import numpy as numpy_way
 from .precision import current_precision, narrow_error
+from .threads import threads_for
 
 LOWERINGS = os.environ.get("XPNET_LOWERINGS", "on").lower() not in ("off", "0", "no", "false")
 
@@ -35,7 +38,7 @@ class Way(NamedTuple):
     composites: Any
     elementwise: Callable[..., Any]
     rowwise: Callable[..., Any]
-    compile_step: Callable[[Callable, tuple, Any], Callable]
+    compile_step: Callable[[Callable, tuple, Any, float], Callable]
     lowered: Mapping[str, Callable] = MappingProxyType({})
     """Composites, by name, that have one call in their place: ``lowered[name](definition, *arguments)``."""
     cast: Callable[[Any, str], Any] | None = None
@@ -53,7 +56,7 @@ def _each_part(
     return xp.concat(values)
 
 
-def _in_turn(step: Callable, data: tuple, like: Any) -> Callable[..., tuple]:
+def _in_turn(step: Callable, data: tuple, like: Any, work: float) -> Callable[..., tuple]:
     def run(carry: tuple, order: Any, size: int, table: np.ndarray) -> tuple:
         rows = order if isinstance(order, range) else namespace(like).asarray(order, device=device(like))
         for i, scalars in enumerate(table.tolist()):
@@ -64,9 +67,16 @@ def _in_turn(step: Callable, data: tuple, like: Any) -> Callable[..., tuple]:
     return run
 
 
-def _silent(step: Callable, data: tuple, like: Any) -> Callable[..., tuple]:
-    """A diverged run ends with an error of its own, not with NumPy's warnings."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")(_in_turn(step, data, like))
+def _silent(step: Callable, data: tuple, like: Any, work: float) -> Callable[..., tuple]:
+    in_turn = _in_turn(step, data, like, work)
+
+    def run(carry: tuple, order: Any, size: int, table: np.ndarray) -> tuple:
+        # A diverged run ends with an error of its own, not with NumPy's warnings.
+        silent = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with silent, threads_for(size * work) if LOWERINGS else contextlib.nullcontext():
+            return in_turn(carry, order, size, table)
+
+    return run
 
 
 _WAYS: dict[type, Way] = {}
@@ -207,7 +217,7 @@ def release_memory() -> None:
     numpy_way.POOL.clear()
 
 
-def compile_step(step: Callable, data: tuple, like: Any) -> Callable:
+def compile_step(step: Callable, data: tuple, like: Any, work: float = math.inf) -> Callable:
     """Seam 4: many training steps, run the best way the library of the array ``like`` has.
 
     Parameters
@@ -219,6 +229,8 @@ def compile_step(step: Callable, data: tuple, like: Any) -> Callable:
         What batches are taken from.
     like : array
         Its library and device compute.
+    work : float
+        Floating-point operations a row of the step's largest product.
 
     Returns
     -------
@@ -227,4 +239,4 @@ def compile_step(step: Callable, data: tuple, like: Any) -> Callable:
         the rows ``order[i * size : (i + 1) * size]`` of the data. ``order`` is a host array of indices or a range. The
         carry that comes in is left as it is.
     """
-    return _way(like).compile_step(step, data, like)
+    return _way(like).compile_step(step, data, like, work)

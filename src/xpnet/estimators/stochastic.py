@@ -17,6 +17,23 @@ from ..training import DivergedError, epochs
 Array = Any
 
 
+class Shuffles:
+    """An estimator's source of shuffles, which ``epochs`` need not copy: an estimator resumes with its own.
+
+    Copying a RandomState takes as long as an epoch over a few hundred samples.
+    """
+
+    def __init__(self, rng: np.random.RandomState) -> None:
+        self.rng = rng
+
+    def permutation(self, n: int) -> np.ndarray:
+        """The numbers below n in random order."""
+        return self.rng.permutation(n)
+
+    def __deepcopy__(self, memo: dict) -> "Shuffles":
+        return self
+
+
 class StochasticFit:
     """Training by minibatches, for an estimator with scikit-learn's parameters and attributes."""
 
@@ -77,7 +94,7 @@ class StochasticFit:
         """
         X, Y, w = data
         model, m = self._model(), X.shape[0]
-        batches = {"batch_size": self._batch_size(m), "shuffle": self.shuffle, "rng": rng}
+        batches: dict[str, Any] = {"batch_size": self._batch_size(m), "shuffle": self.shuffle, "rng": Shuffles(rng)}
         passes = epochs(model, state, X, Y, sample_weight=w, backend=backend, **batches)
         self._resume, self._plateau = state, getattr(self, "_plateau", Plateau())
         self.n_iter_ = 0
