@@ -60,9 +60,8 @@ class Case:
     @property
     def steps(self) -> int:
         """Batches a pass: many where they are small, so that neither a cache nor a call's overhead decides."""
-        small_enough = 64e6 // (self.batch * self.widths[0] * np.dtype(self.dtype).itemsize)
         most = {"update": 32, "backward": 4, "fit": 8}.get(self.path, 64)
-        return int(min(max(2, self.pass_flops // flops(self), min(4, small_enough)), most))
+        return int(min(max(2, self.pass_flops // flops(self)), most))
 
     def model(self) -> Model:
         """xpnet's model of this net."""

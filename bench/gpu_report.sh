@@ -20,6 +20,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
+mkdir -p "$into"
+
 left() { echo $((seconds - SECONDS)); }
 
 part() {  # part NAME SECONDS COMMAND...: run the command for so long at most, and write down how it went

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 
 class Ratio(NamedTuple):
-    """The median over the rounds of a ratio, and the 95% interval of that median (nan where rounds are too few)."""
+    """The median over the rounds of a ratio, and the 95% interval of that median (None where rounds are too few)."""
 
     ratio: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n_rounds: int
 
     def __str__(self) -> str:
-        if math.isnan(self.low):
+        if self.low is None:
             return f"{self.ratio:.2f} ({self.n_rounds} rounds)"
         return f"{self.ratio:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
@@ -35,7 +35,7 @@ def median_interval(values: Sequence[float]) -> Ratio:
     while outside <= 0.025:
         k += 1
         outside += math.comb(n, k) * 0.5**n
-    low, high = (ordered[k - 1], ordered[n - k]) if k else (math.nan, math.nan)
+    low, high = (ordered[k - 1], ordered[n - k]) if k else (None, None)
     return Ratio(statistics.median(ordered), low, high, n)
 
 

@@ -93,7 +93,7 @@ def figures(record: Record) -> str:
 def means(record: Record) -> str:
     """The geometric means over the cases of the claim."""
     rows = [
-        [f"{backend} / {label}", f"{mean:.3f} [{low:.3f}, {high:.3f}]", n]
+        [f"{backend} / {label}", ratio([mean, low, high, record["rounds"]]), n]
         for backend, of_backend in record["means"].items()
         for label, (mean, low, high, n) in of_backend.items()
     ]
@@ -106,7 +106,7 @@ def bars(record: Record) -> str:
     for result, backend in _each(record):
         found = result["ratios"][backend].get("limit")
         if result["bar"] and backend == "numpy" and found:
-            met = "met" if found[2] <= result["bar"] else "not met"
+            met = "met" if found[2] is not None and found[2] <= result["bar"] else "not met"
             rows.append([name(result), ratio(found), f"{result['bar']:.2f}", met])
     return table(["an epoch of", "/ its products", "bar", ""], rows)
 
