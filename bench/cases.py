@@ -202,7 +202,7 @@ SETS: dict[str, list[Case]] = {
         *(replace(_WIDE, path=path) for path in PATHS if path != "step"),
         replace(_WIDE, path="update", optimizer="Adam"),
         *(square(4096, 4096, precision=precision) for precision in ("bfloat16", "tf32")),
-        *(square(1024, 4096, depth=depth) for depth in (1, 4)),
+        *(square(1024, 4096, depth=depth) for depth in (1, 3, 4)),
         *(square(4096, 65536, optimizer="Adam", precision=precision) for precision in ("float32", "bfloat16")),
         *_both(Case((256, 256, 10), 256, hidden="sigmoid")),
         *_both(Case((64, 100, 10), 200)),

@@ -1,6 +1,7 @@
 """xpnet's contenders, by its public functions: whatever the inside of a step becomes, they stay."""
 
 import functools
+import importlib
 import time
 import warnings
 from collections.abc import Callable
@@ -33,7 +34,8 @@ def device_of(backend: Backend) -> Device:
 
 def about() -> str:
     """The version; the estimators, with scikit-learn, are imported too."""
-    return f"xpnet {xpnet.__version__}, {xpnet.MLPClassifier.__name__}"
+    importlib.import_module("xpnet.estimators")
+    return f"xpnet {xpnet.__version__}"
 
 
 def forget() -> None:
@@ -87,12 +89,12 @@ class LaunchClock:
     def timed(self, compile_step: Callable) -> Callable:
         """``compile_step``, whose steps note the time."""
 
-        def compile_timed(*arguments: Any) -> Callable:
-            step = compile_step(*arguments)
+        def compile_timed(*arguments: Any, **settings: Any) -> Callable:
+            step = compile_step(*arguments, **settings)
 
             @functools.wraps(step)
-            def timed_step(*of_step: Any) -> Any:
-                result = step(*of_step)
+            def timed_step(*of_step: Any, **settings: Any) -> Any:
+                result = step(*of_step, **settings)
                 self.last = time.perf_counter()
                 return result
 

@@ -78,7 +78,7 @@ def figures(record: Record) -> str:
                 backend,
                 *(f"{1e3 * seconds:.3g}" for seconds in (own["seconds"], limit)),
                 "graph" if best and best[0].endswith("graph") else "",
-                f"{1e3 * own['host']:.3g}" if backend != "numpy" else "",
+                *(f"{1e3 * own[clock]:.3g}" if "device" in own else "" for clock in ("device", "host")),
                 "" if is_update else f"{result['flops'] / own['seconds'] / 1e9:.4g}",
                 f"{result['bytes'] / rest / 1e9:.3g}" if rest > 0.05 * own["seconds"] else "",
                 f"{result['bytes'] / limit / 1e9:.3g}" if is_update and best else "",
@@ -86,7 +86,17 @@ def figures(record: Record) -> str:
                 f"{own['noise']:.0%}",
             ]
         )
-    head = ["path", "net @ batch", "xpnet on", "ms a step", "ms its limit", "limit by", "ms its launch", "GFLOP/s"]
+    head = [
+        "path",
+        "net @ batch",
+        "xpnet on",
+        "ms a step",
+        "ms its limit",
+        "limit by",
+        "ms on the device",
+        "ms to launch",
+        "GFLOP/s",
+    ]
     return table([*head, "elementwise GB/s", "copy GB/s", "MiB on the GPU", "noise"], rows)
 
 
