@@ -22,8 +22,8 @@ ADAM = 1e-2
 """PyTorch adds Adam's epsilon to another term than its authors do, which shows where a gradient is near 1e-8."""
 SHUFFLED = 2e-2
 """Each contender shuffles by its own generator: after two passes the costs nearly agree."""
-REST = 0.05
-"""Seconds between two contenders on a CPU: threads of OpenBLAS and OpenMP spin for a while after their last work."""
+SPINS = {"here": 0.15, "scikit-learn": 0.15, "torch": 0.03, "jax": 0.03}
+"""Seconds for which a process may still spin on a CPU after its last work: OpenBLAS's threads do for a tenth of one."""
 
 
 def disagreement(a: Sequence[float], b: Sequence[float]) -> float:
@@ -31,6 +31,16 @@ def disagreement(a: Sequence[float], b: Sequence[float]) -> float:
     if len(a) != len(b):
         return float("inf")
     return max((abs(x - y) / max(abs(x), abs(y), 1e-30) for x, y in zip(a, b, strict=True)), default=0.0)
+
+
+def in_turn(where: dict[str, str], i: int) -> list[str]:
+    """The contenders in round i: process by process, each round another one first, and within each too."""
+
+    def rotated(values: list[str]) -> list[str]:
+        return values[i % len(values) :] + values[: i % len(values)]
+
+    processes = rotated(list(dict.fromkeys(where.values())))
+    return [name for process in processes for name in rotated([name for name in where if where[name] == process])]
 
 
 def tolerance(case: Case) -> float:
@@ -45,7 +55,6 @@ class Races:
     def __init__(self, backends: list[Backend], peers: list[str], rounds: int) -> None:
         self.backends, self.rounds = backends, rounds
         self.device = "cpu" if backends[-1].name == "numpy" else "cuda"
-        self.rest = REST if self.device == "cpu" else 0.0
         here = [name for name in peers if name in installed()]
         self.libraries = here if self.device == "cpu" else [name for name in here if name != "scikit-learn"]
         self._workers: dict[str, Worker] = {}
@@ -123,12 +132,14 @@ class Races:
 
     def _rounds(self, contenders: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Times]]:
         times: dict[str, list[Times]] = {name: [] for name in contenders}
-        names = list(contenders)
+        where, last = {name: getattr(contender, "library", "here") for name, contender in contenders.items()}, None
         for i in range(self.rounds):
-            for name in names[i % len(names) :] + names[: i % len(names)]:
+            for name in in_turn(where, i):
+                rest = SPINS[last] if last not in (None, where[name]) and self.device == "cpu" else 0.0
+                last = where[name]
                 try:
                     if name in times:
-                        times[name].append(contenders[name].round(self.rest))
+                        times[name].append(contenders[name].round(rest))
                 except Exception as error:  # its process may have ended; the others race on
                     failed[name] = f"{type(error).__name__}: {error}"
                     del times[name]

@@ -119,6 +119,7 @@ class Remote:
         self.check: Callable[[], list[float]] = lambda: worker.ask("check", name)
         self.warm_up: Callable[[], None] = lambda: worker.ask("warm_up", name)
         self.round: Callable[[float], Times] = lambda rest: worker.ask("round", name, rest)
+        self.library = worker.library
         self.steps: int = worker.ask("build", name, case, device)
 
 

@@ -1,5 +1,6 @@
 """What a case counts, and what its contenders compute."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from cases import OPTIMIZERS, PATHS, SETS, Case, elementwise_bytes, flops
 from contender import Contender, Device
 from limit import Products, limits
-from race import Races, disagreement
+from race import Races, disagreement, in_turn
 from worker import PeerError, Remote, Worker
 
 from xpnet import get_backend
@@ -88,6 +89,16 @@ def test_disagreement_is_relative():
     assert disagreement([1e-6, 200.0], [1.01e-6, 200.0]) == pytest.approx(0.01, rel=0.02)
     assert disagreement([1.0], [1.0, 2.0]) == float("inf")
     assert disagreement([], []) == 0.0
+
+
+def test_turns_go_round_within_a_process_and_between_them():
+    where = {"ours": "here", "limit": "here", "torch": "torch", "fused": "torch", "jax": "jax"}
+    rounds = [in_turn(where, i) for i in range(6)]
+    assert rounds[:2] == [["ours", "limit", "torch", "fused", "jax"], ["fused", "torch", "jax", "limit", "ours"]]
+    assert {names[0] for names in rounds} == {"ours", "fused", "jax", "limit", "torch"}
+    for names in rounds:
+        processes = [where[name] for name in names]
+        assert sum(a != b for a, b in itertools.pairwise(processes)) == 2, "no process has two turns"
 
 
 def test_a_contender_that_computes_something_else_is_left_out(monkeypatch):
