@@ -46,8 +46,8 @@ class Contender:
     device: Device
     before: Callable[[], object] = nothing
     """Untimed, before each pass."""
-    launched: Callable[[], float] = time.perf_counter
-    """When the last launching call of a pass returned."""
+    launching: Callable[[], float] | None = None
+    """Seconds that launching has taken since it was last asked, where a pass itself waits for the device."""
     passes: int = 1
     """A round's, set by ``warm_up``."""
 
@@ -78,12 +78,14 @@ class Contender:
     def _timed(self, passes: int) -> Times:
         self.before()
         self.device.wait()
+        if self.launching:
+            self.launching()
         start = time.perf_counter()
         first = self.device.event()
         for _ in range(passes):
             self.run()
-        launched, last = self.launched(), self.device.event()
+        host, last = time.perf_counter() - start, self.device.event()
         self.device.wait()
         end, n = time.perf_counter(), passes * self.steps
-        elapsed = self.device.elapsed
-        return Times((end - start) / n, (launched - start) / n, elapsed(first, last) / n if elapsed else None)
+        elapsed, host = self.device.elapsed, self.launching() if self.launching else host
+        return Times((end - start) / n, host / n, elapsed(first, last) / n if elapsed else None)

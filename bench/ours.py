@@ -71,20 +71,31 @@ def _passes(case: Case, backend: Backend, model: Any, X: Any, Y: Any, batch: int
 
     def run() -> None:
         nonlocal state, cost
-        state, cost = next(passes)
+        with clock:
+            state, cost = next(passes)
 
     def numbers() -> list[float]:
         return [float(cost), _norm(state.theta - theta)]
 
-    return Contender(run, numbers, case.steps, device_of(backend), launched=clock.read)
+    return Contender(run, numbers, case.steps, device_of(backend), launching=clock.read)
 
 
 class LaunchClock:
-    """When the step that ``epochs`` calls last returned: behind it ``epochs`` waits for the pass's cost."""
+    """Seconds of a pass until the last step that ``epochs`` calls returned: then ``epochs`` waits for the cost."""
 
     def __init__(self) -> None:
-        self.read = lambda: self.last
-        self.last = 0.0
+        self.start = self.last = self.spent = 0.0
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.spent += self.last - self.start
+
+    def read(self) -> float:
+        """What was spent since the last reading."""
+        spent, self.spent = self.spent, 0.0
+        return spent
 
     def timed(self, compile_step: Callable) -> Callable:
         """``compile_step``, whose steps note the time."""

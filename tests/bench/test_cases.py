@@ -1,6 +1,7 @@
 """What a case counts, and what its contenders compute."""
 
 import itertools
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -83,6 +84,21 @@ def test_times_are_a_steps():
     times = contender.round(0.0)
     assert times.device == 1.0
     assert 0.0 < times.host <= times.wall
+
+
+def test_launching_ends_where_a_pass_begins_to_wait():
+    waiting = ours.LaunchClock()
+    step = waiting.timed(lambda step, like: step)(lambda batch: batch, None)
+    for _ in range(3):
+        with waiting:
+            step(1.0)
+            time.sleep(0.01)
+    assert 0.0 < waiting.read() < 0.01
+    assert waiting.read() == 0.0
+    of_xpnet = ours.build(CASE, "xpnet", "cpu")
+    of_xpnet.passes = 3
+    times = of_xpnet.round(0.0)
+    assert 0.0 < times.host < times.wall
 
 
 def test_disagreement_is_relative():
