@@ -150,8 +150,8 @@ def _both(case: Case) -> list[Case]:
     return [replace(case, optimizer=name) for name in OPTIMIZERS]
 
 
-def _on_a_gpu(*cases: Case) -> list[Case]:
-    return [replace(case, pass_flops=1e12) for case in cases]
+def _with_passes(pass_flops: float, *cases: Case) -> list[Case]:
+    return [replace(case, pass_flops=pass_flops) for case in cases]
 
 
 _TINY = Case((64, 32, 10), 32)
@@ -172,13 +172,14 @@ _MIDDLE = _CLAIM[3]
 _WIDE = square(1024, 4096)
 
 SETS: dict[str, list[Case]] = {
-    "small": [
+    "small": _with_passes(
+        3e6,
         *(replace(_TINY, path=path) for path in PATHS if path != "step"),
         replace(_TINY, compiled=True),
         replace(_TINY, hidden="sigmoid", optimizer="Adam", precision="float64"),
         replace(_TINY, widths=(64, 64, 64, 64, 64, 10), optimizer="Adam"),
         *(square(width, 64) for width in (128, 256)),
-    ],
+    ),
     "medium": [
         *(case for net in _CLAIM for case in _both(net)),
         *(
@@ -192,7 +193,8 @@ SETS: dict[str, list[Case]] = {
         replace(_MIDDLE, claim=False, precision="float64"),
         *(square(256, batch) for batch in (32, 4096)),
     ],
-    "large": _on_a_gpu(
+    "large": _with_passes(
+        1e12,
         *(square(width, 4096, compiled=True) for width in (1024, 4096, 256, 64, 8192)),
         *(square(width, 4096) for width in (2048, 512, 128)),
         *(replace(_WIDE, precision=precision) for precision in ("bfloat16", "tf32", "float64")),
