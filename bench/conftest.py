@@ -1,64 +1,105 @@
-"""``--backend``, the machine in the JSON, and the ratios at the end of the run."""
+"""``--backend``, ``--set`` and the rest; the record of the run, written after each case; the table at its end."""
 
+import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules here are a script's neighbours, not an installed package
 
-from machine import libraries
-from nets import NETS
+from cases import ROUNDS, SETS
+from machine import machine
+from paired import geometric_mean
+from race import Races
+from report import summary
+from worker import PEERS
 
 from xpnet import BackendUnavailableError, get_backend
 
-_RATIOS = pytest.StashKey[list]()
+_ASKED, _RUN = pytest.StashKey[tuple](), pytest.StashKey()
 
 
 def pytest_addoption(parser):
+    parser.addoption("--set", choices=SETS, default="small", dest="case_set", help="which cases; see bench/cases.py")
     parser.addoption(
         "--backend",
         default="numpy",
         metavar="NAME[,NAME]",
-        help='where to measure: "numpy", "cupy", or both with a comma between; one that is missing is an error',
+        help='where xpnet runs: "numpy", "cupy" or "numpy,cupy"; the peers run on the last one',
     )
+    parser.addoption("--peers", default=",".join(PEERS), metavar="NAME[,NAME]", help='"" for none; those installed run')
+    parser.addoption("--rounds", type=int, help=f"by default {ROUNDS}; an interval needs 6")
+    parser.addoption("--budget", type=float, default=float("inf"), metavar="SECONDS", help="then no new case begins")
+    parser.addoption("--json", type=Path, metavar="FILE", help="the record, for  python bench/report.py FILE")
 
 
 def pytest_configure(config):
-    config.stash[_RATIOS] = []
-    _backends(config)
-
-
-def _backends(config):
+    """What was asked for is here, or the run ends before it begins."""
     try:
-        return {name: get_backend(name) for name in config.getoption("--backend").split(",")}
+        backends = [get_backend(name) for name in config.getoption("--backend").split(",")]
     except (BackendUnavailableError, ValueError) as error:
         raise pytest.UsageError(f"--backend: {error}") from error
+    peers = [name for name in config.getoption("--peers").split(",") if name]
+    if unknown := set(peers) - set(PEERS):
+        raise pytest.UsageError(f"--peers: {', '.join(sorted(unknown))}; allowed: {', '.join(PEERS)}")
+    config.stash[_ASKED] = backends, peers
+
+
+class Run:
+    """The races of this run, and what they have left so far."""
+
+    def __init__(self, config):
+        backends, peers = config.stash[_ASKED]
+        case_set = config.getoption("case_set")
+        self.races = Races(backends, peers, config.getoption("--rounds") or ROUNDS[case_set])
+        self.path, self.by_round = config.getoption("--json"), []
+        self.ends = time.monotonic() + config.getoption("--budget")
+        self.record = {"set": case_set, "rounds": self.races.rounds, **machine(backends), "peers": self.races.about()}
+        self.record |= {"means": {}, "results": []}
+
+    def measure(self, case):
+        """Race, and write down what came out."""
+        if time.monotonic() > self.ends:
+            pytest.skip("left out: the seconds of --budget are over")
+        result = self.races.run(case)
+        if result is None:
+            pytest.skip("left out: none of these backends computes it")
+        self.by_round.append((case, result.pop("by_round")))
+        self.record["results"].append(result)
+        self.record["means"] = self._means()
+        if self.path:
+            self.path.write_text(json.dumps(self.record, indent=1) + "\n")
+        return result
+
+    def _means(self):
+        """xpnet / peer over the cases of the claim: the geometric mean, its interval, and the number of cases."""
+        means = {}
+        for backend in ("numpy", "cupy"):
+            claimed = [ratios[backend] for case, ratios in self.by_round if case.claim and backend in ratios]
+            for label in dict.fromkeys(label for ratios in claimed for label in ratios):
+                of_label = [ratios[label] for ratios in claimed if label in ratios]
+                means.setdefault(backend, {})[label] = [*geometric_mean(of_label)[:3], len(of_label)]
+        return means
 
 
 def pytest_generate_tests(metafunc):
-    if "net" in metafunc.fixturenames:
-        metafunc.parametrize("net", NETS.values(), ids=NETS, scope="session")
-    if "backend" in metafunc.fixturenames:
-        backends = _backends(metafunc.config)
-        metafunc.parametrize("backend", backends.values(), ids=backends, scope="session")
+    if "case" in metafunc.fixturenames:
+        cases = SETS[metafunc.config.getoption("case_set")]
+        metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 
-def pytest_benchmark_update_machine_info(config, machine_info):
-    machine_info["libraries"] = libraries()
-
-
-@pytest.fixture
-def keep_ratio(request):
-    """Keeps a ratio, and the noise of its products' times, for the summary."""
-    return lambda ratio, noise: request.config.stash[_RATIOS].append((request.node.name, ratio, noise))
+@pytest.fixture(scope="session")
+def run(request):
+    """One run."""
+    run = request.config.stash[_RUN] = Run(request.config)
+    yield run
+    run.races.close()
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    ratios = config.stash[_RATIOS]
-    if ratios:
-        terminalreporter.section("time / time of the matrix products alone: median of the rounds [95% interval]")
-        width = max(len(name) for name, *_ in ratios)
-        for name, ratio, noise in ratios:
-            busy = "  the machine was busy: repeat" if noise > 0.1 else ""
-            terminalreporter.line(f"{name:{width}}  {ratio}  {ratio.n_rounds} rounds, noise {noise:.0%}{busy}")
+    run = config.stash.get(_RUN, None)
+    if run is not None and run.record["results"]:
+        terminalreporter.section("time / time of the others: median of the rounds [95% interval]")
+        terminalreporter.line(summary(run.record))

@@ -1,13 +1,19 @@
-"""On what was measured: the processor, its cores, the libraries and the BLAS."""
+"""On what was measured: processor, GPU, driver, libraries, BLAS and commit. Two runs compare only where these agree."""
 
+import contextlib
+import datetime
+import importlib.metadata
 import os
 import platform
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import threadpoolctl
 
 import xpnet
+from xpnet.backends import Backend
 
 
 def processor() -> str:
@@ -21,17 +27,58 @@ def processor() -> str:
     return f"{name}, {cores} cores"
 
 
-def libraries() -> dict[str, Any]:
-    """Versions, and each BLAS with its kernels and threads: two runs compare only where these agree."""
+def commit() -> str:
+    """The commit that ran, and whether files differed from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        found = subprocess.run([*git, "describe", "--always", "--dirty"], check=True, capture_output=True, text=True)
+        return found.stdout.strip()
+    return "unknown"
+
+
+def distribution(module: str) -> str:
+    """The distribution that a module came from, and its version: CuPy's has several names."""
+    names = importlib.metadata.packages_distributions().get(module, [])
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names))) or "unknown"
+
+
+def gpu() -> dict[str, str]:
+    """The GPU that CuPy computes on, its driver and runtime, and which CuPy."""
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    with contextlib.suppress(OSError, subprocess.CalledProcessError, IndexError):
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        driver = subprocess.run(query, check=True, capture_output=True, text=True).stdout.splitlines()[0]
+        return _gpu(cupy, runtime) | {"driver": driver}
+    return _gpu(cupy, runtime)
+
+
+def _gpu(cupy: Any, runtime: Any) -> dict[str, str]:
+    def dotted(version: int) -> str:
+        return f"{version // 1000}.{version % 1000 // 10}"
+
+    return {
+        "gpu": runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode(),
+        "CUDA of the driver": dotted(runtime.driverGetVersion()),
+        "CUDA runtime": dotted(runtime.runtimeGetVersion()),
+        "CuPy": distribution("cupy"),
+    }
+
+
+def machine(backends: list[Backend]) -> dict[str, Any]:
+    """All of it, for the record."""
     blas = [
         f"{pool['internal_api']} {pool['version']}, {pool.get('architecture')} kernels, {pool['num_threads']} threads"
         for pool in threadpoolctl.threadpool_info()
         if pool["user_api"] == "blas"
     ]
-    return {"processor": processor(), "xpnet": xpnet.__version__, "numpy": np.__version__, "blas": sorted(set(blas))}
-
-
-def description() -> str:
-    """The same in one line."""
-    found = libraries()
-    return f"{found['processor']}; NumPy {found['numpy']}; {'; '.join(found['blas'])}"
+    found = {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "processor": processor(),
+        "xpnet": xpnet.__version__,
+        "NumPy": f"{np.__version__} with {'; '.join(sorted(set(blas)))}",
+        "backends": [backend.name for backend in backends],
+    }
+    return found | (gpu() if any(backend.name != "numpy" for backend in backends) else {})

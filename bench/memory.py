@@ -1,113 +1,52 @@
-"""Peak memory of a fit by xpnet and by scikit-learn with the same settings, each in a process of its own.
+"""Peak memory of two passes by each library, each in a fresh process.
 
-    python bench/memory.py [--case digits] [--dtype float32]
+    python bench/memory.py
 
-Linux and macOS: ``ru_maxrss`` is a process's highest resident memory so far. It is read after the imports, after the
-data is there, and after the fit. This module imports nothing large itself: a child begins with its parent's figure.
+Linux and macOS: ``ru_maxrss`` is a process's highest resident memory so far, read after the imports and after the
+passes. Nothing large is imported here: a child begins with its parent's figure.
 """
 
-import argparse
-import json
-import resource
-import subprocess
-import sys
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
-CASES: dict[str, dict[str, Any]] = {
-    "digits": {"hidden": (100,), "batch": 200, "epochs": 20},
-    "60000x784-256-10": {"samples": 60000, "features": 784, "classes": 10, "hidden": (256,), "batch": 200, "epochs": 2},
-    "2048-2048-2048-1000": {
-        "samples": 6144,
-        "features": 2048,
-        "classes": 1000,
-        "hidden": (2048, 2048),
-        "batch": 2048,
-        "epochs": 2,
-    },
-}
-LIBRARIES = ["xpnet", "scikit-learn"]
-SOLVERS: dict[str, dict[str, Any]] = {
-    "sgd": {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False},
-    "adam": {"solver": "adam"},
-}
+from cases import OPTIMIZERS, Case
+from worker import PEERS, Worker, installed
 
-SMALLEST = 4.0
-"""MiB below which a ratio would be one of two rounding errors."""
+NETS = [Case((784, 512, 512, 10), 512), Case((2048, 2048, 2048, 1000), 2048)]
+CASES = [replace(net, path=path, optimizer=rule) for net in NETS for path in ("fit", "step") for rule in OPTIMIZERS]
+HEAD = ["path", "net @ batch", "optimiser", "library", "MiB in all", "MiB above the imports", "above / xpnet's"]
 
 
-def peak() -> float:
-    """MiB, the highest so far."""
-    kilo = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilo
+def peaks(case: Case, library: str) -> tuple[float, float]:
+    """MiB in all and above the imports, at the highest point of two passes."""
+    worker = Worker(library)
+    try:
+        worker.ask("about")
+        imports = worker.ask("peak")
+        worker.ask("build", library, case, "cpu")
+        worker.ask("check", library)
+        in_all = worker.ask("peak")
+    finally:
+        worker.close()
+    return in_all, in_all - imports
 
 
-def fit(case: str, library: str, solver: str) -> dict[str, float]:
-    """In this process: the peaks after the imports, the data and the fit."""
-    import warnings
-
-    import numpy as np
-    from sklearn.datasets import load_digits
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
-    if library == "xpnet":
-        from xpnet import MLPClassifier
-    imports = peak()
-    settings = CASES[case]
-    if case == "digits":
-        X, y = load_digits(return_X_y=True)
-        X = X.astype(np.float32)
-    else:
-        shape = settings["samples"], settings["features"]
-        X = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        y = np.arange(shape[0]) % settings["classes"]
-    data = peak()
-    net = MLPClassifier(
-        settings["hidden"],
-        batch_size=settings["batch"],
-        max_iter=settings["epochs"],
-        n_iter_no_change=settings["epochs"],
-        random_state=0,
-        **SOLVERS[solver],
-    )
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    net.fit(X, y)
-    return {"imports": imports, "data": data, "fit": peak()}
-
-
-def above(peaks: dict[str, float]) -> list[float]:
-    """The fit's peak: in all, above the imports, above the imports and the data."""
-    return [peaks["fit"], peaks["fit"] - peaks["imports"], peaks["fit"] - peaks["data"]]
-
-
-def in_own_process(case: str, library: str, solver: str) -> dict[str, float]:
-    """``fit`` in a fresh interpreter."""
-    command = [sys.executable, __file__, "--one", case, library, solver]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def rows() -> Iterator[list[str]]:
+    """One line a library."""
+    for case in CASES:
+        ours = 0.0
+        for library in ("xpnet", *(name for name in installed() if name in PEERS and case.path in PEERS[name])):
+            in_all, above = peaks(case, library)
+            ours = ours or above
+            ratio = "" if library == "xpnet" else f"{above / ours:.2f}"
+            yield [case.path, case.net, case.optimizer, library, f"{in_all:.0f}", f"{above:.0f}", ratio]
 
 
 def main() -> None:
     """Print the table, line by line as it is measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--case", choices=CASES, action="append")
-    parser.add_argument("--one", nargs=3, metavar=("CASE", "LIBRARY", "SOLVER"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(fit(*given.one)))
-        return
-    print("Peak resident memory in MiB: in all, above the imports, and above the imports and the data\n")
-    columns = ["case", "solver", "library", "in all", "above imports", "above data"]
-    columns += ["in all / scikit-learn's", "above data / scikit-learn's"]
-    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}", flush=True)
-    for case in given.case or CASES:
-        for solver in SOLVERS:
-            peaks = {library: in_own_process(case, library, solver) for library in LIBRARIES}
-            theirs = above(peaks["scikit-learn"])
-            for library, of_library in peaks.items():
-                ours = above(of_library)
-                ratios = [f"{ours[i] / theirs[i]:.2f}" if theirs[i] >= SMALLEST else "" for i in (0, 2)]
-                cells = [case, solver, library, *(f"{mib:.0f}" for mib in ours), *ratios]
-                print(f"| {' | '.join(cells)} |", flush=True)
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)
+    for cells in rows():
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

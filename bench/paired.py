@@ -1,61 +1,73 @@
-"""Paired timings: contenders take turns round by round, so that a machine's slow minutes fall on all of them alike."""
+"""Paired timings: what the rounds say about a ratio, its interval, a mean over cases, and where two curves cross.
+
+Contenders take turns within a round, so that a machine's slow minutes fall on all of them alike.
+"""
 
 import math
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
-
-ROUNDS = 31
-"""Rounds by default; an odd number, whose median is one of them."""
-FEWEST = 30
-"""Below this many rounds an interval of the median says little."""
 
 
 class Ratio(NamedTuple):
-    """The median over the rounds of a ratio, and the 95% interval of that median."""
+    """The median over the rounds of a ratio, and the 95% interval of that median (None where rounds are too few)."""
 
     ratio: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n_rounds: int
 
     def __str__(self) -> str:
+        if self.low is None:
+            return f"{self.ratio:.2f} ({self.n_rounds} rounds)"
         return f"{self.ratio:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def interleave(*contenders: Callable[[], object], rounds: int = ROUNDS, warmup: int = 3) -> list[list[float]]:
-    """Seconds of each contender in each round, in the order A B A B ...; the warm-up rounds are not kept."""
-    times: list[list[float]] = [[] for _ in contenders]
-    for i in range(warmup + rounds):
-        for contender, of_contender in zip(contenders, times, strict=True):
-            start = time.perf_counter()
-            contender()
-            seconds = time.perf_counter() - start
-            if i >= warmup:
-                of_contender.append(seconds)
-    return times
+def median_interval(values: Sequence[float]) -> Ratio:
+    """The median with its 95% interval by order statistics.
 
-
-def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
-    """The median of a_i / b_i over the rounds i, with its 95% interval by order statistics.
-
-    The number of rounds below the true median is binomial (n, 1/2) whatever the ratios' distribution, so the k-th
-    smallest and the k-th largest ratio enclose it with a probability of 1 - 2 P(B < k); k is the largest that leaves
-    95%. Nothing is drawn at random and no outlier moves the ends.
+    The number of values below the true median is binomial (n, 1/2) whatever their distribution, so the k-th smallest
+    and the k-th largest enclose it with a probability of 1 - 2 P(B < k); k is the largest that leaves 95%. Nothing is
+    drawn at random and no outlier moves the ends. Below six values no k does.
     """
-    ratios = sorted(x / y for x, y in zip(a, b, strict=True))
-    n = len(ratios)
-    if n < FEWEST:
-        raise ValueError(f"{n} rounds; an interval of the median needs {FEWEST} or more")
+    ordered, n = sorted(values), len(values)
     k, outside = 0, 0.5**n
     while outside <= 0.025:
         k += 1
         outside += math.comb(n, k) * 0.5**n
-    return Ratio(statistics.median(ratios), ratios[k - 1], ratios[n - k], n)
+    low, high = (ordered[k - 1], ordered[n - k]) if k else (None, None)
+    return Ratio(statistics.median(ordered), low, high, n)
+
+
+def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+    """The median of a_i / b_i over the rounds i."""
+    return median_interval([x / y for x, y in zip(a, b, strict=True)])
+
+
+def geometric_mean(ratios: Sequence[Sequence[float]]) -> Ratio:
+    """The geometric mean over cases of their ratios, round by round, and the median of these with its interval."""
+    rounds = zip(*ratios, strict=True)
+    return median_interval([math.exp(statistics.fmean(map(math.log, of_round))) for of_round in rounds])
 
 
 def noise(times: Sequence[float]) -> float:
     """The interquartile range over the median: above some 10% the machine was busy, and the run says little."""
     first, second, third = statistics.quantiles(times, n=4)
     return (third - first) / second
+
+
+def crossover(sizes: Sequence[float], slow: Sequence[float], fast: Sequence[float]) -> tuple[str, float] | None:
+    """From which size on ``fast`` takes less time than ``slow``: ("from", size), linear between logarithms.
+
+    ("below", the smallest size) where it always does, None where it does not at the largest.
+    """
+    points = sorted(
+        (math.log(size), math.log(a / b)) for size, a, b in zip(sizes, slow, fast, strict=True)
+    )  # the gain, by size
+    if not points or points[-1][1] <= 0.0:
+        return None
+    losing = [i for i, (_, gain) in enumerate(points) if gain <= 0.0]
+    if not losing:
+        return "below", math.exp(points[0][0])
+    (x0, y0), (x1, y1) = points[losing[-1]], points[losing[-1] + 1]
+    return "from", math.exp(x0 + (x1 - x0) * -y0 / (y1 - y0))

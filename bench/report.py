@@ -1,127 +1,236 @@
-"""A pytest-benchmark JSON as a Markdown table and a picture.
+"""A run's record as a Markdown page, beside its pictures and the record itself.
 
-python -m pytest bench --backend numpy --benchmark-json bench.json
-python bench/report.py bench.json [--out bench]         # bench.md and bench.png
+python bench/report.py bench.json [--into bench/results]      # <device>-<date>.md, .png and .json
 """
 
 import argparse
 import json
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import parts
+from machine import machine
+from paired import Ratio, crossover
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-Row = dict[str, Any]
-
-STAGES = ["forward", "backward", "update", "step"]
-COLOURS = {"numpy": "#1f6fb4", "cupy": "#4f9d2f"}
-MARKERS = {"GradientDescent": "o", "Adam": "s", "forward": ">", "backward": "<"}
+Record = dict[str, Any]
+OURS = ("numpy", "cupy")
+LABELS = ("limit", "numpy", "scikit-learn", "torch", "torch fused", "torch compile", "torch graph", "jax")
+STAGES = {"forward", "backward", "predict"}
 
 
-def rows(results: dict[str, Any]) -> list[Row]:
-    """What each benchmark left in ``extra_info``, in the order of backend, width and stage."""
-    found = [benchmark["extra_info"] for benchmark in results["benchmarks"] if "ratio" in benchmark["extra_info"]]
-    if not found:
-        raise SystemExit("no ratios in this file: make it with  python -m pytest bench --benchmark-json FILE")
-    return sorted(found, key=lambda row: (row["backend"] != "numpy", row["width"], STAGES.index(row["stage"])))
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """A Markdown table, without the columns in which every row is empty; nothing where there are no rows."""
+    if not rows:
+        return ""
+    kept = [i for i in range(len(head)) if any(row[i] not in ("", None) for row in rows)]
+    lines = [[head[i] for i in kept], ["---"] * len(kept), *([str(row[i] or "") for i in kept] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """The machine, and one line a benchmark."""
-    of_machine = results["machine_info"]["libraries"]
-    lines = [
-        f"{of_machine['processor']}; NumPy {of_machine['numpy']}; {'; '.join(of_machine['blas'])}; "
-        f"xpnet {of_machine['xpnet']}; {results['datetime'][:10]}",
-        "",
-        "| backend | net @ batch | stage | optimiser | ms a step | ms its products | ratio [95%] | rounds | noise |",
-        "| --- | --- | --- | --- | ---: | ---: | --- | ---: | ---: |",
-    ]
-    for row in rows(results):
-        ms, limit = (f"{1e3 * row[name]:.3g}" for name in ("seconds_a_step", "limit_seconds_a_step"))
-        ratio = f"{row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-        cells = [row["backend"], row["net"], row["stage"], row["optimizer"] or "", ms, limit, ratio]
-        lines.append(f"| {' | '.join(cells)} | {row['n_rounds']} | {row['noise']:.0%} |")
-    return "\n".join(lines) + "\n"
+def name(result: Record) -> str:
+    """The net, the batch and the settings that differ from the usual."""
+    widths = "-".join(map(str, result["widths"]))
+    rule = "" if result["path"] in STAGES else {"GradientDescent": "GD"}.get(result["optimizer"], result["optimizer"])
+    parts = [result["hidden"] * (result["hidden"] != "relu"), rule, result["precision"]]
+    return f"{widths} @ {result['batch']}, {', '.join(part for part in parts if part)}"
 
 
-def picture(results: dict[str, Any], path: Path) -> None:
-    """Above, the time of a step against the width, with its products; below, the ratio of each stage."""
-    found = rows(results)
-    nets = {row["width"]: row["net"] for row in found}
-    figure, axes = plt.subplots(2, 1, figsize=(8, 8), height_ratios=(3, 2), layout="constrained")
-    for backend in dict.fromkeys(row["backend"] for row in found):
-        of_backend = [row for row in found if row["backend"] == backend]
-        _times(axes[0], of_backend, backend)
-        _ratios(axes[1], of_backend, backend)
-    axes[0].set(ylabel="milliseconds a step", yscale="log", title="A training step and its matrix products alone")
-    axes[1].set(ylabel="time / time of the products", xlabel="network, by the width of its hidden layers")
-    axes[1].axhline(1.0, color="grey", linewidth=0.8)
-    for axis in axes:
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(list(nets), list(nets.values()))
-        axis.minorticks_off()
-        axis.margins(x=0.1)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize="small", ncols=2)
-    machine = results["machine_info"]["libraries"]
-    figure.supxlabel(f"{machine['processor']}, NumPy {machine['numpy']}, {results['datetime'][:10]}", fontsize="small")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+def ratio(found: list[float] | None) -> str:
+    """A ratio with its interval."""
+    return str(Ratio(*found)) if found else ""
 
 
-def _colour(backend: str) -> str:
-    return COLOURS.get(backend.split(":")[0], "#b4531f")
+def _each(record: Record) -> list[tuple[Record, str]]:
+    return [(result, backend) for result in record["results"] for backend in OURS if backend in result["ratios"]]
 
 
-def _series(found: list[Row], stage: str, optimizer: str | None) -> list[Row]:
-    return [row for row in found if row["stage"] == stage and row["optimizer"] == optimizer]
+def _limit(result: Record, backend: str) -> tuple[str, Record] | None:
+    """The faster limit: its name and its figures."""
+    found = {key: value for key, value in result["contenders"].items() if key.startswith(f"{backend} limit")}
+    return min(found.items(), key=lambda item: item[1]["seconds"], default=None)
 
 
-def _times(axis: Any, found: list[Row], backend: str) -> None:
-    for optimizer in dict.fromkeys(row["optimizer"] for row in found if row["stage"] == "step"):
-        series = _series(found, "step", optimizer)
-        x, y = [row["width"] for row in series], [1e3 * row["seconds_a_step"] for row in series]
-        axis.plot(x, y, marker=MARKERS[optimizer], color=_colour(backend), label=f"{backend}, {optimizer}")
-    limits = {row["width"]: 1e3 * row["limit_seconds_a_step"] for row in found if row["stage"] == "step"}
-    axis.plot(list(limits), list(limits.values()), "--", color=_colour(backend), label=f"{backend}, products alone")
+def ratios(record: Record) -> str:
+    """xpnet's time over the limit's and over each peer's."""
+    rows = []
+    for result, backend in _each(record):
+        of = result["ratios"][backend]
+        rows.append([result["path"], name(result), backend, *(ratio(of.get(label)) for label in LABELS)])
+    return table(["path", "net @ batch", "xpnet on", *(f"/ {label}" for label in LABELS)], rows)
 
 
-def _ratios(axis: Any, found: list[Row], backend: str) -> None:
-    styles = {"forward": ":", "backward": "--", "step": "-"}
-    for stage, optimizer in [("forward", None), ("backward", None), ("step", "GradientDescent"), ("step", "Adam")]:
-        series = _series(found, stage, optimizer)
-        if not series:
-            continue
-        x, y = [row["width"] for row in series], [row["ratio"] for row in series]
-        ends = [[r["ratio"] - r["low"] for r in series], [r["high"] - r["ratio"] for r in series]]
-        label = f"{backend}, {stage}" + (f", {optimizer}" if optimizer else "")
-        axis.errorbar(
-            x,
-            y,
-            ends,
-            linestyle=styles[stage],
-            marker=MARKERS[optimizer or stage],
-            color=_colour(backend),
-            capsize=3,
-            label=label,
+def figures(record: Record) -> str:
+    """Times, rates and memory."""
+    rows = []
+    for result, backend in _each(record):
+        own, best = result["contenders"][backend], _limit(result, backend)
+        limit = best[1]["seconds"] if best else math.nan
+        is_update = result["path"] == "update"
+        rest = own["seconds"] if is_update else own["seconds"] - limit
+        rows.append(
+            [
+                result["path"],
+                name(result),
+                backend,
+                *(f"{1e3 * seconds:.3g}" for seconds in (own["seconds"], limit)),
+                "graph" if best and best[0].endswith("graph") else "",
+                *(f"{1e3 * own[clock]:.3g}" if "device" in own else "" for clock in ("device", "host")),
+                "" if is_update else f"{result['flops'] / own['seconds'] / 1e9:.4g}",
+                f"{result['bytes'] / rest / 1e9:.3g}" if rest > 0.05 * own["seconds"] else "",
+                f"{result['bytes'] / limit / 1e9:.3g}" if is_update and best else "",
+                f"{own['memory'] / 2**20:.0f}" if own.get("memory") else "",
+                f"{own['noise']:.0%}",
+            ]
         )
+    head = [
+        "path",
+        "net @ batch",
+        "xpnet on",
+        "ms a step",
+        "ms its limit",
+        "limit by",
+        "ms on the device",
+        "ms to launch",
+        "GFLOP/s",
+    ]
+    return table([*head, "elementwise GB/s", "copy GB/s", "MiB on the GPU", "noise"], rows)
+
+
+def means(record: Record) -> str:
+    """The geometric means over the cases of the claim."""
+    rows = [
+        [f"{backend} / {label}", ratio([mean, low, high, record["rounds"]]), n]
+        for backend, of_backend in record["means"].items()
+        for label, (mean, low, high, n) in of_backend.items()
+    ]
+    return table(["xpnet on", "geometric mean [95%]", "cases"], rows)
+
+
+def bars(record: Record) -> str:
+    """Training over its products, where a bar is set for two cores."""
+    rows = []
+    for result, backend in _each(record):
+        found = result["ratios"][backend].get("limit")
+        if result["bar"] and backend == "numpy" and found:
+            met = "met" if found[2] is not None and found[2] <= result["bar"] else "not met"
+            rows.append([name(result), ratio(found), f"{result['bar']:.2f}", met])
+    return table(["an epoch of", "/ its products", "bar", ""], rows)
+
+
+def crossovers(record: Record) -> str:
+    """From how many FLOPs a step CuPy takes less time than NumPy, along each line of the grid."""
+    both = [r for r in record["results"] if r["path"] == "step" and set(OURS) <= set(r["contenders"])]
+    lines = {
+        "width": lambda r: [len(r["widths"]), r["batch"], r["optimizer"], r["precision"], r["hidden"]],
+        "batch": lambda r: [r["widths"], r["optimizer"], r["precision"], r["hidden"]],
+    }
+    rows = []
+    for along, key in lines.items():
+        for fixed, group in groupby(sorted(both, key=key), key=key):
+            found = sorted(group, key=lambda r: r["flops"])
+            if len(found) > 1:
+                times = ([r["contenders"][b]["seconds"] for r in found] for b in OURS)
+                rows.append(
+                    [
+                        along,
+                        ", ".join(map(str, fixed)),
+                        len(found),
+                        said(crossover([r["flops"] for r in found], *times)),
+                    ]
+                )
+    return table(["along", "at", "points", "CuPy takes less time than NumPy"], rows)
+
+
+def said(found: tuple[str, float] | None) -> str:
+    """A crossover in words."""
+    return "nowhere measured" if found is None else f"{found[0]} {found[1]:.2g} FLOPs a step"
+
+
+def failures(record: Record) -> str:
+    """What could not be measured, why, and in how many cases."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for result in record["results"]:
+        for who, why in result["failed"].items():
+            reason = why.splitlines()[0][:200].replace("|", "/")
+            cases.setdefault((who, reason), []).append(f"{result['path']}, {name(result)}")
+    rows = [[who, why, len(found), found[0]] for (who, why), found in cases.items()]
+    return table(["contender", "failed with", "cases", "the first"], rows)
+
+
+def summary(record: Record) -> str:
+    """The short form, for the end of a run."""
+    return "\n\n".join(
+        part for part in (ratios(record), means(record), bars(record), crossovers(record), failures(record)) if part
+    )
+
+
+def markdown(record: Record, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """The page."""
+    machine = [f"- {key}: {record[key]}" for key in (*_MACHINE, *_GPU) if key in record]
+    machine += [f"- {said}" for said in record["peers"].values()]
+    machine.append(f"- set `{record['set']}`, {record['rounds']} paired rounds; definitions: `bench/README.md`")
+    sections = [
+        ("", "\n".join(machine)),
+        ("", "\n".join(f"![{alt}]({file})" for file, alt in pictures)),
+        ("The parts of this run", parts.markdown(record)),
+        ("xpnet's time over the others', median of the rounds [95% interval]", ratios(record)),
+        ("Geometric means over the cases of the claim", means(record)),
+        ("Training beside its products, and its bars", bars(record)),
+        ("Times and rates", figures(record)),
+        ("Where the GPU takes over", crossovers(record)),
+        ("Not measured", failures(record)),
+    ]
+    body = "\n\n".join((f"## {title}\n\n" if title else "") + text for title, text in sections if text)
+    return f"# {device(record)}, {record['date']}\n\n{body}\n"
+
+
+_MACHINE = ("processor", "NumPy", "xpnet", "commit")
+_GPU = ("gpu", "driver", "CUDA of the driver", "CUDA runtime", "CuPy")
+
+
+def device(record: Record) -> str:
+    """The GPU's name, or the processor's."""
+    return record.get("gpu") or record["processor"]
+
+
+def file_name(record: Record) -> str:
+    """<device>-<date>, in letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{device(record)}-{record['date']}".lower())
+
+
+def write(record: Record, into: Path) -> Path:
+    """<device>-<date>.md, .json and the pictures that the record has points for."""
+    from chart import charts
+
+    into.mkdir(parents=True, exist_ok=True)
+    base = into / file_name(record)
+    page = base.with_suffix(".md")
+    page.write_text(markdown(record, charts(record, base)))
+    base.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    return page
 
 
 def main() -> None:
-    """Write the table and the picture, and print the table."""
+    """Write the page, the pictures and the record, and print the short form."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("json", type=Path)
-    parser.add_argument("--out", type=Path, help="where to write, without an ending; by default beside the JSON")
+    parser.add_argument("record", type=Path)
+    parser.add_argument("--into", type=Path, default=Path("."), help="a folder")
+    parser.add_argument("--parts", type=Path, help="the folder of gpu_report.sh")
     given = parser.parse_args()
-    results = json.loads(given.json.read_text())
-    out = given.out or given.json.with_suffix("")
-    table = markdown(results)
-    out.with_suffix(".md").write_text(table)
-    picture(results, out.with_suffix(".png"))
-    print(table)
+    if given.record.exists():
+        record = json.loads(given.record.read_text())
+    elif given.parts:  # no case was measured: the page says how the parts went
+        record = {"set": "none", "rounds": 0, **machine([]), "peers": {}, "means": {}, "results": []}
+    else:
+        parser.error(f"{given.record} is missing: python -m pytest bench --json {given.record}")
+    if given.parts:
+        record |= parts.read(given.parts)
+    page = write(record, given.into)
+    print(f"{parts.markdown(record)}\n\n{summary(record)}\n\n{page}".strip())
 
 
 if __name__ == "__main__":

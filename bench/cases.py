@@ -1,0 +1,216 @@
+"""What is measured: a path of one net at one batch size, in one precision, by one update rule; and the three sets.
+
+A net's layers are dense, the hidden ones ReLU with softmax and cross-entropy at the end, or sigmoid with half squared
+error at a linear end. The data are random; the first parameters are the same for every contender.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from xpnet import Adam, Dense, GradientDescent, Model, Sequential
+
+PATHS = ("forward", "backward", "update", "step", "epoch", "fit", "predict")
+# Small rates: however many rounds are run, no parameter grows, vanishes or becomes NaN.
+OPTIMIZERS = {"GradientDescent": GradientDescent(1e-3), "Adam": Adam(1e-5)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of a report."""
+
+    widths: tuple[int, ...]
+    """From the features to the outputs."""
+    batch: int
+    path: str = "step"
+    optimizer: str = "GradientDescent"
+    precision: str = "float32"
+    hidden: str = "relu"
+    l2: float = 0.0
+    """The penalty, scaled as scikit-learn's; other peers have none and are left out where it is not 0."""
+    bar: float | None = None
+    """What the upper end of the interval time / limit may be, on two cores of a CPU."""
+    claim: bool = False
+    """Whether it counts in the geometric mean against each peer."""
+    compiled: bool = False
+    """Whether torch.compile is among the contenders: it costs half a minute to compile."""
+    pass_flops: float = 8e9
+    """How much a pass should compute, some 20 ms: about this on two cores, on a GPU a hundred times as much."""
+
+    @property
+    def net(self) -> str:
+        """Widths and batch, "784-512-10 @ 512"."""
+        sigmoid = " sigmoid" if self.hidden == "sigmoid" else ""
+        return f"{'-'.join(map(str, self.widths))}{sigmoid} @ {self.batch}"
+
+    @property
+    def id(self) -> str:
+        """A name for the command line's ``-k``."""
+        rule = f"-{self.optimizer}" if self.path in ("update", "step", "epoch", "fit") else ""
+        return f"{self.path}-{self.net.replace(' ', '')}{rule}-{self.precision}"
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of X; the two narrow precisions compute on float32 data."""
+        return "float64" if self.precision == "float64" else "float32"
+
+    @property
+    def steps(self) -> int:
+        """Batches a pass: many where they are small, so that neither a cache nor a call's overhead decides."""
+        most = {"update": 32, "backward": 4, "fit": 8}.get(self.path, 64)
+        return int(min(max(2, self.pass_flops // flops(self)), most))
+
+    def model(self) -> Model:
+        """xpnet's model of this net."""
+        *hidden, n_out = self.widths[1:]
+        network = Sequential(*(Dense(n, self.hidden) for n in hidden), Dense(n_out))
+        narrow = {} if self.precision in ("float32", "float64") else {"precision": self.precision}
+        loss = "half_squared_error" if self.hidden == "sigmoid" else "cross_entropy"
+        return Model(network, loss=loss, l2=self.l2, scale_penalty=True, **narrow)
+
+    def theta(self) -> np.ndarray:
+        """The flat vector that every contender begins with."""
+        return self.model().draw(np.random.default_rng(0), self.widths[0]).astype(self.dtype)
+
+    def layers(self, theta: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """(W, b) of each layer."""
+        return self.model().layout(self.widths[0]).unpack(theta)
+
+    def gradient(self) -> np.ndarray:
+        """A flat gradient for the update alone."""
+        return 1e-2 * random(self.theta().shape, self.dtype)
+
+    def data(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """X, Y and, for a classifier, the labels in Y's one-hot rows; on the host, ``steps`` batches."""
+        m, n_out = self.steps * self.batch, self.widths[-1]
+        X, labels = random((m, self.widths[0]), self.dtype), np.arange(m) % n_out
+        if self.hidden == "sigmoid":
+            Y = random((m, n_out), self.dtype)
+            return X, Y, Y
+        Y = np.zeros((m, n_out), self.dtype)
+        Y[np.arange(m), labels] = 1.0
+        return X, Y, labels
+
+
+@functools.cache
+def _pool(dtype: str) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal(4194301, dtype=np.dtype(dtype))
+
+
+def random(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Standard normal numbers; after 4,194,301 of them, a prime, the same again, so that no two rows are equal."""
+    return np.resize(_pool(dtype), shape)
+
+
+def products(widths: tuple[int, ...], batch: int) -> tuple[int, int]:
+    """FLOPs of the matrix products forward, and backward: no gradient for the first layer's input."""
+    of_layer = [2 * batch * n_in * n_out for n_in, n_out in pairwise(widths)]
+    return sum(of_layer), 2 * sum(of_layer) - of_layer[0]
+
+
+def flops(case: Case) -> int:
+    """FLOPs of a step's matrix products on this path; an update has none of its own and counts the whole step's."""
+    forward, backward = products(case.widths, case.batch)
+    return {"forward": forward, "predict": forward, "backward": backward}.get(case.path, forward + backward)
+
+
+def elementwise_bytes(case: Case) -> int:
+    """Bytes that a step's elementwise work must move: each operand read once, each result written once.
+
+    Forward 2 values a unit and sample (Z read, A written). Backward 4 (dA and A read, dZ written, dZ read for the
+    bias's gradient), at the output too (Z and Y read). Update: 3 values a parameter (theta and g read, theta written),
+    for Adam 7 (its two moments read and written). An epoch: 2 values a feature and output of a sample (its row moved).
+    """
+    units, item = sum(case.widths[1:]) * case.batch, 8 if case.precision == "float64" else 4
+    n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(case.widths))
+    forward, backward = 2 * units * item, 4 * units * item
+    if case.precision == "bfloat16":
+        forward, backward = forward // 2, backward // 2
+    update = (7 if case.optimizer == "Adam" else 3) * n_parameters * item
+    gathered = 2 * case.batch * (case.widths[0] + case.widths[-1]) * item
+    by_path = {
+        "forward": forward,
+        "predict": forward,
+        "backward": backward,
+        "update": update,
+        "step": forward + backward + update,
+    }
+    return by_path.get(case.path, by_path["step"] + gathered)
+
+
+def square(width: int, batch: int, depth: int = 2, **settings: Any) -> Case:
+    """A net with ``depth`` hidden layers as wide as its input, and ten classes."""
+    return Case((width,) * (depth + 1) + (10,), batch, **settings)
+
+
+def _both(case: Case) -> list[Case]:
+    return [replace(case, optimizer=name) for name in OPTIMIZERS]
+
+
+def _with_passes(pass_flops: float, *cases: Case) -> list[Case]:
+    return [replace(case, pass_flops=pass_flops) for case in cases]
+
+
+_TINY = Case((64, 32, 10), 32)
+_BARS = [
+    Case((784, 512, 512, 10), 512, l2=1e-4, bar=1.30),
+    Case((1024, 1024, 1024, 10), 1024, l2=1e-4, bar=1.20),
+    Case((2048, 2048, 2048, 1000), 2048, l2=1e-4, bar=1.12),
+]
+_CLAIM = [
+    Case((64, 100, 10), 200, claim=True),
+    Case((256, 256, 10), 256, hidden="sigmoid", claim=True),
+    Case((784, 256, 10), 128, claim=True),
+    Case((784, 512, 512, 10), 512, claim=True),
+    Case((1024, 1024, 1024, 10), 1024, claim=True),
+    Case((2048, 2048, 2048, 1000), 2048, claim=True),
+]
+_MIDDLE = _CLAIM[3]
+_WIDE = square(1024, 4096)
+
+SETS: dict[str, list[Case]] = {
+    "small": _with_passes(
+        3e6,
+        *(replace(_TINY, path=path) for path in PATHS if path != "step"),
+        replace(_TINY, compiled=True),
+        replace(_TINY, hidden="sigmoid", optimizer="Adam", precision="float64"),
+        replace(_TINY, widths=(64, 64, 64, 64, 64, 10), optimizer="Adam"),
+        *(square(width, 64) for width in (128, 256)),
+    ),
+    "medium": [
+        *(case for net in _CLAIM for case in _both(net)),
+        *(
+            replace(net, path=path, bar=net.bar if path == "epoch" else None)
+            for net in _BARS
+            for path in ("epoch", "fit")
+        ),
+        *(square(width, 512, compiled=True) for width in (64, 128, 256, 512, 1024, 2048)),
+        *(replace(_MIDDLE, claim=False, path=path) for path in ("forward", "backward", "predict")),
+        *_both(replace(_MIDDLE, claim=False, path="update")),
+        replace(_MIDDLE, claim=False, precision="float64"),
+        *(square(256, batch) for batch in (32, 4096)),
+    ],
+    "large": _with_passes(
+        1e12,
+        *(square(width, 4096, compiled=True) for width in (1024, 4096, 256, 64, 8192)),
+        *(square(width, 4096) for width in (2048, 512, 128)),
+        *(replace(_WIDE, precision=precision) for precision in ("bfloat16", "tf32", "float64")),
+        replace(_WIDE, optimizer="Adam"),
+        *(replace(_WIDE, batch=batch) for batch in (32, 256, 65536)),
+        *(square(width, 32) for width in (64, 256)),
+        *(replace(_WIDE, path=path) for path in PATHS if path != "step"),
+        replace(_WIDE, path="update", optimizer="Adam"),
+        *(square(4096, 4096, precision=precision) for precision in ("bfloat16", "tf32")),
+        *(square(1024, 4096, depth=depth) for depth in (1, 3, 4)),
+        *(square(4096, 65536, optimizer="Adam", precision=precision) for precision in ("float32", "bfloat16")),
+        *_both(Case((256, 256, 10), 256, hidden="sigmoid")),
+        *_both(Case((64, 100, 10), 200)),
+    ),
+}
+ROUNDS = {"small": 2, "medium": 31, "large": 11}
+
+NUMPY_UP_TO = 3e11
+"""FLOPs a step above which NumPy is left out where a GPU is measured too: the GPU would wait for minutes."""

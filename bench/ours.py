@@ -1,0 +1,221 @@
+"""xpnet's contenders, by its public functions: whatever the inside of a step becomes, they stay."""
+
+import functools
+import importlib
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from cases import OPTIMIZERS, Case
+from contender import Contender, Device
+from limit import FIT_EPOCHS, steps_of
+
+import xpnet
+from xpnet import epochs, get_backend, initial_state, training
+from xpnet.backends import Backend, release_memory, to_numpy
+
+
+def device_of(backend: Backend) -> Device:
+    """NumPy has finished when a call returns; on a GPU the whole device is waited for, captured streams too."""
+    if backend.name == "numpy":
+        return Device()
+    import cupy
+
+    return Device(
+        wait=backend.device.synchronize,
+        event=lambda: cupy.cuda.get_current_stream().record(),
+        elapsed=lambda first, last: cupy.cuda.get_elapsed_time(first, last) / 1e3,
+    )
+
+
+def about() -> str:
+    """The version; the estimators, with scikit-learn, are imported too."""
+    importlib.import_module("xpnet.estimators")
+    return f"xpnet {xpnet.__version__}"
+
+
+def forget() -> None:
+    """Give back what a case has taken."""
+    release_memory()
+
+
+def build(case: Case, name: str, device: str) -> Contender:
+    """The case's path by xpnet; the device is "cpu" or a backend's name."""
+    backend = get_backend(device)
+    if case.path == "fit":
+        return fit(xpnet, case, device_of(backend), backend.asarray)
+    kinds = {"forward": _forward, "backward": _backward, "predict": _predict, "update": _update}
+    return kinds.get(case.path, _training)(case, backend)
+
+
+def _norm(a: Any) -> float:
+    return float(np.linalg.norm(to_numpy(a).astype(np.float64)))
+
+
+def _training(case: Case, backend: Backend) -> Contender:
+    X, Y, _ = case.data()
+    return _passes(case, backend, case.model(), backend.asarray(X), backend.asarray(Y), case.batch)
+
+
+def _passes(case: Case, backend: Backend, model: Any, X: Any, Y: Any, batch: int) -> Contender:
+    """Passes of ``xpnet.epochs``: a pass's cost, and how far the parameters have gone."""
+    theta = backend.asarray(case.theta())
+    state, cost, clock = initial_state(theta, OPTIMIZERS[case.optimizer]), 0.0, LaunchClock()
+    settings = {"batch_size": batch, "shuffle": case.path == "epoch", "rng": np.random.default_rng(2)}
+    with mock.patch.object(training, "compile_step", clock.timed(training.compile_step)):
+        passes = epochs(model, state, X, Y, backend=backend, **settings)
+
+    def run() -> None:
+        nonlocal state, cost
+        with clock:
+            state, cost = next(passes)
+
+    def numbers() -> list[float]:
+        return [float(cost), _norm(state.theta - theta)]
+
+    return Contender(run, numbers, case.steps, device_of(backend), launching=clock.read)
+
+
+class LaunchClock:
+    """Seconds of a pass until the last step that ``epochs`` calls returned: then ``epochs`` waits for the cost."""
+
+    def __init__(self) -> None:
+        self.start = self.last = self.spent = 0.0
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.spent += self.last - self.start
+
+    def read(self) -> float:
+        """What was spent since the last reading."""
+        spent, self.spent = self.spent, 0.0
+        return spent
+
+    def timed(self, compile_step: Callable) -> Callable:
+        """``compile_step``, whose steps note the time."""
+
+        def compile_timed(*arguments: Any, **settings: Any) -> Callable:
+            step = compile_step(*arguments, **settings)
+
+            @functools.wraps(step)
+            def timed_step(*of_step: Any, **settings: Any) -> Any:
+                result = step(*of_step, **settings)
+                self.last = time.perf_counter()
+                return result
+
+            return timed_step
+
+        return compile_timed
+
+
+@dataclass(frozen=True, eq=False)
+class KnownGradient:
+    """A model that has worked out its gradient: of its step the update remains."""
+
+    model: Any
+    known: tuple
+
+    def sums(self, *batch: Any) -> tuple:
+        """What it was given, for every batch."""
+        return self.known
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+
+def _update(case: Case, backend: Backend) -> Contender:
+    """``epochs`` over one row a step, whose gradient is known."""
+    model, layout = case.model(), case.model().layout(case.widths[0])
+    gradient = backend.asarray(case.gradient())
+    pieces = [gradient[at] for at, _ in layout.parts]
+    X, Y = (backend.asarray(A[: case.steps]) for A in case.data()[:2])
+    known = KnownGradient(model, (pieces, backend.xp.sum(X[:1, :1] * 0.0), 1.0))
+    return _passes(case, backend, known, X, Y, 1)
+
+
+def _batches(case: Case, backend: Backend) -> tuple[list, list]:
+    X, Y, _ = case.data()
+    cut = [slice(i * case.batch, (i + 1) * case.batch) for i in range(case.steps)]
+    return [backend.asarray(X[at]) for at in cut], [backend.asarray(Y[at]) for at in cut]
+
+
+def _forward(case: Case, backend: Backend) -> Contender:
+    model = case.model()
+    params = model.layout(case.widths[0]).unpack(backend.asarray(case.theta()))
+    Xs, Z = _batches(case, backend)[0], None
+
+    def run() -> None:
+        nonlocal Z
+        for X in Xs:
+            Z, _ = model.network.forward(params, X, train=True)
+
+    return Contender(run, lambda: [_norm(Z)], case.steps, device_of(backend))
+
+
+def _backward(case: Case, backend: Backend) -> Contender:
+    model = case.model()
+    layout = model.layout(case.widths[0])
+    params, waiting, g = layout.unpack(backend.asarray(case.theta())), [], []
+    Xs, Ys = _batches(case, backend)
+
+    def before() -> None:
+        waiting[:] = [model.network.forward(params, X, train=True) for X in Xs]
+
+    def run() -> None:
+        nonlocal g
+        for i, Y in enumerate(Ys):
+            Z, backward = waiting[i]
+            waiting[i] = None  # as in a step, what a layer kept is let go once it has been used
+            g = layout.pieces(backward(model.criterion(Z, Y)[2]))
+
+    def numbers() -> list[float]:
+        return [_norm(np.concatenate([to_numpy(g_k) for g_k in g])) / case.batch]
+
+    return Contender(run, numbers, case.steps, device_of(backend), before)
+
+
+def _predict(case: Case, backend: Backend) -> Contender:
+    model, theta = case.model(), backend.asarray(case.theta())
+    Xs, A = _batches(case, backend)[0], None
+
+    def run() -> None:
+        nonlocal A
+        for X in Xs:
+            A = model.predict(theta, X)
+
+    return Contender(run, lambda: [_norm(A)], case.steps, device_of(backend))
+
+
+def estimator(library: Any, case: Case, **settings: Any) -> Any:
+    """The case's net as an MLPClassifier or MLPRegressor of xpnet or scikit-learn: they have the same settings."""
+    is_adam = case.optimizer == "Adam"
+    rule = {"solver": "adam"} if is_adam else {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False}
+    kind = library.MLPRegressor if case.hidden == "sigmoid" else library.MLPClassifier
+    return kind(
+        hidden_layer_sizes=case.widths[1:-1],
+        activation="logistic" if case.hidden == "sigmoid" else "relu",
+        alpha=case.l2,
+        batch_size=case.batch,
+        learning_rate_init=OPTIMIZERS[case.optimizer].learning_rate,
+        random_state=0,
+        **rule,
+        **settings,
+    )
+
+
+def fit(library: Any, case: Case, device: Device, asarray: Callable) -> Contender:
+    """The whole of ``fit``: validation, initialisation and FIT_EPOCHS epochs."""
+    X, _, y = case.data()
+    X, net = asarray(X), estimator(library, case, max_iter=FIT_EPOCHS)
+
+    def run() -> None:
+        with warnings.catch_warnings(action="ignore"):  # two epochs don't converge
+            net.fit(X, y)
+
+    return Contender(run, lambda: [float(net.loss_)], steps_of(case), device)

@@ -1,0 +1,55 @@
+"""scikit-learn's contenders: ``partial_fit``, ``fit`` and ``predict_proba``, on the CPU."""
+
+import importlib.metadata
+
+import numpy as np
+import ours
+from cases import Case
+from contender import Contender, Device
+from sklearn import neural_network
+
+
+def about() -> str:
+    """The version."""
+    return f"scikit-learn {importlib.metadata.version('scikit-learn')}"
+
+
+def forget() -> None:
+    """Nothing is kept beside the contenders."""
+
+
+def build(case: Case, name: str, device: str) -> Contender:
+    """The case's path; a pass of "step" and "epoch" is one ``partial_fit``, one pass over what it is given."""
+    if case.path == "fit":
+        return ours.fit(neural_network, case, Device(), np.asarray)
+    X, _, y = case.data()
+    net = ours.estimator(neural_network, case, shuffle=case.path == "epoch")
+    classes = {} if case.hidden == "sigmoid" else {"classes": np.unique(y)}
+    net.partial_fit(X[: case.batch], y[: case.batch], **classes)  # makes the arrays
+    first = case.layers(case.theta())
+    for at, arrays in enumerate((net.coefs_, net.intercepts_)):
+        for array, of_layer in zip(arrays, first, strict=True):
+            array[...] = of_layer[at]
+    del net._optimizer  # with the moments of that step: the next call makes a new one
+    if case.path == "predict":
+        return _predict(case, net, X)
+    # scikit-learn's squared error is the mean over the outputs too; its gradient is not.
+    outputs = case.widths[-1] if case.hidden == "sigmoid" else 1
+
+    def numbers() -> list[float]:
+        layers = zip(net.coefs_, net.intercepts_, strict=True)
+        gone = [a - b for new, old in zip(layers, first, strict=True) for a, b in zip(new, old, strict=True)]
+        return [net.loss_ * outputs, float(np.sqrt(sum(np.vdot(d, d) for d in gone)))]
+
+    return Contender(lambda: net.partial_fit(X, y), numbers, case.steps, Device())
+
+
+def _predict(case: Case, net: object, X: np.ndarray) -> Contender:
+    A = None
+
+    def run() -> None:
+        nonlocal A
+        for i in range(case.steps):
+            A = net.predict_proba(X[i * case.batch : (i + 1) * case.batch])
+
+    return Contender(run, lambda: [float(np.linalg.norm(A))], case.steps, Device())

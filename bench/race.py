@@ -1,0 +1,206 @@
+"""A case's race: every contender is built and checked, then they take turns; what comes out is one line of a report."""
+
+import contextlib
+import gc
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import ours
+from cases import NUMPY_UP_TO, Case, elementwise_bytes, flops
+from contender import Times
+from limit import limits
+from paired import noise, paired_ratio
+from worker import PEERS, PeerError, Remote, Worker, installed
+
+from xpnet.backends import Backend, release_memory
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}
+ADAM = 1e-2
+"""PyTorch adds Adam's epsilon to another term than its authors do, which shows where a gradient is near 1e-8."""
+SHUFFLED = 2e-2
+"""Each contender shuffles by its own generator: after two passes the costs nearly agree."""
+SPINS = {"here": 0.15, "scikit-learn": 0.15, "torch": 0.03, "jax": 0.03}
+"""Seconds for which a process may still spin on a CPU after its last work: OpenBLAS's threads do for a tenth of one."""
+
+
+def disagreement(a: Sequence[float], b: Sequence[float]) -> float:
+    """The largest relative difference of numbers that should be equal."""
+    if len(a) != len(b):
+        return float("inf")
+    return max((abs(x - y) / max(abs(x), abs(y), 1e-30) for x, y in zip(a, b, strict=True)), default=0.0)
+
+
+def in_turn(where: dict[str, str], i: int) -> list[str]:
+    """The contenders in round i: process by process, each round another one first, and within each too."""
+
+    def rotated(values: list[str]) -> list[str]:
+        return values[i % len(values) :] + values[: i % len(values)]
+
+    processes = rotated(list(dict.fromkeys(where.values())))
+    return [name for process in processes for name in rotated([name for name in where if where[name] == process])]
+
+
+def tolerance(case: Case) -> float:
+    """The relative difference that is allowed between contenders."""
+    by_rule, by_order = ADAM if case.optimizer == "Adam" else 0.0, SHUFFLED if case.path == "epoch" else 0.0
+    return max(TOLERANCE[case.precision], by_rule, by_order)
+
+
+class Races:
+    """The backends, the peers' processes, and how many rounds."""
+
+    def __init__(self, backends: list[Backend], peers: list[str], rounds: int) -> None:
+        self.backends, self.rounds = backends, rounds
+        self.device = "cpu" if backends[-1].name == "numpy" else "cuda"
+        here = [name for name in peers if name in installed()]
+        self.libraries = here if self.device == "cpu" else [name for name in here if name != "scikit-learn"]
+        self._workers: dict[str, Worker] = {}
+
+    def worker(self, library: str) -> Worker:
+        """The library's process, started anew where the last one has ended."""
+        if library not in self._workers or not self._workers[library].is_alive:
+            on_cpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"} if self.device == "cpu" else {}
+            self._workers[library] = Worker(library, on_cpu)
+        return self._workers[library]
+
+    def about(self) -> dict[str, str]:
+        """What each peer says of itself, or why it can't take part."""
+        found = {}
+        for library in self.libraries:
+            try:
+                found[library] = self.worker(library).ask("about")
+            except PeerError as error:
+                found[library] = f"{library}: {str(error).splitlines()[0]}"
+        return found
+
+    def close(self) -> None:
+        """End the peers' processes."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def _makers(self, case: Case) -> dict[str, Callable[[], Any]]:
+        """How to make each contender, by its name; xpnet's first."""
+        makers: dict[str, Callable[[], Any]] = {}
+        for backend in reversed(self.backends):  # the peers' own device gives the numbers to compare with
+            is_numpy, name, of_backend = backend.name == "numpy", backend.name.split(":")[0], case
+            if is_numpy and self.device == "cuda":
+                if flops(case) > NUMPY_UP_TO or case.precision in ("tf32", "bfloat16"):
+                    continue
+                of_backend = replace(case, pass_flops=Case.pass_flops)
+            makers[name] = partial(ours.build, of_backend, "xpnet", backend.name)
+            makers |= {
+                f"{name} {key}": make for key, make in limits(of_backend, backend, ours.device_of(backend)).items()
+            }
+        for library in self.libraries if makers else ():
+            for name in PEERS[library].get(case.path, []):
+                if _takes_part(name, case, self.device):
+                    makers[name] = partial(self._remote, library, name, case)
+        return makers
+
+    def _remote(self, library: str, name: str, case: Case) -> Remote:
+        return Remote(self.worker(library), name, case, self.device)
+
+    def run(self, case: Case) -> dict[str, Any] | None:
+        """The case's record; None where no backend of this run takes it."""
+        contenders, memory, failed = {}, {}, {}
+        reference: dict[int, list[float]] = {}
+        for name, make in self._makers(case).items():
+            try:
+                before = self._free_memory()
+                contender = make()
+                numbers = contender.check()
+                memory[name] = before - self._free_memory()
+                wanted = (
+                    reference.setdefault(contender.steps, numbers) if numbers else []
+                )  # as many steps, the same data
+                if not disagreement(numbers, wanted) <= tolerance(case):
+                    raise PeerError(f"computes something else: {numbers}, and the first contender {wanted}")
+                contender.warm_up()
+                contenders[name] = contender
+            except Exception as error:
+                failed[name] = f"{type(error).__name__}: {error}"
+        record = None
+        if contenders or failed:
+            times = self._rounds(contenders, failed)
+            record = _record(case, times, memory if self.device == "cuda" else {}, failed)
+        contenders.clear()
+        self._forget()
+        return record
+
+    def _rounds(self, contenders: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Times]]:
+        times: dict[str, list[Times]] = {name: [] for name in contenders}
+        where, last = {name: getattr(contender, "library", "here") for name, contender in contenders.items()}, None
+        for i in range(self.rounds):
+            for name in in_turn(where, i):
+                rest = SPINS[last] if last not in (None, where[name]) and self.device == "cpu" else 0.0
+                last = where[name]
+                try:
+                    if name in times:
+                        times[name].append(contenders[name].round(rest))
+                except Exception as error:  # its process may have ended; the others race on
+                    failed[name] = f"{type(error).__name__}: {error}"
+                    del times[name]
+        return times
+
+    def _free_memory(self) -> int:
+        """Bytes free on the GPU; what a contender takes away there is its memory, its library's caches included."""
+        if self.device == "cpu":
+            return 0
+        import cupy
+
+        return cupy.cuda.runtime.memGetInfo()[0]
+
+    def _forget(self) -> None:
+        gc.collect()
+        release_memory()
+        for worker in self._workers.values():
+            if worker.is_alive:
+                with contextlib.suppress(PeerError):  # then it is closed, and started anew for the next case
+                    worker.ask("forget")
+        if self.device == "cuda":
+            import cupy
+
+            cupy.get_default_memory_pool().free_all_blocks()
+
+
+def _takes_part(name: str, case: Case, device: str) -> bool:
+    if (name == "torch compile" and not case.compiled) or (name == "torch graph" and device == "cpu"):
+        return False
+    return name == "scikit-learn" or not case.l2
+
+
+def _record(case: Case, times: dict[str, list[Times]], memory: dict, failed: dict) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        **asdict(case),
+        "steps": case.steps,
+        "flops": flops(case),
+        "bytes": elementwise_bytes(case),
+    }
+    found["contenders"] = {name: _figures(of_one, memory.get(name)) for name, of_one in times.items()}
+    found["ratios"], found["failed"], found["by_round"] = {}, failed, {}
+    for ours_ in ("numpy", "cupy"):
+        if ours_ not in times:
+            continue
+        limits = [name for name in times if name.startswith(f"{ours_} limit")]
+        best = min(limits, key=lambda name: found["contenders"][name]["seconds"], default=None)
+        others = {"limit": best} if best else {}
+        others |= {name: name for name in times if name.split()[0] in (*PEERS, "numpy") and " limit" not in name}
+        wall = [of_round.wall for of_round in times[ours_]]
+        found["ratios"][ours_], found["by_round"][ours_] = {}, {}
+        for label, name in others.items():
+            if name != ours_:
+                theirs = [of_round.wall for of_round in times[name]]
+                found["ratios"][ours_][label] = list(paired_ratio(wall, theirs))
+                found["by_round"][ours_][label] = [a / b for a, b in zip(wall, theirs, strict=True)]
+    return found
+
+
+def _figures(times: list[Times], memory: int | None) -> dict[str, Any]:
+    wall, host, device = zip(*times, strict=True)
+    found = {"seconds": statistics.median(wall), "host": statistics.median(host), "noise": noise(wall)}
+    if device[0] is not None:
+        found["device"] = statistics.median(device)
+    return found | ({"memory": memory} if memory is not None else {})
