@@ -59,11 +59,11 @@ class Run:
         self.record = {"set": case_set, "rounds": self.races.rounds, **machine(backends), "peers": self.races.about()}
         self.record |= {"means": {}, "results": []}
 
-    def measure(self, case):
+    def measure(self, case, request):
         """Race, and write down what came out."""
         if time.monotonic() > self.ends:
             pytest.skip("left out: the seconds of --budget are over")
-        result = self.races.run(case)
+        result = self.races.run(case, lambda *own, **how: request.getfixturevalue("benchmark").pedantic(*own, **how))
         if result is None:
             pytest.skip("left out: none of these backends computes it")
         self.by_round.append((case, result.pop("by_round")))

@@ -69,15 +69,21 @@ class Contender:
 
     def round(self, rest: float) -> Times:
         """Time some passes. ``rest``: seconds of sleep first, in which the last contender's threads stop spinning."""
+        self.settle(rest)
+        return self.timed(self.passes)
+
+    def settle(self, rest: float) -> None:
+        """All that comes before the clock starts."""
         if rest:
             time.sleep(rest)
             if self.passes > 1:
-                self._timed(1)  # wakes this one's threads, and fills the caches
-        return self._timed(self.passes)
-
-    def _timed(self, passes: int) -> Times:
+                self.settle(0.0)
+                self.timed(1)  # wakes this one's threads, and fills the caches
         self.before()
         self.device.wait()
+
+    def timed(self, passes: int) -> Times:
+        """Seconds a step of so many passes, once settled."""
         if self.launching:
             self.launching()
         start = time.perf_counter()

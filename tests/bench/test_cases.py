@@ -117,15 +117,30 @@ def test_turns_go_round_within_a_process_and_between_them():
         assert sum(a != b for a, b in itertools.pairwise(processes)) == 2, "no process has two turns"
 
 
+def pedantic(timed, setup, rounds):
+    """As pytest-benchmark's."""
+    for _ in range(rounds):
+        setup()
+        timed()
+
+
+def test_each_contender_has_as_many_rounds():
+    races = Races([get_backend("numpy")], [], rounds=7)
+    for benchmark in (pedantic, lambda timed, setup, rounds: pedantic(timed, setup, 1)):  # enabled, disabled
+        record = races.run(CASE, benchmark)
+        assert {len(of_one) for of_one in record["by_round"]["numpy"].values()} == {7}
+        assert record["ratios"]["numpy"]["limit"][-1] == 7
+
+
 def test_a_contender_that_computes_something_else_is_left_out(monkeypatch):
     races = Races([get_backend("numpy")], [], rounds=2)
-    honest = races.run(CASE)
+    honest = races.run(CASE, pedantic)
     assert set(honest["contenders"]) == {"numpy", "numpy limit"}
     assert not honest["failed"]
     monkeypatch.setattr(
         "race.limits", lambda case, *_: {"limit": lambda: ours.build(replace(case, l2=1.0), "xpnet", "cpu")}
     )
-    cheated = races.run(CASE)
+    cheated = races.run(CASE, pedantic)
     assert set(cheated["contenders"]) == {"numpy"}
     assert "computes something else" in cheated["failed"]["numpy limit"]
 
