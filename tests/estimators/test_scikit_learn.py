@@ -149,6 +149,115 @@ def test_warm_start():
     assert_same(theirs.fit(X, y), ours.fit(X, y))
 
 
+LBFGS = {
+    "defaults": {},
+    "logistic, two layers": {"activation": "logistic", "hidden_layer_sizes": (20, 10), "alpha": 0.1},
+    "no hidden layer": {"hidden_layer_sizes": (), "activation": "identity"},
+    "tanh": {"activation": "tanh", "hidden_layer_sizes": 15},
+}
+
+
+@pytest.mark.parametrize("params", LBFGS.values(), ids=LBFGS)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("name", ["digits", "diabetes", "counts", "two targets", "multilabel"])
+def test_lbfgs_makes_the_same_ten_iterations(name, weighted, params):
+    X, y = {"digits": digits, "multilabel": multilabel}.get(name, diabetes)()
+    estimator = "MLPClassifier" if name in ("digits", "multilabel") else "MLPRegressor"
+    if name == "counts":
+        y, params = np.floor(np.exp(y)), {**params, "loss": "poisson"}
+    if name == "two targets":
+        y = np.stack([y, X[:, 0] * X[:, 1]], axis=1)
+    w = np.random.default_rng(0).uniform(0.0, 2.0, len(y)) if weighted else None
+    theirs, ours = both(estimator, X, y, w, solver="lbfgs", max_iter=10, random_state=3, **params)
+    for a, b in zip(theirs.coefs_ + theirs.intercepts_, ours.coefs_ + ours.intercepts_, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-6)
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
+    for attribute in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_"):
+        assert getattr(ours, attribute) == getattr(theirs, attribute)
+    assert not any(hasattr(ours, a) for a in ("loss_curve_", "best_loss_", "validation_scores_"))
+
+
+@pytest.mark.parametrize("params", LBFGS.values(), ids=LBFGS)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+def test_lbfgs_cost_and_gradient_are_scikit_learns(params, weighted):
+    X, y = digits()
+    w = np.random.default_rng(0).uniform(0.1, 2.0, len(y)) if weighted else None
+    theirs, ours = both("MLPClassifier", X, y, w, solver="lbfgs", max_iter=1, random_state=3, **params)
+    Y = np.eye(10)[y]
+    shapes = [a.shape for a in theirs.coefs_ + theirs.intercepts_]
+    theta = np.random.default_rng(1).normal(scale=0.2, size=sum(map(np.prod, shapes)))
+    lists = [[X] + [None] * len(theirs.coefs_)] + [[None] * len(theirs.coefs_) for _ in range(3)]
+    expected, expected_gradient = theirs._loss_grad_lbfgs(theta, X, Y, w, *lists)
+    cost, gradient = ours._loss_grad_lbfgs(theta, X, Y, w)
+    assert cost == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-12)
+
+
+def test_lbfgs_warm_start_and_float32():
+    X, y = digits()
+    params = {"solver": "lbfgs", "warm_start": True, "max_iter": 4, "random_state": 0}
+    theirs, ours = both("MLPClassifier", X, y, **params)
+    theirs.fit(X, y), ours.fit(X, y)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=0, atol=1e-6)
+    assert ours.n_iter_ == theirs.n_iter_
+    theirs, ours = both("MLPClassifier", X.astype(np.float32), y, **params)
+    assert ours.coefs_[0].dtype == theirs.coefs_[0].dtype == np.float64  # SciPy's search is in float64
+    assert ours.predict_proba(X.astype(np.float32)).dtype == np.float64
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=0, atol=1e-3)
+    _, ours = both("MLPClassifier", X, y, **params)
+    ours.set_params(solver="adam", max_iter=2).fit(X, y)
+    assert len(ours.loss_curve_) == 2
+
+
+@pytest.mark.parametrize("estimator", [xpnet.MLPClassifier, xpnet.MLPRegressor])
+def test_lbfgs_has_no_partial_fit(estimator):
+    model = estimator(solver="lbfgs")
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(AttributeError) as caught:
+        model.partial_fit([[1.0]], [1.0])
+    assert "lbfgs is not stochastic" in str(caught.value.__cause__)
+    assert hasattr(model.set_params(solver="sgd"), "partial_fit")
+
+
+def test_partial_fit_after_lbfgs_begins_with_a_new_optimiser():
+    X, y = digits()
+    theirs, ours = both("MLPClassifier", X, y, solver="lbfgs", max_iter=3, random_state=0)
+    for model in (theirs, ours):
+        model.set_params(solver="adam")
+    theirs.loss_curve_, theirs.best_loss_, theirs._no_improvement_count = [], np.inf, 0  # without which it can't
+    theirs.validation_scores_ = theirs.best_validation_score_ = None
+    assert_same(theirs.partial_fit(X, y), ours.partial_fit(X, y), atol=1e-6)
+
+
+def test_interrupting_lbfgs_keeps_the_parameters_evaluated_last(monkeypatch):
+    X, y = digits()
+    models = []
+    for module, name in ((scikit_learns, "_loss_grad_lbfgs"), (xpnet, None)):
+        model = module.MLPClassifier(solver="lbfgs", random_state=0)
+        interrupt_at_evaluation(monkeypatch, model, name, 7)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, y)
+        models.append(model)
+    for a, b in zip(models[0].coefs_, models[1].coefs_, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-10)
+    assert models[1].predict(X).shape == y.shape
+
+
+def interrupt_at_evaluation(monkeypatch, model, name, n):
+    """Ctrl-C while the n-th gradient is computed."""
+    home, name = (model, name) if name else (xpnet.model.Model, "sums")
+    function, calls = getattr(home, name), []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        value = function(*arguments)
+        if len(calls) == n:
+            raise KeyboardInterrupt
+        return value
+
+    monkeypatch.setattr(home, name, interrupted)
+
+
 def test_configurations_drawn_at_random():
     X, y = digits()
     rng = np.random.default_rng(5)
@@ -214,20 +323,25 @@ def test_verbose_text_is_the_same(capsys):
         assert texts[0] == texts[1] != ""
 
 
-def test_the_message_at_max_iter_is_the_same():
+@pytest.mark.parametrize(
+    "params", [{}, {"solver": "lbfgs"}, {"solver": "lbfgs", "max_fun": 3, "max_iter": 50}], ids=str
+)
+def test_the_message_at_the_limits_is_the_same(params, capsys):
     X, y = digits()
     messages = []
     for home in (scikit_learns, xpnet):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            home.MLPClassifier(max_iter=1).fit(X, y)
-        messages += [(str(w.message), w.category) for w in caught]
+            home.MLPClassifier(**{"max_iter": 1, "verbose": True, "random_state": 0, **params}).fit(X, y)
+        messages.append([(str(w.message), w.category) for w in caught] + [capsys.readouterr().out])
     assert messages[0] == messages[1]
-    assert messages[0][1] is ConvergenceWarning
+    assert messages[0][0][1] is ConvergenceWarning
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(os.environ.get("XPNET_LOWERINGS", "on") != "on", reason="the checks ran with the lowerings on")
 @parametrize_with_checks([xpnet.MLPClassifier(max_iter=20), xpnet.MLPRegressor(max_iter=20)])
-def test_scikit_learns_estimator_checks(estimator, check):
+def test_scikit_learns_estimator_checks(estimator, check, require_gpu):
+    if getattr(check, "keywords", {}).get("array_namespace") == "cupy":
+        require_gpu()
     check(estimator)
