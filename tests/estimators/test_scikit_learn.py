@@ -1,14 +1,19 @@
 """The estimators against scikit-learn's own: the same seed gives the same numbers, and its checks pass."""
 
+import inspect
 import itertools
 import os
 import warnings
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn import neural_network as scikit_learns
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -258,33 +263,6 @@ def interrupt_at_evaluation(monkeypatch, model, name, n):
     monkeypatch.setattr(home, name, interrupted)
 
 
-def test_configurations_drawn_at_random():
-    X, y = digits()
-    rng = np.random.default_rng(5)
-    for _ in range(25):
-        params = {
-            "hidden_layer_sizes": tuple(map(int, rng.integers(1, 30, rng.integers(0, 3)))),
-            "activation": str(rng.choice(["identity", "logistic", "tanh", "relu"])),
-            "solver": str(rng.choice(["sgd", "adam"])),
-            "alpha": float(10.0 ** rng.uniform(-6, 0)),
-            "batch_size": int(rng.integers(20, 300)),
-            "learning_rate": str(rng.choice(["constant", "invscaling", "adaptive"])),
-            "learning_rate_init": float(10.0 ** rng.uniform(-4, -1.5)),
-            "power_t": float(rng.uniform(0.1, 0.9)),
-            "momentum": float(rng.uniform(0.0, 0.95)),
-            "nesterovs_momentum": bool(rng.integers(2)),
-            "shuffle": bool(rng.integers(2)),
-            "random_state": int(rng.integers(1000)),
-            "early_stopping": bool(rng.integers(2)),
-            "n_iter_no_change": int(rng.integers(1, 4)),
-            "beta_1": float(rng.uniform(0.5, 0.95)),
-            "max_iter": 6,
-        }
-        w = rng.uniform(0.0, 2.0, len(y)) if rng.integers(2) else None
-        theirs, ours = both("MLPClassifier", X, y, w, **params)
-        assert_same(theirs, ours)
-
-
 def test_digits_five_splits_are_at_least_as_accurate():
     from sklearn.model_selection import train_test_split
 
@@ -336,6 +314,93 @@ def test_the_message_at_the_limits_is_the_same(params, capsys):
         messages.append([(str(w.message), w.category) for w in caught] + [capsys.readouterr().out])
     assert messages[0] == messages[1]
     assert messages[0][0][1] is ConvergenceWarning
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_interrupting_keeps_what_scikit_learn_keeps_and_says(early_stopping, monkeypatch):
+    X, y = digits()
+    params = {"random_state": 0, "max_iter": 9, "batch_size": 100, "early_stopping": early_stopping}
+    at = 3 * 6 + 2  # of six batches an epoch: in the fourth epoch
+    models = []
+    for home, class_, name in (
+        (scikit_learns, scikit_learns.MLPClassifier, "_backprop"),
+        (xpnet, xpnet.model.Model, "sums"),
+    ):
+        model = home.MLPClassifier(**params)
+        interrupt_at_evaluation(monkeypatch, class_, name, at)
+        with pytest.warns(UserWarning, match=r"^Training interrupted by user\.$"):
+            model.fit(X, y)
+        monkeypatch.undo()
+        models.append(model)
+    theirs, ours = models
+    assert ours.n_iter_ == theirs.n_iter_ == 3
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+    if early_stopping:
+        assert_same(theirs, ours)
+    whole = xpnet.MLPClassifier(**{**params, "max_iter": 3}).fit(X, y)  # ours ends with the last whole epoch
+    for a, b in zip(whole.coefs_, ours.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pipelines_searches_and_clones_agree():
+    X, y = digits()
+    found = []
+    for home in (scikit_learns, xpnet):
+        model = home.MLPClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0, learning_rate_init=0.01)
+        steps = make_pipeline(StandardScaler(), clone(model))
+        grid = {"mlpclassifier__alpha": [1e-4, 1.0], "mlpclassifier__solver": ["adam", "lbfgs"]}
+        found.append(GridSearchCV(steps, grid, cv=3, n_jobs=2).fit(X, y))
+    for name in ("mean_test_score", "rank_test_score"):
+        np.testing.assert_allclose(found[1].cv_results_[name], found[0].cv_results_[name], atol=0.01)
+    assert found[1].best_params_ == found[0].best_params_
+    np.testing.assert_allclose(found[1].predict_proba(X), found[0].predict_proba(X), atol=1e-6)
+
+
+def test_sample_weights_are_routed():
+    X, y = digits()
+    w = np.random.default_rng(0).uniform(size=len(y))
+    weights = []
+    with config_context(enable_metadata_routing=True):
+        for home in (scikit_learns, xpnet):
+            model = home.MLPClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0)
+            for method in ("fit", "partial_fit", "score"):
+                getattr(model, f"set_{method}_request")(sample_weight=True)
+            steps = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+            scores = cross_validate(steps, X, y, params={"sample_weight": w}, cv=3, return_estimator=True)
+            weights.append((scores["test_score"], scores["estimator"][0][-1].coefs_[0]))
+    np.testing.assert_allclose(weights[1][0], weights[0][0], atol=1e-12)
+    np.testing.assert_allclose(weights[1][1], weights[0][1], atol=1e-10)
+
+
+def test_other_feature_names_than_fits_are_refused_alike():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, y = digits()
+    table = pandas.DataFrame(X, columns=[f"pixel {j}" for j in range(64)])
+    said = []
+    for home in (scikit_learns, xpnet):
+        model = home.MLPClassifier(hidden_layer_sizes=4, max_iter=2).fit(table, y)
+        with pytest.raises(ValueError, match="feature names") as error:
+            model.predict(table.rename(columns={"pixel 0": "pixel 64"}))
+        with pytest.warns(UserWarning, match="feature names") as caught:
+            model.predict(X)
+        said.append((str(error.value), str(caught[0].message), list(model.feature_names_in_)))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_the_signatures_are_scikit_learns_and_keyword_arguments_more(name):
+    theirs, ours = getattr(scikit_learns, name), getattr(xpnet, name)
+    expected, given = (dict(inspect.signature(c.__init__).parameters) for c in (theirs, ours))
+    for more in set(given) - set(expected):
+        assert given.pop(more).kind is inspect.Parameter.KEYWORD_ONLY
+    assert [(p.name, p.kind, p.default) for p in given.values()] == [
+        (p.name, p.kind, p.default) for p in expected.values()
+    ]
+    public = {n for n in dir(theirs) if not n.startswith("_")}
+    assert public <= set(dir(ours))
+    for method in ("fit", "partial_fit", "predict", "score"):
+        arguments = [list(inspect.signature(getattr(c, method)).parameters) for c in (theirs, ours)]
+        assert arguments[0] == arguments[1], method
 
 
 @pytest.mark.filterwarnings("ignore")

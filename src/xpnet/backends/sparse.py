@@ -13,7 +13,9 @@ def is_sparse(x: Any) -> bool:
 
 def values_of(x: Any) -> Any:
     """The stored values of a sparse x, or x itself where it is dense."""
-    return x.tocsr().data if is_sparse(x) else x
+    if not is_sparse(x):
+        return x
+    return x.data if x.format in ("csr", "csc", "coo") else x.tocsr().data
 
 
 def matmul(A: Any, B: Any) -> Any:

@@ -77,8 +77,8 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
             rng = check_random_state(self.random_state)
             if first_pass:
                 self._initialize(n_outputs=data[1].shape[1])
-            if self.solver != "lbfgs" and not hasattr(self, "loss_curve_"):
-                self._begin_records()
+            if self.solver != "lbfgs":
+                self._ready_records()
             state = self._state(backend, data[0], rng, incremental)
             if self.solver != "lbfgs":
                 data, held_out = self._split(data, rng)
@@ -123,7 +123,8 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         w = None
         if sample_weight is not None:
             host_X = np.empty((X.shape[0], 0))  # only its length is asked for
-            w = _check_sample_weight(to_numpy(sample_weight), host_X, dtype=np.float64, ensure_non_negative=True)
+            w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
+            w = _check_sample_weight(w, host_X, dtype=np.float64, ensure_non_negative=True)
         home = get_backend("numpy") if is_host_data(X) else backend
         return backend, (X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w)))
 
@@ -200,6 +201,15 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
             del self._resume  # no optimiser's state: partial_fit by another solver begins afresh
             return
         self._resume = replace(state, theta=None, moments=tuple(map(bring, state.moments)), rng=None, order=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle saves: host arrays, so that a model fitted on a GPU loads where there is none."""
+        state = dict(super().__getstate__())
+        for name in {"coefs_", "intercepts_"} & state.keys():
+            state[name] = [a if is_host_data(a) else to_numpy(a) for a in state[name]]
+        if "_resume" in state:
+            state["_resume"] = replace(self._resume, moments=tuple(map(to_numpy, self._resume.moments)))
+        return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -60,6 +60,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     }
     _y_numeric = False
     _stratify = True
+    classes_: np.ndarray
 
     def __init__(
         self,
@@ -110,6 +111,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             if not hasattr(self, "classes_"):
                 labels = to_numpy(y)
                 self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
+                self.classes_ = known
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:

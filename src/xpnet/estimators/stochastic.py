@@ -76,7 +76,12 @@ class StochasticFit:
     def _no_improvement_count(self, epochs: int) -> None:
         self._plateau = replace(getattr(self, "_plateau", Plateau()), epochs=epochs)
 
-    def _begin_records(self) -> None:
+    def _ready_records(self) -> None:
+        """Begin the attributes that grow with the epochs, where they are missing or of another kind of stopping."""
+        of_scores = getattr(self, "validation_scores_", None) is not None
+        if hasattr(self, "loss_curve_") and of_scores == self.early_stopping:
+            return
+        self.__dict__.pop("_plateau", None)
         self.loss_curve_ = []
         self.validation_scores_ = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
@@ -112,21 +117,25 @@ class StochasticFit:
         passes = epochs(model, state, X, Y, sample_weight=w, backend=backend, **batches)
         self._resume, self._plateau = state, getattr(self, "_plateau", Plateau())
         self.n_iter_ = 0
+        # scikit-learn's rule: a warm start keeps its last parameters until a score beats the best of earlier fits.
+        keeps_last = held_out is None or self._plateau.best < math.inf
         try:
             while self.n_iter_ < n_epochs:
                 state, cost = passes.send(state if self.n_iter_ else None)
                 self._count_epoch(cost, m)
                 cost = self._validate(model, state, held_out, backend) if held_out else cost
-                if not held_out or cost < self._plateau.best:
+                if held_out and cost < self._plateau.best:
+                    self._resume, keeps_last = state, False
+                elif keeps_last:
                     self._resume = state
                 self._plateau = replace(self._plateau, tol=self.tol).after(cost)
                 self._keep_best()
                 self._after_epoch(model, state)
-                rate = self._next_rate(state.learning_rate)
-                if rate is None:
-                    return True
+                rate, stops = self._next_rate(state.learning_rate)
                 state = replace(state, learning_rate=rate)
                 self._resume = replace(self._resume, learning_rate=rate)
+                if stops:
+                    return True
         except DivergedError as error:
             if not held_out:
                 self._resume = error.state
@@ -181,22 +190,21 @@ class StochasticFit:
     def _after_epoch(self, model: Model, state: State) -> None:
         """What a subclass does after every epoch, with the model and the state that it reached; nothing here."""
 
-    def _next_rate(self, rate: float) -> float | None:
-        """The next epoch's learning rate, or None to stop."""
+    def _next_rate(self, rate: float) -> tuple[float, bool]:
+        """The next epoch's learning rate, and whether training stops before it."""
         if self._has_schedule("invscaling"):
             rate = self.learning_rate_init * InverseScaling(self.power_t)(self.t_)
         if self._plateau.epochs <= self.n_iter_no_change:
-            return rate
+            return rate, False
         what = "Validation score" if self.early_stopping else "Training loss"
         message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change:d} consecutive epochs."
+        new_rate = None
         if self._has_schedule("adaptive"):
             new_rate, self._plateau = Adaptive(self.n_iter_no_change)(rate, self._plateau)
             message += " Learning rate too small." if new_rate is None else f" Setting learning rate to {new_rate:f}"
-        else:
-            new_rate = None
         if self.verbose:
             print(message + (" Stopping." if new_rate is None else ""))
-        return new_rate
+        return (rate, True) if new_rate is None else (new_rate, False)
 
     def _warn_unconverged(self) -> None:
         warnings.warn(
