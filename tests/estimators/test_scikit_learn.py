@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn import config_context
 from sklearn import neural_network as scikit_learns
 from sklearn.base import clone
@@ -208,7 +209,9 @@ def test_lbfgs_warm_start_and_float32():
     theirs, ours = both("MLPClassifier", X.astype(np.float32), y, **params)
     assert ours.coefs_[0].dtype == theirs.coefs_[0].dtype == np.float64  # SciPy's search is in float64
     assert ours.predict_proba(X.astype(np.float32)).dtype == np.float64
-    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=0, atol=1e-4)
+    narrow = xpnet.MLPClassifier(**params, precision="float32").fit(X, y)
+    assert narrow.coefs_[0].dtype == narrow.predict_proba(X).dtype == np.float32
     _, ours = both("MLPClassifier", X, y, **params)
     ours.set_params(solver="adam", max_iter=2).fit(X, y)
     assert len(ours.loss_curve_) == 2
@@ -340,6 +343,15 @@ def test_interrupting_keeps_what_scikit_learn_keeps_and_says(early_stopping, mon
     whole = xpnet.MLPClassifier(**{**params, "max_iter": 3}).fit(X, y)  # ours ends with the last whole epoch
     for a, b in zip(whole.coefs_, ours.coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_sparse_labels_are_predicted_sparse():
+    X, Y = multilabel()
+    theirs, ours = both("MLPClassifier", X, sparse.csr_matrix(Y), max_iter=5, random_state=0)
+    expected, predicted = theirs.predict(X), ours.predict(X)
+    assert sparse.issparse(predicted)
+    assert type(predicted) is type(expected)
+    np.testing.assert_array_equal(predicted.toarray(), expected.toarray())
 
 
 def test_pipelines_searches_and_clones_agree():

@@ -130,7 +130,7 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
 
     def _matrix(self, X: Any, backend: Backend, reset: bool) -> Array:
         """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on."""
-        _, X = read_data(X, "X", backend, data_dtype(self._precision, backend), may_stay=True)
+        _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True)
         if X.ndim != 2:
             raise ValueError(f"X has shape {tuple(X.shape)}; it must be (n_samples, n_features): reshape it")
         _check_n_features(self, X, reset=reset)
@@ -182,13 +182,11 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         return initial_state(theta, self._update_rule())
 
     def _theta(self, backend: Backend, X: Array) -> Array:
-        """coefs_ and intercepts_ as the flat vector, on the backend and in X's dtype."""
+        """coefs_ and intercepts_ as the flat vector, on the backend and in the dtype that X is computed in."""
+        dtype = data_dtype(self._precision, backend) or X.dtype
         layers = zip(self.coefs_, self.intercepts_, strict=True)
-        return (
-            self._model()
-            .layout(X.shape[1])
-            .pack(tuple(tuple(backend.asarray(a, X.dtype) for a in layer) for layer in layers))
-        )
+        arrays = tuple(tuple(backend.asarray(a, dtype) for a in layer) for layer in layers)
+        return self._model().layout(X.shape[1]).pack(arrays)
 
     def _publish(self, home: Backend | None) -> None:
         """Set coefs_ and intercepts_ in the library that X came from (None: the host), and keep the moments there."""

@@ -119,9 +119,10 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         self._follows_fit(X, "predict")
         A = self._output(X, "predict")
         xp = namespace(A)
+        if self._multilabel and is_host_data(X):
+            return self._label_binarizer.inverse_transform(A)  # sparse where y was
         if self._multilabel:
-            places = A > 0.5
-            return self._labels(xp.astype(places, xp.int64), X)
+            return self._labels(xp.astype(A > 0.5, xp.int64), X)
         places = to_numpy(xp.argmax(A, axis=1) if self.n_outputs_ > 1 else A[:, 0] > 0.5)
         # y may have had one class only, as in scikit-learn.
         return self._labels(self.classes_[np.minimum(places, len(self.classes_) - 1)], X)

@@ -8,7 +8,7 @@ import scipy.optimize
 from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
 from sklearn.utils.optimize import _check_optimize_result
 
-from ..backends import Backend, to_numpy
+from ..backends import Backend, data_dtype, to_numpy
 from ..model import Model, State
 from .stochastic import NOT_FINITE
 
@@ -30,11 +30,13 @@ class LBFGSFit:
 
         The state that was evaluated last is in ``_resume`` throughout: an interrupt keeps it.
         """
+        model = self._model()
         X, Y, w = data
-        cost_and_gradient = self._model().objective(X, Y, w, backend)
+        cost_and_gradient = model.objective(X, Y, w, backend)
+        dtype = data_dtype(model.precision, backend)
 
         def evaluate(theta):
-            self._resume = replace(state, theta=backend.asarray(theta, X.dtype))
+            self._resume = replace(state, theta=backend.asarray(theta, dtype))
             cost, gradient = cost_and_gradient(self._resume.theta)
             return cost, to_numpy(gradient).astype(np.float64, copy=False)
 
@@ -50,7 +52,7 @@ class LBFGSFit:
         if not np.isfinite(result.x).all():
             self._resume = state
             raise ValueError(f"{NOT_FINITE} Scale the features. The parameters are those before this call.")
-        self._resume = replace(state, theta=backend.asarray(result.x, X.dtype))
+        self._resume = replace(state, theta=backend.asarray(result.x, dtype))
 
     def _loss_grad_lbfgs(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None, *_buffers: Any) -> tuple:
         """J(theta) and its gradient for targets Y, under scikit-learn's name and order of arguments."""
