@@ -1,5 +1,6 @@
 """Fixtures: every array library at hand, in float32 and float64."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 
 from xpnet.backends import Backend, get_backend, to_numpy
 from xpnet.backends.seams import LOWERINGS
+
+# Read when SciPy is first imported: without it scikit-learn skips its checks of other libraries' arrays.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 
 def pytest_addoption(parser):
@@ -108,13 +112,23 @@ def _no_backend_from_outside(monkeypatch):
     monkeypatch.delenv("XPNET_BACKEND", raising=False)
 
 
-def pytest_runtest_setup(item):
-    """A test marked ``gpu`` needs CuPy and a GPU: without them it is skipped, or fails under --require-gpu."""
-    if item.get_closest_marker("gpu") is None:
-        return
+def _require_gpu(config):
+    """Skip the test without CuPy and a GPU, or fail it under --require-gpu."""
     try:
         get_backend("cupy")
     except RuntimeError as error:
-        if item.config.getoption("--require-gpu"):
+        if config.getoption("--require-gpu"):
             pytest.fail(f"--require-gpu: {error}", pytrace=False)
         pytest.skip(f"no GPU: {error}")
+
+
+@pytest.fixture
+def require_gpu(request):
+    """A function for tests that find out on their way that they need a GPU."""
+    return lambda: _require_gpu(request.config)
+
+
+def pytest_runtest_setup(item):
+    """A test marked ``gpu`` needs CuPy and a GPU."""
+    if item.get_closest_marker("gpu") is not None:
+        _require_gpu(item.config)

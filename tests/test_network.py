@@ -601,11 +601,40 @@ def test_targets_that_a_loss_cannot_have_are_refused(library, rng):
     )
 
 
-def test_sparse_data_is_named():
-    from scipy.sparse import csr_array
+@pytest.mark.parametrize("shape", ["csr_array", "csr_matrix", "csc_array"])
+def test_sparse_data_give_the_numbers_of_dense_data(shape, rng, dtype):
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    X = (rng.normal(size=(30, 8)) * (rng.uniform(size=(30, 8)) < 0.3)).astype(dtype)
+    S, Y, w = getattr(sparse, shape)(X), rng.normal(size=(30, 2)), rng.uniform(size=30)
+    model = Model(Sequential(Dense(5, "tanh"), Dense(2)), l2=0.1)
+    state = model.initial(rng, 8, GradientDescent(0.1))
+    atol = 1e-12 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(model.predict(state.theta, S), model.predict(state.theta, X), atol=atol)
+    assert model.predict(state.theta, S).dtype == dtype
+    for dense, thin in zip(
+        model.cost_and_gradient(state.theta, X, Y, w), model.cost_and_gradient(state.theta, S, Y, w), strict=True
+    ):
+        np.testing.assert_allclose(thin, dense, atol=atol)
+    for batch_size in (None, 7):
+        thetas = [next(epochs(model, state, A, Y, batch_size=batch_size))[0].theta for A in (X, S)]
+        np.testing.assert_allclose(thetas[1], thetas[0], atol=atol)
 
-    with pytest.raises(ValueError, match=r"X is sparse.*X.toarray\(\)"):
-        Model(Sequential(Dense(2))).predict(np.zeros(8), csr_array(np.eye(3)))
+
+def test_sparse_data_are_never_made_dense_without_a_word():
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    with pytest.raises(TypeError, match=r"let the first layer be Dense, or pass X.toarray\(\)"):
+        Model(Sequential(PReLU(), Dense(2))).predict(np.zeros(11), sparse.csr_array(np.eye(3)))
+
+
+def test_the_objective_reads_its_data_once(library, dtype, rng):
+    model = Model(Sequential(Dense(4, "tanh"), Dense(1)), l2=0.1)
+    X, y = library.asarray(rng.normal(size=(9, 3)), dtype), library.asarray(rng.normal(size=9), dtype)
+    objective = model.objective(X, y)
+    for theta in rng.normal(size=(2, 21)):
+        cost, gradient = objective(theta)
+        expected, expected_gradient = model.cost_and_gradient(theta, X, y)
+        assert cost == expected
+        np.testing.assert_array_equal(library.to_numpy(gradient), library.to_numpy(expected_gradient))
 
 
 def test_kernels_are_made_once_for_equal_activations():

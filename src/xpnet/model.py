@@ -176,15 +176,28 @@ class Model:
 
     def cost_and_gradient(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None) -> tuple[float, Array]:
         """J(theta) and its gradient (n_parameters,), on X's backend."""
-        backend, X, Y, w = self.read(X, Y, sample_weight)
+        return self.objective(X, Y, sample_weight)(theta)
+
+    def objective(
+        self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None
+    ) -> Callable[[Any], tuple[float, Array]]:
+        """theta -> J(theta) and its gradient (n_parameters,), on the backend: what minimisers of other libraries take.
+
+        The data are read and checked once.
+        """
+        backend, X, Y, w = self.read(X, Y, sample_weight, backend)
         layout = self.layout(X.shape[1:])
-        theta = layout.checked(backend.asarray(theta, X.dtype))
-        with backend.active():
-            g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
-            c = self.scale(weight_sum)
-            pieces = zip(g, layout.parts, strict=True)
-            gradient = cost_gradient.join([(g_k, theta[at], c, *self.lambdas(c, is_w)) for g_k, (at, is_w) in pieces])
-            return float(c * loss_sum + self.penalty(theta, layout, c)), gradient
+
+        def cost_and_gradient(theta: Any) -> tuple[float, Array]:
+            theta = layout.checked(backend.asarray(theta, X.dtype))
+            with backend.active():
+                g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
+                c = self.scale(weight_sum)
+                pieces = zip(g, layout.parts, strict=True)
+                parts = [(g_k, theta[at], c, *self.lambdas(c, is_w)) for g_k, (at, is_w) in pieces]
+                return float(c * loss_sum + self.penalty(theta, layout, c)), cost_gradient.join(parts)
+
+        return cost_and_gradient
 
     def read(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, may_stay: bool = False

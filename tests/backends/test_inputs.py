@@ -91,10 +91,34 @@ def test_what_is_not_numbers_is_refused(what):
         read_data(given, "y")
 
 
-def test_sparse_matrices_are_refused():
-    sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises((TypeError, ValueError), match="X"):
-        read_data(sparse.csr_matrix(np.eye(2)), "X")
+SPARSE = {
+    "CSR": lambda sparse, A: sparse.csr_matrix(A),
+    "CSC": lambda sparse, A: sparse.csc_array(A),
+    "COO": lambda sparse, A: sparse.coo_array(A),
+    "whole numbers": lambda sparse, A: sparse.csr_array(A.astype(int)),
+}
+
+
+@pytest.mark.parametrize("form", SPARSE.values(), ids=SPARSE)
+def test_sparse_data_become_rows_of_floating_numbers(form):
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    A = np.array([[0.0, 2.0], [0.0, 0.0], [3.0, 0.0]])
+    backend, X = read_data(form(sparse, A), "X")
+    assert backend.name == "numpy"
+    assert X.format == "csr"
+    assert X.dtype == np.float64
+    np.testing.assert_array_equal(X.toarray(), A)
+
+
+def test_bad_sparse_data_are_refused(library):
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    with pytest.raises(ValueError, match=r"X contains 1 value\(s\) that are NaN"):
+        read_data(sparse.csr_array([[0.0, np.nan]]), "X")
+    with pytest.raises(ValueError, match="X has dtype complex128"):
+        read_data(sparse.csr_array([[0.0, 1j]]), "X")
+    if library.backend.name != "numpy":
+        with pytest.raises(TypeError, match=r"csr_array of scipy.*X.toarray\(\)"):
+            read_data(sparse.csr_array([[0.0, 1.0]]), "X", library.backend)
 
 
 def test_what_is_not_numbers_is_refused_in_every_library(library, dtype):

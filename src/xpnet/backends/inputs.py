@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from .seams import namespace
 from .selector import Backend, get_backend, is_host_data, to_numpy
+from .sparse import is_sparse, values_of
 
 Array = Any
 
@@ -35,7 +36,10 @@ def read_data(
         X holds no numbers, complex numbers, NaN or infinity, or is empty.
     """
     chosen = home = get_backend(backend, X)
-    if is_host_data(X):
+    if is_sparse(X):
+        X = X.tocsr()
+        _check_kind(X, name)
+    elif is_host_data(X):
         X = _host_numbers(X, name)
         home = get_backend("numpy") if may_stay and not chosen.holds(X.nbytes) else chosen
     elif not array_namespace(X).isdtype(X.dtype, ("real floating", "integral", "bool")):
@@ -53,18 +57,21 @@ def _host_numbers(X: Any, name: str) -> Array:
         host = to_numpy(X)
     except ValueError as error:
         raise ValueError(f"{name} can't be made an array: its rows must all have the same length ({error})") from error
-    if host.dtype.kind not in "fiub":
-        if hasattr(X, "toarray"):
-            raise ValueError(f"{name} is sparse; dense data is needed: {name}.toarray()")
-        mend = "take the real part or its absolute value" if host.dtype.kind == "c" else "encode text as numbers first"
-        raise ValueError(f"{name} has dtype {host.dtype}; real numbers are needed: {mend}")
+    _check_kind(host, name)
     return host if host.dtype in (np.float32, np.float64) else host.astype(np.float64)
+
+
+def _check_kind(X: Any, name: str) -> None:
+    if X.dtype.kind not in "fiub":
+        mend = "take the real part or its absolute value" if X.dtype.kind == "c" else "encode text as numbers first"
+        raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed: {mend}")
 
 
 def all_finite(X: Array) -> bool:
     """Whether X holds neither NaN nor infinity, found without an array of X's size."""
+    X = values_of(X)
     xp = namespace(X)
-    return bool(xp.isfinite(xp.max(X))) and bool(xp.isfinite(xp.min(X)))
+    return 0 in X.shape or (bool(xp.isfinite(xp.max(X))) and bool(xp.isfinite(xp.min(X))))
 
 
 def check_finite(X: Array, name: str) -> None:
@@ -72,5 +79,5 @@ def check_finite(X: Array, name: str) -> None:
     if all_finite(X):
         return
     xp = namespace(X)
-    n_bad = int(xp.count_nonzero(~xp.isfinite(X)))
+    n_bad = int(xp.count_nonzero(~xp.isfinite(values_of(X))))
     raise ValueError(f"{name} contains {n_bad} value(s) that are NaN or infinite; remove or impute those samples first")

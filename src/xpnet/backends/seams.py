@@ -18,13 +18,14 @@ import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_cupy_array
 
 from . import numpy as numpy_way
+from . import sparse
 from .precision import current_precision, narrow_error
 from .threads import threads_for
 
@@ -91,6 +92,8 @@ def _way(array: Any) -> Way:
 
 
 def _find_way(array: Any) -> Way:
+    if sparse.is_sparse(array):
+        return _sparse_way(_way(sparse.values_of(array)))
     xp = array_namespace(array)
     is_numpy = isinstance(array, np.ndarray | np.generic)
     if is_numpy and LOWERINGS:
@@ -110,6 +113,13 @@ def _find_way(array: Any) -> Way:
             cupy_way.cast,
         )
     return Way(xp, xp, as_it_stands, as_it_stands, _silent if is_numpy else _in_turn)
+
+
+def _sparse_way(dense: Way) -> Way:
+    """Products and rows by the sparse matrix itself; what follows from them is dense. No graph holds such steps."""
+    mine = {name: getattr(sparse, name) for name in ("matmul", "matrix_transpose", "take")}
+    composites = SimpleNamespace(**{**vars(dense.xp), **mine})
+    return Way(dense.xp, composites, sparse.dense_needed, sparse.dense_needed, _silent)
 
 
 def namespace(array: Any) -> Any:
@@ -239,4 +249,5 @@ def compile_step(step: Callable, data: tuple, like: Any, work: float = math.inf)
         the rows ``order[i * size : (i + 1) * size]`` of the data. ``order`` is a host array of indices or a range. The
         carry that comes in is left as it is.
     """
-    return _way(like).compile_step(step, data, like, work)
+    way = _way(next(filter(sparse.is_sparse, data), like))
+    return way.compile_step(step, data, like, work)

@@ -31,6 +31,8 @@ from array_api_compat import (
 )
 from array_api_compat import device as device_of
 
+from .sparse import is_sparse, values_of
+
 logger = logging.getLogger("xpnet")
 
 NAMES = '"numpy" (or "cpu"), "cupy" (or "cuda"), "cupy:N" for GPU number N, "auto"'
@@ -60,6 +62,8 @@ class Backend:
 
     def asarray(self, x: Any, dtype: Any = None) -> Any:
         """x on this backend: itself where it already is, otherwise a copy. Other libraries' arrays come by DLPack."""
+        if is_sparse(x):
+            return self._as_csr(x, dtype)
         if is_array_api_obj(x) and array_namespace(x) is self.xp:
             x = x if device_of(x) == self.device else to_device(x, self.device)
             return x if dtype is None or x.dtype == dtype else self.xp.astype(x, dtype)
@@ -70,6 +74,15 @@ class Backend:
             # A copy always (torch would write through a read-only NumPy array), of memory that every library can read.
             host = np.asarray(host, host.dtype.newbyteorder("="), order="C")
             return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
+
+    def _as_csr(self, x: Any, dtype: Any) -> Any:
+        x = x.tocsr()
+        if array_namespace(x.data) is not self.xp or device_of(x.data) != self.device:
+            raise TypeError(
+                f"X is a sparse {type(x).__name__} of {type(x).__module__.split('.')[0]}, which {self.name} can't "
+                'compute with: pass X.toarray(), or use backend="numpy" for SciPy\'s and cupyx.scipy.sparse for CuPy'
+            )
+        return x if dtype is None or x.dtype == dtype else x.astype(dtype)
 
     def floating(self, dtype: Any) -> Any:
         """The dtype to compute in: float32 and float64 stay, all else becomes float64 where the library has it."""
@@ -119,6 +132,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def is_host_data(x: Any) -> bool:
     """Whether x is a list, a table or a NumPy array, and so leaves the choice of the backend to others."""
+    x = values_of(x)
     return is_numpy_array(x) or not is_array_api_obj(x)
 
 
@@ -160,7 +174,7 @@ def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backen
     if backend is not None:
         return _named(backend)
     if X is not None and not is_host_data(X):
-        return _following(X)
+        return _following(values_of(X))
     chosen = _in_context.get() or _process_wide
     if chosen is not None:
         return _named(chosen)

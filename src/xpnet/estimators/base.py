@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
@@ -17,12 +18,13 @@ from ..equations.losses import Loss
 from ..equations.optimizers import Adam, GradientDescent, Momentum, Optimizer
 from ..model import Model, State, initial_state
 from ..network import Sequential
-from .stochastic import StochasticFit
+from .lbfgs import LBFGSFit
+from .stochastic import RECORDS, StochasticFit
 
 Array = Any
 
 
-class BaseMLP(StochasticFit, BaseEstimator):
+class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
     Between calls ``coefs_`` and ``intercepts_`` are the truth: they are read at every call and may be set by hand.
@@ -51,7 +53,8 @@ class BaseMLP(StochasticFit, BaseEstimator):
         Parameters
         ----------
         X : array-like, (n_samples, n_features)
-            Real and finite. An array of a GPU or another Array API library is computed where it is.
+            Real and finite. An array of a GPU or another Array API library is computed where it is; sparse data (CSR,
+            and CSC, which becomes CSR) are never made dense.
         y : array-like, (n_samples,) or (n_samples, n_outputs)
             Class labels or targets.
         sample_weight : array-like, (n_samples,), optional
@@ -67,8 +70,6 @@ class BaseMLP(StochasticFit, BaseEstimator):
         home = None if is_host_data(X) else get_backend(None, X)
         with self._unchanged_by_errors():
             self._validate_params()
-            if self.solver == "lbfgs":
-                raise ValueError("solver is 'lbfgs', which this version doesn't have; use 'adam' or 'sgd'")
             if self.early_stopping and incremental:
                 raise ValueError("partial_fit does not support early_stopping=True")
             first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -76,10 +77,17 @@ class BaseMLP(StochasticFit, BaseEstimator):
             rng = check_random_state(self.random_state)
             if first_pass:
                 self._initialize(n_outputs=data[1].shape[1])
+            if self.solver != "lbfgs":
+                self._ready_records()
             state = self._state(backend, data[0], rng, incremental)
-            data, held_out = self._split(data, rng)
+            if self.solver != "lbfgs":
+                data, held_out = self._split(data, rng)
+        stopped = True
         try:
-            stopped = self._train(backend, state, data, held_out, rng, n_epochs=1 if incremental else self.max_iter)
+            if self.solver == "lbfgs":
+                self._minimize(backend, state, data)
+            else:
+                stopped = self._train(backend, state, data, held_out, rng, n_epochs=1 if incremental else self.max_iter)
         finally:
             self._publish(home)
         if not stopped and not incremental:
@@ -103,7 +111,7 @@ class BaseMLP(StochasticFit, BaseEstimator):
         y = y if is_host_data(y) else to_numpy(y)
         if is_host_data(X):
             kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
-            X, y = validate_data(self, X, y, reset=first_pass, **kinds)
+            X, y = validate_data(self, X, y, reset=first_pass, accept_sparse=("csr", "csc"), **kinds)
         else:
             y = np.asarray(y)
         X = self._matrix(X, backend, reset=first_pass)
@@ -115,7 +123,8 @@ class BaseMLP(StochasticFit, BaseEstimator):
         w = None
         if sample_weight is not None:
             host_X = np.empty((X.shape[0], 0))  # only its length is asked for
-            w = _check_sample_weight(to_numpy(sample_weight), host_X, dtype=np.float64, ensure_non_negative=True)
+            w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
+            w = _check_sample_weight(w, host_X, dtype=np.float64, ensure_non_negative=True)
         home = get_backend("numpy") if is_host_data(X) else backend
         return backend, (X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w)))
 
@@ -132,11 +141,7 @@ class BaseMLP(StochasticFit, BaseEstimator):
         self.n_layers_ = len(self._hidden()) + 2
         self.n_iter_, self.t_ = 0, 0
         self.out_activation_ = _SCIKIT_LEARN_NAMES[type(self._loss().link).__name__]
-        self.loss_curve_: list[float] = []
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_ = -np.inf if self.early_stopping else None
-        self.best_loss_ = None if self.early_stopping else np.inf
-        for stale in ("coefs_", "intercepts_", "_resume", "_plateau"):
+        for stale in ("coefs_", "intercepts_", "_resume", "_plateau", *RECORDS):
             self.__dict__.pop(stale, None)
 
     def _hidden(self) -> list[int]:
@@ -151,34 +156,37 @@ class BaseMLP(StochasticFit, BaseEstimator):
         initializer = GlorotUniform(2.0 if self.activation == "logistic" else 6.0)
         layers = [Dense(n, self.activation, True, initializer, initializer) for n in self._hidden()]
         layers.append(Dense(self.n_outputs_, "linear", True, initializer, initializer))
-        precision = {"scale_penalty": True, "precision": self.precision}
+        precision = {"scale_penalty": True, "precision": self._precision}
         return Model(Sequential(*layers), self._loss(), l2=float(self.alpha), **precision)
 
-    def _optimizer(self) -> Optimizer:
+    @property
+    def _precision(self) -> Any:
+        """L-BFGS's line search compares costs to the last digit: it gets float64, unless the user says otherwise."""
+        return "float64" if self.solver == "lbfgs" and self.precision is None else self.precision
+
+    def _update_rule(self) -> Optimizer:
         rate = float(self.learning_rate_init)
         if self.solver == "adam":
             return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-        if self.momentum == 0.0:
+        if self.solver == "lbfgs" or self.momentum == 0.0:
             return GradientDescent(rate)
         return Momentum(rate, self.momentum, self.nesterovs_momentum)
 
     def _state(self, backend: Backend, X: Array, rng: Any, incremental: bool) -> State:
         """Where training begins: new parameters, or the fitted ones; partial_fit also goes on with the moments."""
         if not hasattr(self, "coefs_"):
-            return initial_state(backend.asarray(self._model().draw(rng, X.shape[1]), X.dtype), self._optimizer())
+            return initial_state(backend.asarray(self._model().draw(rng, X.shape[1]), X.dtype), self._update_rule())
         theta = self._theta(backend, X)
         if incremental and hasattr(self, "_resume"):
             return replace(self._resume, theta=theta)
-        return initial_state(theta, self._optimizer())
+        return initial_state(theta, self._update_rule())
 
     def _theta(self, backend: Backend, X: Array) -> Array:
-        """coefs_ and intercepts_ as the flat vector, on the backend and in X's dtype."""
+        """coefs_ and intercepts_ as the flat vector, on the backend and in the dtype that X is computed in."""
+        dtype = data_dtype(self._precision, backend) or X.dtype
         layers = zip(self.coefs_, self.intercepts_, strict=True)
-        return (
-            self._model()
-            .layout(X.shape[1])
-            .pack(tuple(tuple(backend.asarray(a, X.dtype) for a in layer) for layer in layers))
-        )
+        arrays = tuple(tuple(backend.asarray(a, dtype) for a in layer) for layer in layers)
+        return self._model().layout(X.shape[1]).pack(arrays)
 
     def _publish(self, home: Backend | None) -> None:
         """Set coefs_ and intercepts_ in the library that X came from (None: the host), and keep the moments there."""
@@ -187,16 +195,43 @@ class BaseMLP(StochasticFit, BaseEstimator):
         layers = self._model().layout(self.n_features_in_).unpack(bring(state.theta))
         xp = namespace(layers[0][0])
         self.coefs_, self.intercepts_ = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
+        if self.solver == "lbfgs":
+            del self._resume  # no optimiser's state: partial_fit by another solver begins afresh
+            return
         self._resume = replace(state, theta=None, moments=tuple(map(bring, state.moments)), rng=None, order=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle saves: host arrays, so that a model fitted on a GPU loads where there is none."""
+        state = dict(super().__getstate__())
+        for name in {"coefs_", "intercepts_"} & state.keys():
+            state[name] = [a if is_host_data(a) else to_numpy(a) for a in state[name]]
+        if "_resume" in state:
+            state["_resume"] = replace(self._resume, moments=tuple(map(to_numpy, self._resume.moments)))
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
 
     # --- predict
 
+    def _follows_fit(self, X: Any, method: str) -> None:
+        """With scikit-learn's dispatch on, X must be of fit's library and device; with it off, X is moved."""
+        check_is_fitted(self)
+        if get_config()["array_api_dispatch"] and get_backend(None, X) != get_backend(None, self.coefs_[0]):
+            raise ValueError(
+                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
+                f"those passed to fit(): fit's was {get_backend(None, self.coefs_[0])}, X's is {get_backend(None, X)}. "
+                "Move X there, or set array_api_dispatch=False"
+            )
+
     def _output(self, X: Any, method: str) -> Array:
         """``Model.<method>`` of the fitted parameters: "predict", or "output" before the link; X's library."""
-        check_is_fitted(self)
         source = X
         if is_host_data(X):
-            X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+            X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
         backend = get_backend(self.backend, X)
         X = self._matrix(X, backend, reset=False)
         A = getattr(self._model(), method)(self._theta(backend, X), X, backend)

@@ -7,11 +7,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier as ScikitLearns
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from ..backends import get_backend, is_host_data, namespace, to_numpy
-from ..equations.activations import log_sigmoid, log_softmax
+from ..equations.activations import log_sigmoid, log_softmax, sigmoid
 from ..equations.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from .base import Array, BaseMLP
 
@@ -21,7 +22,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Hidden layers of one activation; softmax and cross-entropy over more than two classes (D0), one sigmoid unit and
     binary cross-entropy for two (D3), one for each label where y has several (multilabel). Parameters, defaults and
-    attributes are those of :class:`sklearn.neural_network.MLPClassifier`; ``solver="lbfgs"`` is not there yet.
+    attributes are those of :class:`sklearn.neural_network.MLPClassifier`.
 
     Parameters
     ----------
@@ -29,8 +30,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Units of each hidden layer; () is logistic regression.
     activation : {"identity", "logistic", "tanh", "relu"}
         Of the hidden layers.
-    solver : {"adam", "sgd"}
-        :class:`xpnet.Adam`, or :class:`xpnet.Momentum`.
+    solver : {"adam", "sgd", "lbfgs"}
+        :class:`xpnet.Adam`, :class:`xpnet.Momentum`, or SciPy's L-BFGS on all samples at once. L-BFGS computes in
+        float64 unless ``precision`` says otherwise, and has neither ``partial_fit`` nor a loss curve.
     alpha : float
         L2 penalty; lambda = alpha / sum of the batch's sample weights.
     backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
@@ -58,6 +60,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     }
     _y_numeric = False
     _stratify = True
+    classes_: np.ndarray
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     ):
         self._keep(locals())
 
+    @available_if(lambda est: est._check_solver())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
         """One pass over X; ``classes`` (all labels there will be) is needed at the first call.
 
@@ -107,17 +111,21 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             if not hasattr(self, "classes_"):
                 labels = to_numpy(y)
                 self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
+                self.classes_ = known
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
         """The label of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
+        self._follows_fit(X, "predict")
         A = self._output(X, "predict")
         xp = namespace(A)
+        if self._multilabel and is_host_data(X):
+            return self._label_binarizer.inverse_transform(A)  # sparse where y was
         if self._multilabel:
-            places = A > 0.5
-            return self._labels(xp.astype(places, xp.int64), X)
-        places = xp.argmax(A, axis=1) if self.n_outputs_ > 1 else xp.astype(A[:, 0] > 0.5, xp.int64)
-        return self._labels(self.classes_[to_numpy(places)], X)
+            return self._labels(xp.astype(A > 0.5, xp.int64), X)
+        places = to_numpy(xp.argmax(A, axis=1) if self.n_outputs_ > 1 else A[:, 0] > 0.5)
+        # y may have had one class only, as in scikit-learn.
+        return self._labels(self.classes_[np.minimum(places, len(self.classes_) - 1)], X)
 
     @staticmethod
     def _labels(labels: Any, X: Any) -> Array:
@@ -128,6 +136,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities, (n_samples, n_classes), columns as in ``classes_``."""
+        self._follows_fit(X, "predict_proba")
         A = self._output(X, "predict")
         if self.n_outputs_ > 1 or self._multilabel:
             return A
@@ -135,9 +144,12 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
 
     def predict_log_proba(self, X: Any) -> Array:
         """Log-probabilities, (n_samples, n_classes), from the logits: finite where a probability is rounded to 0."""
+        self._follows_fit(X, "predict_log_proba")
         Z = self._output(X, "output")
         if self._multilabel:
-            return log_sigmoid(Z)
+            # Above 1/2 the probability's own log: labels that are all rounded to 1 must rank alike in both methods.
+            A, xp = sigmoid(Z), namespace(Z)
+            return xp.where(A < 0.5, log_sigmoid(Z), xp.log(xp.maximum(A, 0.5)))
         if self.n_outputs_ > 1:
             return log_softmax(Z)
         return namespace(Z).concat([log_sigmoid(-Z), log_sigmoid(Z)], axis=1)
@@ -152,10 +164,6 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     def _learn_labels(self, y: np.ndarray) -> None:
         self._label_binarizer = LabelBinarizer().fit(y)
         self.classes_ = self._label_binarizer.classes_
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has only one class, {self.classes_.tolist()}; a classifier needs at least two classes to tell apart"
-            )
 
     def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:

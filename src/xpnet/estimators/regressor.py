@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor as ScikitLearns
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from ..equations.losses import HalfPoissonDeviance, HalfSquaredError, Loss
@@ -27,7 +28,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Hidden layers of one activation, a linear output and half the squared error (D1, D2, D4), or an exponential output
     and half the Poisson deviance. Parameters, defaults and attributes are those of
-    :class:`sklearn.neural_network.MLPRegressor`; ``solver="lbfgs"`` is not there yet.
+    :class:`sklearn.neural_network.MLPRegressor`.
 
     Parameters
     ----------
@@ -37,8 +38,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Units of each hidden layer; () is linear regression.
     activation : {"identity", "logistic", "tanh", "relu"}
         Of the hidden layers.
-    solver : {"adam", "sgd"}
-        :class:`xpnet.Adam`, or :class:`xpnet.Momentum`.
+    solver : {"adam", "sgd", "lbfgs"}
+        :class:`xpnet.Adam`, :class:`xpnet.Momentum`, or SciPy's L-BFGS on all samples at once. L-BFGS computes in
+        float64 unless ``precision`` says otherwise, and has neither ``partial_fit`` nor a loss curve.
     alpha : float
         L2 penalty; lambda = alpha / sum of the batch's sample weights.
     backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
@@ -98,12 +100,14 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     ):
         self._keep(locals())
 
+    @available_if(lambda est: est._check_solver())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
         """One pass over X; X, y and sample_weight are as in ``fit``."""
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
         """Predictions, (n_samples,) or (n_samples, n_outputs)."""
+        self._follows_fit(X, "predict")
         A = self._output(X, "predict")
         return A[:, 0] if self.n_outputs_ == 1 else A
 

@@ -1,5 +1,6 @@
 """scikit-learn's loop around ``epochs``: held-out data, plateaus, learning rates, and what is recorded on the way."""
 
+import math
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,18 @@ from array_api_compat import device
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..backends import Backend, namespace, to_numpy
+from ..backends import Backend, gather, namespace, to_numpy
 from ..equations.schedules import Adaptive, InverseScaling, Plateau
 from ..model import Model, State
 from ..training import DivergedError, epochs
 
 Array = Any
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+RECORDS = ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
+"""Attributes that grow with the epochs."""
 
 
 class Shuffles:
@@ -66,6 +73,37 @@ class StochasticFit:
         """The validation score of predictions A for y, both on the host."""
         raise TypeError(f"{type(self).__name__} must define _score_outputs")
 
+    def _check_solver(self) -> bool:
+        """Whether there is a partial_fit; the error says why not."""
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    @property
+    def _optimizer(self) -> State:
+        """Where training stands: ``learning_rate`` and moments, under scikit-learn's name."""
+        return self._resume
+
+    @property
+    def _no_improvement_count(self) -> int:
+        """Epochs on the plateau, under scikit-learn's name."""
+        return self._plateau.epochs
+
+    @_no_improvement_count.setter
+    def _no_improvement_count(self, epochs: int) -> None:
+        self._plateau = replace(getattr(self, "_plateau", Plateau()), epochs=epochs)
+
+    def _ready_records(self) -> None:
+        """Begin the attributes that grow with the epochs, where they are missing or of another kind of stopping."""
+        of_scores = getattr(self, "validation_scores_", None) is not None
+        if hasattr(self, "loss_curve_") and of_scores == self.early_stopping:
+            return
+        self.__dict__.pop("_plateau", None)
+        self.loss_curve_ = []
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
+
     def _split(self, data: tuple, rng: Any) -> tuple[tuple, tuple | None]:
         """What is trained on, (X, Y, w), and what early stopping holds out: X, and Y and w on the host."""
         if not self.early_stopping:
@@ -79,10 +117,8 @@ class StochasticFit:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        take, asarray = namespace(X).take, namespace(X).asarray
-        train, held_out = (
-            tuple(A if A is None else take(A, asarray(at, device=device(X)), axis=0) for A in data) for at in places
-        )
+        rows = [namespace(Y).asarray(at, device=device(Y)) for at in places]
+        train, held_out = (tuple(A if A is None else gather(A, at) for A in data) for at in rows)
         return train, (held_out[0], *(A if A is None else to_numpy(A) for A in held_out[1:]))
 
     def _train(
@@ -98,27 +134,34 @@ class StochasticFit:
         passes = epochs(model, state, X, Y, sample_weight=w, backend=backend, **batches)
         self._resume, self._plateau = state, getattr(self, "_plateau", Plateau())
         self.n_iter_ = 0
+        # scikit-learn's rule: a warm start keeps its last parameters until a score beats the best of earlier fits.
+        keeps_last = held_out is None or self._plateau.best < math.inf
         try:
             while self.n_iter_ < n_epochs:
                 state, cost = passes.send(state if self.n_iter_ else None)
                 self._count_epoch(cost, m)
                 cost = self._validate(model, state, held_out, backend) if held_out else cost
-                if not held_out or cost < self._plateau.best:
+                if held_out and cost < self._plateau.best:
+                    self._resume, keeps_last = state, False
+                elif keeps_last:
                     self._resume = state
                 self._plateau = replace(self._plateau, tol=self.tol).after(cost)
                 self._keep_best()
                 self._after_epoch(model, state)
-                rate = self._next_rate(state.learning_rate)
-                if rate is None:
-                    return True
+                rate, stops = self._next_rate(state.learning_rate)
                 state = replace(state, learning_rate=rate)
+                self._resume = replace(self._resume, learning_rate=rate)
+                if stops:
+                    return True
         except DivergedError as error:
-            self._resume = error.state
-            error.args = (
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-                f"preprocessed. {error}",
-            )
-            raise
+            if not held_out:
+                self._resume = error.state
+                error.args = (f"{NOT_FINITE} {error}",)
+                raise
+            self._count_epoch(math.nan, m)
+            self.validation_scores_.append(math.nan)
+            warnings.warn(f"{error}: those of the best validation score.", ConvergenceWarning, stacklevel=4)
+            return True
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
             return True
@@ -144,6 +187,7 @@ class StochasticFit:
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {cost:.8f}")
 
+    @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so itself
     def _validate(self, model: Model, state: State, validation: tuple, backend: Backend) -> float:
         """Minus the validation score, so that less is better, as for a cost."""
         X, y, w = validation
@@ -163,22 +207,21 @@ class StochasticFit:
     def _after_epoch(self, model: Model, state: State) -> None:
         """What a subclass does after every epoch, with the model and the state that it reached; nothing here."""
 
-    def _next_rate(self, rate: float) -> float | None:
-        """The next epoch's learning rate, or None to stop."""
+    def _next_rate(self, rate: float) -> tuple[float, bool]:
+        """The next epoch's learning rate, and whether training stops before it."""
         if self._has_schedule("invscaling"):
             rate = self.learning_rate_init * InverseScaling(self.power_t)(self.t_)
         if self._plateau.epochs <= self.n_iter_no_change:
-            return rate
+            return rate, False
         what = "Validation score" if self.early_stopping else "Training loss"
         message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change:d} consecutive epochs."
+        new_rate = None
         if self._has_schedule("adaptive"):
             new_rate, self._plateau = Adaptive(self.n_iter_no_change)(rate, self._plateau)
             message += " Learning rate too small." if new_rate is None else f" Setting learning rate to {new_rate:f}"
-        else:
-            new_rate = None
         if self.verbose:
             print(message + (" Stopping." if new_rate is None else ""))
-        return new_rate
+        return (rate, True) if new_rate is None else (new_rate, False)
 
     def _warn_unconverged(self) -> None:
         warnings.warn(
