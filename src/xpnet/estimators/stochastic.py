@@ -154,18 +154,22 @@ class StochasticFit:
                 if stops:
                     return True
         except DivergedError as error:
-            if not held_out:
-                self._resume = error.state
-                error.args = (f"{NOT_FINITE} {error}",)
-                raise
-            self._count_epoch(math.nan, m)
-            self.validation_scores_.append(math.nan)
-            warnings.warn(f"{error}: those of the best validation score.", ConvergenceWarning, stacklevel=4)
-            return True
+            return self._diverged(error, m)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
             return True
         return False
+
+    def _diverged(self, error: DivergedError, m: int) -> bool:
+        """Raise, with scikit-learn's words first; under early stopping only warn: the best parameters are finite."""
+        if not self.early_stopping:
+            self._resume = error.state
+            error.args = (f"{NOT_FINITE} {error}",)
+            raise error
+        self._count_epoch(math.nan, m)
+        self.validation_scores_.append(math.nan)
+        warnings.warn(f"{error}: those of the best validation score.", ConvergenceWarning, stacklevel=5)
+        return True
 
     def _batch_size(self, m: int) -> int:
         if self.batch_size == "auto":
