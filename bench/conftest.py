@@ -1,6 +1,7 @@
 """``--backend``, ``--set`` and the rest; the record of the run, written after each case; the table at its end."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,8 @@ def pytest_configure(config):
         backends = [get_backend(name) for name in config.getoption("--backend").split(",")]
     except (BackendUnavailableError, ValueError) as error:
         raise pytest.UsageError(f"--backend: {error}") from error
+    if any(backend.name.startswith("cupy") for backend in backends):
+        os.environ.setdefault("XPNET_CAPTURE", "require")  # a step that can't be captured is no figure, but an error
     peers = [name for name in config.getoption("--peers").split(",") if name]
     if unknown := set(peers) - set(PEERS):
         raise pytest.UsageError(f"--peers: {', '.join(sorted(unknown))}; allowed: {', '.join(PEERS)}")

@@ -1,6 +1,6 @@
 """Whole fits by xpnet and by scikit-learn: the same data, settings and number of epochs, in turn.
 
-    python bench/fit_ratio.py [--case digits] [--rounds 31]
+    python bench/fit_ratio.py [--case digits] [--rounds 15]
 
 Everything is default but ``max_iter`` and ``n_iter_no_change``, which make both run the same epochs, and the hidden
 layers of the last case. Validation, initial parameters and the estimator's own bookkeeping are all within the time.
@@ -8,13 +8,14 @@ layers of the last case. Validation, initial parameters and the estimator's own 
 
 import argparse
 import statistics
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from machine import description
-from paired import ROUNDS, interleave, noise, paired_ratio
+from machine import processor
+from paired import noise, paired_ratio
 from sklearn import neural_network as scikit_learns
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_regression
 from sklearn.exceptions import ConvergenceWarning
@@ -89,9 +90,12 @@ def measure(name: str, rounds: int) -> str:
     X, y = case.data()
     ours, theirs = fit(xpnet, case, X, y), fit(scikit_learns, case, X, y)
     apart = max(float(np.max(np.abs(a - b))) for a, b in zip(ours.coefs_, theirs.coefs_, strict=True))
-    of_ours, of_theirs = interleave(
-        lambda: fit(xpnet, case, X, y), lambda: fit(scikit_learns, case, X, y), rounds=rounds, warmup=1
-    )
+    of_ours, of_theirs = [], []
+    for _ in range(rounds):
+        for library, times in ((xpnet, of_ours), (scikit_learns, of_theirs)):
+            start = time.perf_counter()
+            fit(library, case, X, y)
+            times.append(time.perf_counter() - start)
     seconds = [f"{statistics.median(times):.3f}" for times in (of_ours, of_theirs)]
     cells = [name, str(case.n_epochs), str(paired_ratio(of_theirs, of_ours)), *seconds, f"{apart:.0e}"]
     return f"| {' | '.join([*cells, f'{noise(of_ours):.0%}, {noise(of_theirs):.0%}'])} |"
@@ -101,9 +105,9 @@ def main() -> None:
     """Print the table, line by line as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=CASES, action="append")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
-    print(f"{description()}; xpnet {xpnet.__version__}; {given.rounds} rounds\n")
+    print(f"{processor()}; xpnet {xpnet.__version__}; {given.rounds} rounds\n")
     columns = ["data", "epochs", "scikit-learn's fit / xpnet's", "s, xpnet", "s, scikit-learn"]
     columns += ["coefficients apart", "noise"]
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}", flush=True)
