@@ -15,7 +15,7 @@ import cupy_stand_in
 from cupy_stand_in import DEVICE, MACHINE, XP, DeviceArray
 
 import xpnet.backends.cupy as way
-from xpnet.backends import Backend, cublas, graphs, inputs, seams, selector
+from xpnet.backends import Backend, cublas, graphs, inputs, kernels, seams, selector
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.equations.schedules import InverseScaling
@@ -38,15 +38,16 @@ def gpu(monkeypatch):
 
     monkeypatch.setattr(cublas_emulation, "multiply", on_the_tape)
     monkeypatch.setattr(cublas, "load", lambda: library)
-    for module in (way, graphs):
+    for module in (way, kernels, graphs):
         monkeypatch.setattr(module, "cupy", cupy)
     monkeypatch.setattr(graphs, "cupyx", types.SimpleNamespace(empty_pinned=np.empty))
-    monkeypatch.setattr(way, "xp", XP)
+    for module in (way, kernels):
+        monkeypatch.setattr(module, "xp", XP)
     monkeypatch.setattr(way, "_LOCAL", way._Local())
     composites = types.SimpleNamespace(**{**vars(XP), "matmul": way.matmul, "vecdot": way.vecdot})
     rowwise = functools.partial(seams._each_part, XP, lambda definition, *part: definition(XP, *part))
     steps = functools.partial(graphs.CapturedSteps, seams.gather)
-    stand_in = seams.Way(XP, composites, way.joined, rowwise, steps, way.COMPOSITES, way.cast)
+    stand_in = seams.Way(XP, composites, kernels.joined, rowwise, steps, way.COMPOSITES, way.cast)
     monkeypatch.setitem(seams._WAYS, DeviceArray, stand_in)
     here = lambda x: type(x) is DeviceArray
     found = selector.array_namespace
@@ -57,7 +58,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(selector, "device_of", lambda x: DEVICE if here(x) else "cpu")
     monkeypatch.setattr(Backend, "holds", lambda self, n_bytes: True)
     monkeypatch.setenv("XPNET_CAPTURE", "require")
-    caches = (way.fused, way.fused_into)
+    caches = (kernels.fused, kernels.fused_into)
     MACHINE.__dict__.clear()
     graphs.say_once.cache_clear()
     for cache in caches:
@@ -146,8 +147,8 @@ def test_what_was_yielded_stays_and_a_state_that_is_sent_is_taken(gpu, data):
 
 def test_an_update_is_two_kernels_whatever_the_depth(gpu, data, monkeypatch):
     launched = []
-    evaluate = way.evaluate
-    monkeypatch.setattr(way, "evaluate", lambda f, *rest: launched.append(f.__qualname__) or evaluate(f, *rest))
+    evaluate = kernels.evaluate
+    monkeypatch.setattr(kernels, "evaluate", lambda f, *rest: launched.append(f.__qualname__) or evaluate(f, *rest))
     deep = Model(Sequential(*(Dense(16, "relu") for _ in range(5)), Dense(4)), "cross_entropy", l2=0.01)
     run(gpu.backend, data, model=deep, batch_size=None, n_epochs=1)
     assert launched.count("Adam_step") == 0
@@ -255,7 +256,7 @@ def test_too_little_memory_is_explained(gpu, data, monkeypatch):
 def test_parts_are_merged_where_their_memory_follows(gpu):
     v, u = XP.zeros(10), XP.zeros(10)
     scalar = XP.zeros(3)
-    merged = way.merged([(v[:4], u[:4], 2.0, None, scalar[1]), (v[4:6], u[4:6], 2.0, None, scalar[1])])
+    merged = kernels.merged([(v[:4], u[:4], 2.0, None, scalar[1]), (v[4:6], u[4:6], 2.0, None, scalar[1])])
     assert [part[0].shape for part in merged] == [(6,)]
     assert merged[0][0].data.ptr == v.data.ptr
     for other in [
@@ -263,7 +264,7 @@ def test_parts_are_merged_where_their_memory_follows(gpu):
         (v[4:6], u[4:6], 2.0, 1.0, scalar[1]), (v[4:6], u[4:6], 2.0, None, scalar[2]),
         (u[4:6], v[4:6], 2.0, None, scalar[1]), (v[4:6], XP.zeros(2), 2.0, None, scalar[1]),
     ]:  # fmt: skip
-        assert len(way.merged([(v[:4], u[:4], 2.0, None, scalar[1]), other])) == 2
+        assert len(kernels.merged([(v[:4], u[:4], 2.0, None, scalar[1]), other])) == 2
 
 
 def test_windows_that_follow_each_other_are_joined_without_a_copy(gpu):

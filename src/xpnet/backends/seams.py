@@ -101,12 +101,13 @@ def _find_way(array: Any) -> Way:
     as_it_stands = functools.partial(_each_part, xp, lambda definition, *part: definition(xp, *part))
     if is_cupy_array(array) and LOWERINGS:
         from . import cupy as cupy_way
+        from . import kernels
         from .graphs import CapturedSteps
 
         return Way(
             xp,
             cupy_way.namespace,
-            cupy_way.joined,
+            kernels.joined,
             as_it_stands,
             functools.partial(CapturedSteps, gather),
             cupy_way.COMPOSITES,
