@@ -35,7 +35,7 @@ part() {  # part NAME SECONDS COMMAND...: run the command for so long at most, a
 }
 
 part probes 120 "$python" bench/gpu_probe.py --json "$work/probes.json"
-part tests 150 "$python" -m pytest -m gpu --require-gpu -q -p no:cacheprovider
+part tests 200 "$python" -m pytest -m gpu --require-gpu -q -p no:cacheprovider
 # The last case begins a minute before the end: torch.compile may take that long.
 part bench $(($(left) - 15)) "$python" -m pytest bench --backend numpy,cupy --set large -q -p no:cacheprovider \
     --budget $(($(left) - 75)) --json "$work/bench.json"
