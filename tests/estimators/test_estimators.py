@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 
 import xpnet
 from xpnet import DivergedError, MLPClassifier, MLPRegressor
+from xpnet.equations.losses import Quantile
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -346,3 +347,42 @@ def test_unknown_label_in_partial_fit():
 def test_one_sample_one_feature():
     model = MLPRegressor(max_iter=2, random_state=0).fit([[1.0]], [2.0])
     assert model.predict([[1.0]]).shape == (1,)
+
+
+# --- losses beyond scikit-learn's
+
+
+@pytest.mark.parametrize(
+    ("loss", "level"),
+    [("absolute_error", 0.5), ("quantile", 0.5), (Quantile(0.9), 0.9), (Quantile(0.1), 0.1)],
+    ids=repr,
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_quantiles_loss_puts_that_share_of_the_targets_below(loss, level, solver, rng):
+    X = rng.uniform(-1.0, 1.0, size=(2000, 1))
+    y = X[:, 0] + (1.5 + X[:, 0]) * rng.exponential(size=2000)
+    net = MLPRegressor(
+        loss, (20,), activation="tanh", solver=solver, learning_rate_init=0.01, max_iter=300, random_state=0, alpha=0.0
+    )
+    A = net.fit(X, y).predict(X)
+    for part in (X[:, 0] < 0.0, X[:, 0] >= 0.0):
+        assert np.mean(y[part] < A[part]) == pytest.approx(level, abs=0.06)
+
+
+def test_hubers_loss_is_not_drawn_by_outliers(rng):
+    X = rng.normal(size=(500, 2))
+    y = X @ [1.0, -2.0] + 0.1 * rng.normal(size=500)
+    y[::10] += 50.0
+    settings = {"hidden_layer_sizes": (), "alpha": 0.0, "max_iter": 2000, "learning_rate_init": 0.01, "random_state": 0}
+    huber, squared = (MLPRegressor(loss, **settings).fit(X, y) for loss in ("huber", "squared_error"))
+    assert abs(huber.intercepts_[-1][0]) < 0.3 < 3.0 < abs(squared.intercepts_[-1][0])
+    np.testing.assert_allclose(huber.coefs_[-1][:, 0], [1.0, -2.0], atol=0.15)
+    assert huber.out_activation_ == "identity"
+
+
+def test_a_loss_object_is_cloned_and_an_unknown_name_refused(rng):
+    net = clone(MLPRegressor(Quantile(0.9), (5,)))
+    assert net.loss == Quantile(0.9)
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    with pytest.raises(ValueError, match=r"^loss is 'mse'; allowed: 'squared_error', 'poisson', .*Quantile\(0.9\)$"):
+        MLPRegressor("mse").fit(X, y)

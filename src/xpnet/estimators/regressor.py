@@ -10,7 +10,7 @@ from sklearn.neural_network import MLPRegressor as ScikitLearns
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from ..equations.losses import HalfPoissonDeviance, HalfSquaredError, Loss
+from ..equations.losses import AbsoluteError, HalfPoissonDeviance, HalfSquaredError, Huber, Loss, Quantile
 from .base import Array, BaseMLP
 
 
@@ -23,17 +23,26 @@ class ReportedPerOutput(HalfSquaredError):
         return L / Z.shape[1], dZ
 
 
+_OTHER_LOSSES = {
+    "poisson": HalfPoissonDeviance(),
+    "huber": Huber(),
+    "quantile": Quantile(),
+    "absolute_error": AbsoluteError(),
+}
+
+
 class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's multilayer perceptron regressor, on NumPy, CuPy or any Array API library.
 
     Hidden layers of one activation, a linear output and half the squared error (D1, D2, D4), or an exponential output
     and half the Poisson deviance. Parameters, defaults and attributes are those of
-    :class:`sklearn.neural_network.MLPRegressor`.
+    :class:`sklearn.neural_network.MLPRegressor`, which has the first two losses.
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}
-        Half the squared error, or half the Poisson deviance (y >= 0).
+    loss : {"squared_error", "poisson", "huber", "quantile", "absolute_error"} or Loss
+        Half the squared error, half the Poisson deviance (y >= 0), Huber's with delta = 1, the median's by its two
+        names (a quantile's is twice as flat), or an object such as ``xpnet.losses.Quantile(0.9)``.
     hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer; () is linear regression.
     activation : {"identity", "logistic", "tanh", "relu"}
@@ -62,6 +71,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
 
     _parameter_constraints: ClassVar[dict] = {
         **ScikitLearns._parameter_constraints,
+        "loss": [str, Loss],
         "backend": [str, None],
         "precision": [str, None],
     }
@@ -112,9 +122,16 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         return A[:, 0] if self.n_outputs_ == 1 else A
 
     def _loss(self) -> Loss:
-        if self.loss == "poisson":
-            return HalfPoissonDeviance()
-        return HalfSquaredError() if self.n_outputs_ == 1 else ReportedPerOutput()
+        if isinstance(self.loss, Loss):
+            return self.loss
+        if self.loss == "squared_error":
+            return HalfSquaredError() if self.n_outputs_ == 1 else ReportedPerOutput()
+        if self.loss not in _OTHER_LOSSES:
+            raise ValueError(
+                f"loss is {self.loss!r}; allowed: 'squared_error', {', '.join(map(repr, _OTHER_LOSSES))}, or a Loss "
+                "such as xpnet.losses.Quantile(0.9)"
+            )
+        return _OTHER_LOSSES[self.loss]
 
     def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.dtype.kind not in "fiub":
