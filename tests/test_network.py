@@ -109,16 +109,20 @@ def test_a_sequence_is_its_layers_one_after_the_other(library, rng):
     np.testing.assert_array_equal(to_numpy(X), x)
 
 
+class WithoutParameters:
+    """A layer that learns nothing; ``forward`` is its subclass's."""
+
+    def shapes(self, in_shape):
+        return (), in_shape
+
+    def initial(self, rng, in_shape):
+        return ()
+
+
 def test_inference_keeps_nothing_of_the_layers():
     closures, alive = [], []
 
-    class Remembering:
-        def shapes(self, in_shape):
-            return (), in_shape
-
-        def initial(self, rng, in_shape):
-            return ()
-
+    class Remembering(WithoutParameters):
         def forward(self, params, X, train=None):
             def backward(dA, need_dX=True):
                 return dA, ()
@@ -141,13 +145,7 @@ def test_inference_keeps_nothing_of_the_layers():
 def test_only_the_first_layers_input_needs_no_gradient():
     asked = []
 
-    class Asking:
-        def shapes(self, in_shape):
-            return (), in_shape
-
-        def initial(self, rng, in_shape):
-            return ()
-
+    class Asking(WithoutParameters):
         def forward(self, params, X, train=None):
             def backward(dA, need_dX=True):
                 asked.append(need_dX)

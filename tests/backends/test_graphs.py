@@ -45,9 +45,11 @@ def gpu(monkeypatch):
         monkeypatch.setattr(module, "xp", XP)
     monkeypatch.setattr(way, "_LOCAL", way._Local())
     composites = types.SimpleNamespace(**{**vars(XP), "matmul": way.matmul, "vecdot": way.vecdot})
-    rowwise = functools.partial(seams._each_part, XP, lambda definition, *part: definition(XP, *part))
+    each_part = functools.partial(seams._each_part, XP)
+    rowwise = functools.partial(each_part, lambda definition, part: definition(XP, *part))
+    joined = functools.partial(kernels.joined, each_part)
     steps = functools.partial(graphs.CapturedSteps, seams.gather)
-    stand_in = seams.Way(XP, composites, kernels.joined, rowwise, steps, way.COMPOSITES, way.cast)
+    stand_in = seams.Way(XP, composites, joined, rowwise, steps, way.COMPOSITES, way.cast)
     monkeypatch.setitem(seams._WAYS, DeviceArray, stand_in)
     here = lambda x: type(x) is DeviceArray
     found = selector.array_namespace

@@ -109,7 +109,7 @@ class CapturedSteps:
             self.stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
             self.products = cupy_way.Products()
         self.carry: tuple[Array, ...] = ()
-        self.came_out: tuple[Array, ...] = ()
+        self.came_out: tuple[Array | None, ...] = ()
         self.made: dict[Any, Any] = {}
 
     def __call__(self, carry: tuple, order: Any, size: int, table: np.ndarray) -> tuple:
@@ -121,18 +121,19 @@ class CapturedSteps:
                 scalars = cupy.asarray(table.astype(self.carry[0].dtype))
                 self._run(order, size, scalars)
             caller.wait_event(self.stream.record())
-            self.came_out = tuple(a.copy() for a in self.carry)
-            return self.came_out
+            self.came_out = out = tuple(a.copy() for a in self.carry)
+            return out
 
     def _take_in(self, carry: tuple) -> None:
         """Copy what comes in to where the graphs expect it, unless it is what went out."""
         if not self.carry:
             self.carry = tuple(a.copy() for a in carry)
             self.gradients = cupy_way.GradientWindows(self.carry[0])
-            return
-        for lies_still, given, last in zip(self.carry, carry, self.came_out or carry, strict=True):
-            if given is not last:
-                lies_still[...] = given
+        else:
+            for lies_still, given, last in zip(self.carry, carry, self.came_out, strict=True):
+                if given is not last:
+                    lies_still[...] = given
+        self.came_out = (None,) * len(carry)  # until these steps have ended well
 
     def _run(self, order: Any, size: int, scalars: Array) -> None:
         if not isinstance(self.data[0], cupy.ndarray):

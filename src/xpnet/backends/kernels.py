@@ -81,19 +81,14 @@ def _n_results(definition: Callable, arguments: tuple) -> int:
     return len(values) if isinstance(values, tuple) else 0
 
 
-def joined(definition: Callable, parts: Sequence[tuple], onto: Sequence[Array] = ()) -> Any:
-    """The results for each part, one after the other: written to the arrays ``onto``, or to new ones.
+def joined(each_part: Callable, definition: Callable, parts: Sequence[tuple], onto: Sequence[Array] = ()) -> Any:
+    """The results for each part, one after the other: written to the arrays ``onto``, or by ``each_part`` to new ones.
 
     Parts that lie one after the other in memory are one: the update of a whole network is two kernels.
     """
     parts = merged(parts)
     if not onto:
-        values = [evaluate(definition, part) for part in parts]
-        if len(values) == 1:
-            return values[0]
-        if isinstance(values[0], tuple):
-            return tuple(xp.concat(column) for column in zip(*values, strict=True))
-        return xp.concat(values)
+        return each_part(evaluate, definition, parts)
     at = 0
     for part in parts:
         to = at + part[0].shape[0]

@@ -4,7 +4,7 @@
 seam                      NumPy                         CuPy                   any other library
 ========================  ============================  =====================  ==================
 ``@elementwise``          cache-sized blocks, pooled    one fused kernel       as it stands
-``@rowwise``              blocks of rows, pooled        as it stands           as it stands
+``@rowwise``              blocks of rows, pooled        in fused pieces        as it stands
 ``@composite``            large results pooled          cuBLASLt's epilogues   as it stands
 ``compile_step``          one thread for small steps    CUDA graphs            as it stands
 ========================  ============================  =====================  ==================
@@ -49,7 +49,7 @@ class Way(NamedTuple):
 def _each_part(
     xp: Any, evaluate: Callable, definition: Callable, parts: Sequence[tuple], onto: Sequence[Any] = ()
 ) -> Any:
-    values = [evaluate(definition, *part) for part in parts]
+    values = [evaluate(definition, part) for part in parts]
     if len(values) == 1:
         return values[0]
     if isinstance(values[0], tuple):
@@ -98,7 +98,8 @@ def _find_way(array: Any) -> Way:
     is_numpy = isinstance(array, np.ndarray | np.generic)
     if is_numpy and LOWERINGS:
         return Way(xp, numpy_way.pooled, numpy_way.blocked, numpy_way.blocked, _silent)
-    as_it_stands = functools.partial(_each_part, xp, lambda definition, *part: definition(xp, *part))
+    each_part = functools.partial(_each_part, xp)
+    as_it_stands = functools.partial(each_part, lambda definition, part: definition(xp, *part))
     if is_cupy_array(array) and LOWERINGS:
         from . import cupy as cupy_way
         from . import kernels
@@ -107,7 +108,7 @@ def _find_way(array: Any) -> Way:
         return Way(
             xp,
             cupy_way.namespace,
-            kernels.joined,
+            functools.partial(kernels.joined, each_part),
             as_it_stands,
             functools.partial(CapturedSteps, gather),
             cupy_way.COMPOSITES,

@@ -59,7 +59,7 @@ class OneThread:
 
 
 def let_go(blas: Any) -> None:
-    """Let any thread set the number (threadpoolctl 3.7 and newer)."""
+    """Let any thread set the number again, where this threadpoolctl has it belong to one."""
     clear = getattr(blas, "clear_controlling_thread", None)
     if clear is not None:
         clear(force=True)

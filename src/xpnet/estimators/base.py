@@ -156,8 +156,8 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         initializer = GlorotUniform(2.0 if self.activation == "logistic" else 6.0)
         layers = [Dense(n, self.activation, True, initializer, initializer) for n in self._hidden()]
         layers.append(Dense(self.n_outputs_, "linear", True, initializer, initializer))
-        precision = {"scale_penalty": True, "precision": self._precision}
-        return Model(Sequential(*layers), self._loss(), l2=float(self.alpha), **precision)
+        network, l2 = Sequential(*layers), float(self.alpha)
+        return Model(network, self._loss(), l2=l2, scale_penalty=True, precision=self._precision)
 
     @property
     def _precision(self) -> Any:
