@@ -2,22 +2,7 @@
 
 import numpy as np
 
-STEP = 0.01
-_COEFFICIENTS = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
-
-
-def derivative_along(J, theta, direction, h=STEP):
-    """dJ(theta + t direction)/dt at t = 0, of eighth order: the error is h^8 J''''''''' / 630."""
-    return (
-        sum(c * (J(theta + k * h * direction) - J(theta - k * h * direction)) for k, c in enumerate(_COEFFICIENTS, 1))
-        / h
-    )
-
-
-def unit_direction(rng, n):
-    """A random direction of length 1."""
-    d = rng.normal(size=n)
-    return d / np.linalg.norm(d)
+from xpnet.gradcheck import STEP, derivative_along, unit_direction
 
 
 def smooth_line(signs, draw, rng):
