@@ -178,6 +178,13 @@ def filled(value):
     return create
 
 
+def arange(n, dtype=np.int64, device=None):
+    """0, 1, ..., n - 1, written by a kernel."""
+    array = empty(n, dtype)
+    MACHINE.perform(lambda: np.ndarray.__setitem__(array, ..., np.arange(n, dtype=dtype)))
+    return array
+
+
 def _function(function):
     return lambda *arguments, **settings: MACHINE.compute(function, *arguments, **settings)
 
@@ -187,7 +194,7 @@ def _take(A, indices, axis=None):
 
 
 _NAMES = """abs astype add concat exp expm1 finfo isfinite log log1p matmul matrix_transpose max maximum min minimum
-reshape sqrt sum tanh vecdot where count_nonzero isdtype any all float32 float64 int64 argmax""".split()
+reshape sqrt sum tanh vecdot where count_nonzero isdtype any all float32 float64 int32 int64 argmax""".split()
 
 
 def array_namespace():
@@ -197,7 +204,14 @@ def array_namespace():
         value = getattr(numpy_namespace, name)
         is_plain = isinstance(value, type) or name in ("finfo", "isdtype")
         setattr(found, name, value if is_plain else _function(value))
-    creators = {"asarray": asarray, "empty": empty, "zeros": filled(0), "ones": filled(1), "take": _take}
+    creators = {
+        "asarray": asarray,
+        "empty": empty,
+        "zeros": filled(0),
+        "ones": filled(1),
+        "arange": arange,
+        "take": _take,
+    }
     for name, value in creators.items():
         setattr(found, name, value)
     return found

@@ -21,6 +21,7 @@ FLOORS = {
     "equations.regularization": 1,
     "equations.schedules": 1,
     "equations.convolution": 2,
+    "equations.dropout": 2,
     "equations.layers": 2,
     "equations.losses": 2,
     "equations.normalization": 2,

@@ -26,6 +26,7 @@ from xpnet.equations.activations import (
     log_sigmoid,
     sigmoid,
 )
+from xpnet.equations.dropout import dropped, hashed, kept
 from xpnet.equations.layers import prelu, prelu_gradient
 from xpnet.equations.losses import (
     binary_cross_entropy,
@@ -141,6 +142,22 @@ def test_weighted(dtype, array):
 def test_learned_slopes(dtype, array):
     assert_fits(prelu.definition, dtype, 1, array(5, 3), array(3))
     assert_fits(prelu_gradient.definition, dtype, 2, array(5, 3), array(5, 3), array(3))
+
+
+def test_dropout(dtype, array):
+    rows, columns = fake(5, 1, dtype="int32"), fake(3, dtype="int32")
+    assert_fits(dropped.definition, dtype, 2, array(5, 3), rows, columns, 99, 2.0)
+    assert_fits(kept.definition, dtype, 1, array(5, 3), array(5, 3), 2.0)
+    for key in (7.0, array()):
+        assert_fits(hashed.definition, "int32", 1, fake(5, dtype="int32"), key, 3)
+
+
+def test_dropouts_hash_is_computed_in_32_bits(dtype, array):
+    of_places = traced(hashed.definition, fake(5, dtype="int32"), array(), 3)
+    of_cells = traced(dropped.definition, array(5, 3), fake(5, 1, dtype="int32"), fake(3, dtype="int32"), 99, 2.0)
+    for kernel in (of_places, of_cells):
+        operations = re.findall(r"^long long .*$", kernel.operation, flags=re.MULTILINE)
+        assert all(re.search(r"bool v\w+;$", line) for line in operations), "arithmetic, not comparison, in 64 bits"
 
 
 NUMBERS = [None, "number", "array"]

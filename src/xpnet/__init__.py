@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "backends": "Backend BackendUnavailableError get_backend set_backend using_backend",
     "equations": "activations initializers layers losses optimizers regularization schedules",
+    "equations.dropout": "Dropout",
     "equations.layers": "Dense PReLU",
     "equations.optimizers": "Adam AdamW GradientDescent Momentum",
     "network": "Layout Sequential",

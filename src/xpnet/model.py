@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from array_api_compat import device
@@ -24,7 +24,8 @@ from .backends import (
 )
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
-from .equations.layers import Shape
+from .equations.dropout import Dropout, draw_seed
+from .equations.layers import Shape, Training
 from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
 from .equations.regularization import cost_gradient, penalty
@@ -53,6 +54,8 @@ class State:
         The source of shuffles, as it stood after the last epoch.
     order : host array of int, optional
         The order of the samples in the last epoch; the next shuffle permutes it further.
+    seed : int
+        Of the masks of Dropout, which follow from it and from ``step``.
     """
 
     theta: Array
@@ -62,6 +65,7 @@ class State:
     step: int = 0
     rng: Any = None
     order: Any = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,16 +140,25 @@ class Model:
 
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
         """The state before the first step, its parameters drawn from rng."""
-        return initial_state(self.draw(rng, n_features), optimizer, rng)
+        state = initial_state(self.draw(rng, n_features), optimizer, rng)
+        return replace(state, seed=draw_seed(rng)) if self.draws else state
 
-    def sums(self, theta: Array, X: Array, Y: Array, w: Array | None = None) -> tuple[list[Array], Any, Any]:
+    @property
+    def draws(self) -> bool:
+        """Whether a step of training draws random numbers, as Dropout does."""
+        return any(isinstance(layer, Dropout) for layer in self.network.layers)
+
+    def sums(
+        self, theta: Array, X: Array, Y: Array, w: Array | None = None, train: Training = Training()
+    ) -> tuple[list[Array], Any, Any]:
         """(the sum of the samples' gradients in ``layout.pieces``, loss_sum, weight_sum): what machines would add up.
 
-        theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype.
+        theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype. ``train`` has
+        the step's key where layers draw; without one they do not.
         """
         layout = self.layout(X.shape[1:])
         with products_in(self.precision):
-            Z, backward = self.network.forward(layout.unpack(operand(theta)), operand(X), train=True)
+            Z, backward = self.network.forward(layout.unpack(operand(theta)), operand(X), train)
             loss_sum, weight_sum, dZ = self.criterion(in_full(Z), Y, w)
             return layout.pieces(backward(operand(dZ))), loss_sum, weight_sum
 

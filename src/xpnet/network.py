@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .backends import composite
-from .equations.layers import Layer, Parameter, Shape
+from .equations.layers import Layer, Parameter, Shape, Training
 
 Array = Any
 
@@ -39,11 +39,11 @@ class Sequential:
             _, in_shape = layer.shapes(in_shape)
         return tuple(arrays)
 
-    def forward(self, params: tuple, X: Array, train: Any = None) -> tuple[Array, Callable]:
+    def forward(self, params: tuple, X: Array, train: Training | None = None) -> tuple[Array, Callable]:
         """The output, and ``backward(dA) -> gradients`` of each layer. Inference (``train=None``) keeps no closure."""
         A, backwards = X, []
-        for layer, of_layer in zip(self.layers, params, strict=True):
-            A, backward = layer.forward(of_layer, A, train)
+        for k, (layer, of_layer) in enumerate(zip(self.layers, params, strict=True)):
+            A, backward = layer.forward(of_layer, A, train if train is None else train._replace(layer=k))
             if train is not None:
                 backwards.append(backward)
             del backward

@@ -15,6 +15,8 @@ from array_api_compat import device
 from .backends import Backend, all_finite, compile_step, elementwise, host, namespace, release_memory
 from .communicators import Alone
 from .equations import whole_number
+from .equations.dropout import step_key
+from .equations.layers import Training
 from .equations.optimizers import Optimizer
 from .equations.regularization import add_penalty, clipping_scale, cost_gradient
 from .equations.schedules import Constant, Schedule
@@ -81,9 +83,9 @@ def training_step(
 
     def step(carry: tuple, batch: tuple, scalars: Sequence, owned: bool = False) -> tuple:
         theta, *moments, cost = carry
-        share, of_weights, of_others = scalars[0], scalars[1 : 1 + n], scalars[1 + n :]
+        share, key, of_weights, of_others = scalars[0], scalars[1], scalars[2 : 2 + n], scalars[2 + n :]
         X, Y, w = batch
-        g, loss_sum, weight_sum = model.sums(theta, X, Y, w)
+        g, loss_sum, weight_sum = model.sums(theta, X, Y, w, Training(key))
         *g, loss_sum, weight_sum = communicator.sum(*g, loss_sum, weight_sum)
         c = model.scale(weight_sum)
         cost = add_up(cost, share if is_mean else 1.0, c, loss_sum, share, model.penalty(theta, layout, c))
@@ -232,15 +234,21 @@ def _epochs(
 
 
 def step_scalars(state: State, schedule: Schedule, shares: Sequence[float]) -> Any:
-    """A row for each of an epoch's steps: its share of the epoch, the optimiser's scalars for weights, for all else.
+    """A row for each of an epoch's steps: its share of the epoch, its key, the optimiser's scalars for weights, for all
+    else.
 
-    Host float64, (n_steps, 1 + 2 n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
+    Host float64, (n_steps, 2 + 2 n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
     """
     t, optimizer = state.step, state.optimizer
     rates = [state.learning_rate * schedule(t + i) for i in range(len(shares))]
     return host.asarray(
         [
-            (share, *optimizer.scalars(t + i + 1, rate, True), *optimizer.scalars(t + i + 1, rate, False))
+            (
+                share,
+                step_key(state.seed, t + i),
+                *optimizer.scalars(t + i + 1, rate, True),
+                *optimizer.scalars(t + i + 1, rate, False),
+            )
             for i, (share, rate) in enumerate(zip(shares, rates, strict=True))
         ]
     )

@@ -16,6 +16,7 @@ from cupy_stand_in import DEVICE, MACHINE, XP, DeviceArray
 
 import xpnet.backends.cupy as way
 from xpnet.backends import Backend, cublas, graphs, inputs, kernels, seams, selector
+from xpnet.equations.dropout import Dropout
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.equations.schedules import InverseScaling
@@ -115,6 +116,17 @@ def test_captured_training_is_numpys(gpu, data, optimizer, batch_size):
 def test_with_and_without_weights_shuffles_and_clipping(gpu, data, settings, weighted):
     data = data if weighted else (*data[:2], None)
     assert_same(run(gpu.backend, data, **settings), run("numpy", data, **settings))
+
+
+@pytest.mark.parametrize("batch_size", [None, 8], ids=str)
+def test_captured_steps_draw_new_masks_and_the_same_as_numpys(gpu, data, batch_size):
+    model = Model(
+        Sequential(Dense(16, "relu"), Dropout(0.5), Dense(8, "tanh"), Dropout(0.2), Dense(4)), "cross_entropy"
+    )
+    settings = {"model": model, "batch_size": batch_size, "shuffle": False}
+    ours = run(gpu.backend, data, **settings)
+    assert_same(ours, run("numpy", data, **settings))
+    assert MACHINE.launches > 0
 
 
 def test_small_batches_share_a_launch_and_a_rest_has_its_own(gpu, data, monkeypatch):

@@ -48,7 +48,7 @@ def evaluate(definition: Callable, arguments: Sequence[Any], outputs: Sequence[A
     if not narrow and not outputs:
         kernel = fused(definition)
         return _launched(definition, kernel, kernel(*arguments))
-    n_results = _n_results(definition, tuple(None if a is None else 1.0 for a in arguments))
+    n_results = _n_results(definition, tuple(map(_number_like, arguments)))
     if not outputs:
         first = arguments[0]
         outputs = [cupy.empty(first.shape, first.dtype) for _ in range(n_results or 1)]
@@ -69,6 +69,11 @@ def _launched(definition: Callable, kernel: Any, values: Any) -> Any:
 
 def _is_narrow(a: Any) -> bool:
     return getattr(a, "ndim", 0) > 0 and a.dtype.name == "bfloat16"
+
+
+def _number_like(a: Any) -> int | float | None:
+    """A number of an argument's kind."""
+    return None if a is None else 1 if isinstance(a, int) or getattr(a, "dtype", np.float64) == np.int32 else 1.0
 
 
 @functools.cache

@@ -205,6 +205,12 @@ def gather(xp: Any, A: Any, rows: Any) -> Any:
     return A if len(rows) == A.shape[0] else A[rows.start : rows.stop, ...]
 
 
+@composite
+def counting(xp: Any, like: Any, n: int) -> Any:
+    """0, 1, ..., n - 1 as int32, on the device of ``like``."""
+    return xp.arange(n, dtype=xp.int32, device=device(like))
+
+
 def operand(A: Any) -> Any:
     """A as products take it here: rounded to bfloat16 where that is the precision, itself elsewhere."""
     return _in_dtype(A, "bfloat16")

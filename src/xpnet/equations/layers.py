@@ -25,6 +25,17 @@ class Parameter(NamedTuple):
     role: Literal["weight", "bias", "other"]
 
 
+class Training(NamedTuple):
+    """What ``forward`` is told in training, in place of prediction's None: all that a layer may draw from.
+
+    ``key`` is a whole number below 2^24 for this step (a float, or a 0-d array where steps are captured), or None where
+    nothing is to be drawn: the cost is then a function of the parameters alone. ``layer`` counts the layers from 0.
+    """
+
+    key: Any = None
+    layer: int = 0
+
+
 class Layer(Protocol):
     """What a network asks of a layer; a user's own needs no base class."""
 
@@ -34,7 +45,7 @@ class Layer(Protocol):
     def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
         """Initial parameters as host arrays in float64, in the order of ``shapes``."""
 
-    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+    def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
         """The output, and ``backward(dA, need_dX=True) -> (dX, gradients)``."""
 
 
@@ -119,7 +130,7 @@ class Dense:
             return (W,)
         return W, initializer(self.bias_initializer)(rng, (self.n_out,), n_in, self.n_out)
 
-    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+    def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
         """A = f(X W + b), and its backward."""
         W, b = params if self.bias else (*params, None)
         f = self.f
@@ -150,7 +161,7 @@ class PReLU:
         """The initial slope, for every unit."""
         return (Constant(self.initial_slope)(rng, in_shape, 0, 0),)
 
-    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+    def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
         """max(X, 0) + alpha min(X, 0), and its backward."""
         (alpha,) = params
 

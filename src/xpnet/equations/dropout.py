@@ -1,0 +1,105 @@
+"""Dropout, and the counter hash that draws its masks: a function of seed, step, layer and position, on every library.
+
+The masks need no generator, no state and nothing from the host, so a captured step draws new ones each time it runs.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..backends import composite, counting, elementwise
+from . import plain_numbers
+from .layers import Parameter, Shape, Training
+
+Array = Any
+
+_A, _B, _C = 31743, 28607, 25411
+"""Multipliers below 2^15: products with 16 bits stay within int32, which every library has."""
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """A = X * keep / (1 - rate): each unit of each sample is 0 with probability ``rate`` while training, and nothing
+    is done in prediction   (Srivastava et al., JMLR 2014, section 4, in the form that scales while training).
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self):
+        plain_numbers(self)
+        if not 0.0 <= self.rate < 1.0:
+            raise ValueError(f"rate of Dropout is {self.rate!r}; it must be at least 0 and below 1, such as 0.5")
+
+    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
+        """No parameters, and the input's own shape."""
+        return (), in_shape
+
+    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
+        """Nothing."""
+        return ()
+
+    def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
+        """X * keep / (1 - rate) where ``train`` has a key, else X itself; and its backward."""
+        if train is None or train.key is None or self.rate == 0.0:
+            return X, lambda dA, need_dX=True: (dA, ())
+        row, column = places(X, train.key, train.layer)
+        A, keep = dropped(X, row, column, int(self.rate * (_C << 16)), 1.0 / (1.0 - self.rate))
+
+        def backward(dA, need_dX=True):
+            return kept(dA, keep, 1.0 / (1.0 - self.rate)) if need_dX else None, ()
+
+        return A, backward
+
+
+@elementwise
+def dropped(xp: Any, X: Array, row: Array, column: Array, least: int, scale: float) -> tuple[Array, Array]:
+    """x * keep * scale, and keep: 1 where the hash of the place is at least ``least``, else 0."""
+    mixed = carried(row ^ column, _A)
+    mixed = carried(mixed ^ (mixed >> 15), _B)
+    mixed = carried(mixed ^ (mixed >> 12), _C)
+    keep = xp.astype(mixed >= least, X.dtype)
+    return X * keep * scale, keep
+
+
+@elementwise
+def kept(xp: Any, dA: Array, keep: Array, scale: float) -> Array:
+    """da * keep * scale."""
+    return dA * keep * scale
+
+
+@composite
+def places(xp: Any, X: Array, key: Any, layer: int) -> tuple[Array, Array]:
+    """Hashes of X's rows (m, 1, ...) and of its columns, X.shape[1:], in this step and layer: int32, 0 or more."""
+    m, *rest = X.shape
+    row = hashed(counting(X, m), key, 2 * layer)
+    column = hashed(counting(X, math.prod(rest)), key, 2 * layer + 1)
+    return xp.reshape(row, (m, *[1] * len(rest))), xp.reshape(column, tuple(rest))
+
+
+@elementwise
+def hashed(xp: Any, positions: Array, key: Any, salt: int) -> Array:
+    """A hash of position, key (a whole number below 2^24) and salt, int32, from 0 to below 2^31."""
+    whole_key = int(key) if isinstance(key, float) else xp.astype(key, xp.int32)
+    mixed = carried(carried(positions ^ 0x1B873593, _A), _B)
+    mixed = carried(mixed ^ (mixed >> 13) ^ whole_key, _C)
+    mixed = carried(mixed ^ (mixed >> 11), _A)
+    mixed = carried(mixed ^ (mixed >> 15) ^ salt, _B)
+    return carried(mixed ^ (mixed >> 13), _C)
+
+
+def carried(x: Array, a: int) -> Array:
+    """a (x mod 2^16) + floor(x / 2^16), for 0 <= x < 2^31: multiplication modulo 2^16 a - 1 (Marsaglia's
+    multiply-with-carry, 1994), which permutes what is below it.
+    """
+    return (x & 0xFFFF) * a + (x >> 16)
+
+
+def step_key(seed: int, t: int) -> float:
+    """A whole number below 2^24, exact in float32: another one for each of a run's first 2^24 steps t = 0, 1, ..."""
+    return float((seed + 0x9E3779 * t) % (1 << 24))
+
+
+def draw_seed(rng: Any) -> int:
+    """A seed of the masks, from a NumPy Generator or RandomState."""
+    return int(rng.random() * (1 << 24))
