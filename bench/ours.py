@@ -17,6 +17,7 @@ from limit import FIT_EPOCHS, steps_of
 import xpnet
 from xpnet import epochs, get_backend, initial_state, training
 from xpnet.backends import Backend, release_memory, to_numpy
+from xpnet.equations.layers import Training
 
 
 def device_of(backend: Backend) -> Device:
@@ -153,7 +154,7 @@ def _forward(case: Case, backend: Backend) -> Contender:
     def run() -> None:
         nonlocal Z
         for X in Xs:
-            Z, _ = model.network.forward(params, X, train=True)
+            Z, _ = model.network.forward(params, X, train=Training())
 
     return Contender(run, lambda: [_norm(Z)], case.steps, device_of(backend))
 
@@ -165,7 +166,7 @@ def _backward(case: Case, backend: Backend) -> Contender:
     Xs, Ys = _batches(case, backend)
 
     def before() -> None:
-        waiting[:] = [model.network.forward(params, X, train=True) for X in Xs]
+        waiting[:] = [model.network.forward(params, X, train=Training()) for X in Xs]
 
     def run() -> None:
         nonlocal g

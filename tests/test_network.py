@@ -11,7 +11,7 @@ import pytest
 from xpnet import model as model_module
 from xpnet.backends import Backend, get_backend, to_numpy
 from xpnet.equations.activations import ELU, Linear, Sigmoid
-from xpnet.equations.layers import Dense, PReLU
+from xpnet.equations.layers import Dense, PReLU, Training
 from xpnet.equations.losses import BinaryCrossEntropy, HalfSquaredError
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.model import Model, initial_state, rows_a_block
@@ -105,7 +105,7 @@ def test_a_sequence_is_its_layers_one_after_the_other(library, rng):
     h = np.where(h >= 0, h, alpha * h) @ W2
     expected = np.where(h >= 0, h, np.expm1(np.minimum(h, 0))) @ W3 + b3
     np.testing.assert_allclose(to_numpy(A), expected, rtol=1e-12)
-    np.testing.assert_array_equal(to_numpy(NETWORK.forward(params, X, train=True)[0]), to_numpy(A))
+    np.testing.assert_array_equal(to_numpy(NETWORK.forward(params, X, train=Training())[0]), to_numpy(A))
     np.testing.assert_array_equal(to_numpy(X), x)
 
 
@@ -136,7 +136,7 @@ def test_inference_keeps_nothing_of_the_layers():
     assert alive == [0, 0, 0]
     assert [closure() for closure in closures] == [None, None, None]
     closures.clear()
-    _, backward = layers.forward(((), (), ()), np.ones((1, 1)), train=True)
+    _, backward = layers.forward(((), (), ()), np.ones((1, 1)), train=Training())
     assert None not in [closure() for closure in closures]
     backward(np.ones((1, 1)))
     assert [closure() for closure in closures] == [None, None, None]
@@ -153,7 +153,7 @@ def test_only_the_first_layers_input_needs_no_gradient():
 
             return X, backward
 
-    _, backward = Sequential(Asking(), Asking(), Asking()).forward(((), (), ()), np.ones((1, 1)), train=True)
+    _, backward = Sequential(Asking(), Asking(), Asking()).forward(((), (), ()), np.ones((1, 1)), train=Training())
     backward(np.ones((1, 1)))
     assert asked == [True, True, False]
 

@@ -129,7 +129,7 @@ def test_a_step_overwrites_only_what_it_owns(library, dtype, XY, optimizer):
         moments = (0.5 * theta * theta for _ in range(optimizer.moments))
         return library.xp.asarray(theta, copy=True), *moments, library.xp.sum(theta)
 
-    scalars = [1.0, *optimizer.scalars(1, 0.1, True), *optimizer.scalars(1, 0.1, False)]
+    scalars = [1.0, 0.0, *optimizer.scalars(1, 0.1, True), *optimizer.scalars(1, 0.1, False)]
     mine, others = carry(), carry()
     pure = step(others, (X, Y, None), scalars)
     owned = step(mine, (X, Y, None), scalars, True)
@@ -188,7 +188,7 @@ def test_a_batch_whose_weights_are_all_zero_is_still_penalised(XY):
     for scale_penalty in (False, True):
         model = Model(NETWORK, "cross_entropy", l2=0.5, scale_penalty=scale_penalty)
         state, step = start(model), training_step(model, model.layout(4), GradientDescent(0.1))
-        theta, cost = step((state.theta, np.zeros(())), (X[:8], Y[:8], w[:8]), [1.0, 0.1, 0.1])
+        theta, cost = step((state.theta, np.zeros(())), (X[:8], Y[:8], w[:8]), [1.0, 0.0, 0.1, 0.1])
         n = model.layout(4).n_weights
         shrunk = state.theta[:n] * (1.0 if scale_penalty else 1 - 0.1 * 0.5)
         np.testing.assert_allclose(theta, np.concatenate([shrunk, state.theta[n:]]), rtol=1e-12)

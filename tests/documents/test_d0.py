@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from xpnet import Dense, DivergedError, GradientDescent, Model, Sequential, State, activations, epochs, losses
+from xpnet.equations.layers import Training
 
 L1, L2, ALPHA = 0.02, 0.03, 0.5
 
@@ -80,8 +81,8 @@ def test_backward_1_to_8(numbers, library, dtype, same):
     X, Y, *parameters = numbers
     printed = printed_step(X, Y, *parameters, 0, 0, ALPHA)
     X, Y, W1, b1, W2, b2 = (library.asarray(a, dtype) for a in (X, Y, *parameters))
-    A1, backward_1 = Dense(5, "sigmoid").forward((W1, b1[0, :]), X, train=True)
-    Z2, backward_2 = Dense(3).forward((W2, b2[0, :]), A1, train=True)
+    A1, backward_1 = Dense(5, "sigmoid").forward((W1, b1[0, :]), X, train=Training())
+    Z2, backward_2 = Dense(3).forward((W2, b2[0, :]), A1, train=Training())
     loss_sum, m, dZ2 = losses.CrossEntropy()(Z2, Y)
     same(dZ2, printed.dZ2, "1: dZ2")
     dA1, (dW2, db2) = backward_2(dZ2)

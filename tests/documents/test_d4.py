@@ -179,7 +179,7 @@ def test_parametric_relu_with_a_learned_slope(library, dtype, same, numerical_gr
     Z, alpha = np.asarray([[-2.0, 0.5], [1.0, -0.5], [-1.0, -3.0]]), np.asarray([0.25, -0.5])
     dA = np.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     layer = layers.PReLU()
-    A, backward = layer.forward((library.asarray(alpha, dtype),), library.asarray(Z, dtype), train=True)
+    A, backward = layer.forward((library.asarray(alpha, dtype),), library.asarray(Z, dtype), train=layers.Training())
     dZ, (dalpha,) = backward(library.asarray(dA, dtype))
     same(A, np.where(Z < 0, alpha * Z, Z), "f(x)")
     same(dZ, np.where(Z < 0, alpha * dA, dA), "f'(x)")

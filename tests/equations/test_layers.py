@@ -8,7 +8,7 @@ import pytest
 from xpnet.backends import to_numpy
 from xpnet.equations.activations import ELU, Sigmoid
 from xpnet.equations.initializers import Constant, Normal
-from xpnet.equations.layers import Dense, Parameter, PReLU, affine_gradients, column_sum
+from xpnet.equations.layers import Dense, Parameter, PReLU, Training, affine_gradients, column_sum
 
 RTOL = {"float32": 2e-5, "float64": 1e-12}
 
@@ -17,7 +17,7 @@ def test_dense_is_an_affine_map_and_an_activation(library, dtype, rng):
     host = rng.normal(size=(6, 3)), rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=(6, 4))
     X, W, b, dA = (library.asarray(a, dtype) for a in host)
     x, w, bias, g = host
-    A, backward = Dense(4, "tanh").forward((W, b), X, train=True)
+    A, backward = Dense(4, "tanh").forward((W, b), X, train=Training())
     a = np.tanh(x @ w + bias)
     dz = g * (1 - a * a)
     dX, (dW, db) = backward(dA)
@@ -32,7 +32,7 @@ def test_dense_without_a_bias(library, rng):
     X, W = library.asarray(x, "float64"), library.asarray(w, "float64")
     layer = Dense(4, Sigmoid(), bias=False)
     assert layer.shapes((3,)) == ((Parameter("W", (3, 4), "weight"),), (4,))
-    A, backward = layer.forward((W,), X, train=True)
+    A, backward = layer.forward((W,), X, train=Training())
     np.testing.assert_allclose(to_numpy(A), 1 / (1 + np.exp(-x @ w)), rtol=1e-12)
     dX, gradients = backward(A)
     assert dX.shape == (6, 3)
@@ -43,7 +43,7 @@ def test_the_first_layers_input_needs_no_gradient(library, rng):
     X = library.asarray(rng.normal(size=(6, 3)), "float64")
     for layer, shape in ((Dense(4), (3, 4)), (Dense(4, bias=False), (3, 4))):
         params = tuple(library.asarray(rng.normal(size=p.shape), "float64") for p in layer.shapes((3,))[0])
-        A, backward = layer.forward(params, X, train=True)
+        A, backward = layer.forward(params, X, train=Training())
         with_dX, without = backward(A), backward(A, need_dX=False)
         assert with_dX[0].shape == (6, 3)
         assert without[0] is None
@@ -114,7 +114,7 @@ def test_prelu_has_one_slope_a_unit(library, dtype, rng):
     x, slopes, g = rng.normal(size=(6, 3)), np.array([0.25, -0.5, 2.0]), rng.normal(size=(6, 3))
     x[0] = [0.0, -0.0, 0.0]
     X, alpha, dA = (library.asarray(a, dtype) for a in (x, slopes, g))
-    A, backward = PReLU().forward((alpha,), X, train=True)
+    A, backward = PReLU().forward((alpha,), X, train=Training())
     dX, (dalpha,) = backward(dA)
     np.testing.assert_allclose(to_numpy(A), np.where(x >= 0, x, slopes * x), rtol=RTOL[dtype])
     np.testing.assert_allclose(to_numpy(dX), np.where(x >= 0, g, slopes * g), rtol=RTOL[dtype])
