@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xpnet import training
-from xpnet.equations import activations, layers, losses, regularization
+from xpnet.equations import activations, dropout, layers, losses, regularization
 from xpnet.equations.activations import (
     ELU,
     Activation,
@@ -39,7 +39,7 @@ from xpnet.equations.losses import (
     weighted,
 )
 from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer
-from xpnet.equations.regularization import cost_gradient
+from xpnet.equations.regularization import clipping_scale, cost_gradient
 from xpnet.training import add_up, descent
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
@@ -142,6 +142,10 @@ def test_weighted(dtype, array):
 def test_learned_slopes(dtype, array):
     assert_fits(prelu.definition, dtype, 1, array(5, 3), array(3))
     assert_fits(prelu_gradient.definition, dtype, 2, array(5, 3), array(5, 3), array(3))
+
+
+def test_clipping(dtype, array):
+    assert_fits(clipping_scale.definition, dtype, 1, array(), 0.5)
 
 
 def test_dropout(dtype, array):
@@ -316,7 +320,8 @@ def test_every_elementwise_definition_of_the_library_is_traced_here():
 
     traced_here = {sigmoid, log_sigmoid, binary_cross_entropy, half_poisson_deviance, half_squared_error, weighted}
     traced_here |= {prelu, prelu_gradient, cost_gradient, below, exp_below, cross_entropy_of, add_up, huber, slopes}
-    modules = (activations, layers, losses, regularization, training)
+    traced_here |= {clipping_scale, dropped, hashed, kept}
+    modules = (activations, dropout, layers, losses, regularization, training)
     found = {f for m in modules for f in vars(m).values() if type(f) is Elementwise}
     assert found == traced_here
     kinds = {type(f) for f in ELEMENTWISE} | {Softmax, Activation}

@@ -1,5 +1,6 @@
 """The training loop: what a step is, what an epoch is, and that a run can be kept, resumed and trusted."""
 
+import math
 import pickle
 import threading
 import warnings
@@ -127,7 +128,7 @@ def test_a_step_overwrites_only_what_it_owns(library, dtype, XY, optimizer):
     def carry():
         theta = library.asarray(start().theta, dtype)
         moments = (0.5 * theta * theta for _ in range(optimizer.moments))
-        return library.xp.asarray(theta, copy=True), *moments, library.xp.sum(theta)
+        return library.xp.asarray(theta, copy=True), *moments, library.xp.sum(theta), library.xp.max(theta)
 
     scalars = [1.0, 0.0, *optimizer.scalars(1, 0.1, True), *optimizer.scalars(1, 0.1, False)]
     mine, others = carry(), carry()
@@ -204,6 +205,23 @@ def test_clipping_bounds_a_step_over_all_parameters(library, dtype, XY):
         after, _ = next(epochs(MODEL, state, library.asarray(X, dtype), Y, clip_norm=bound))
         expected = state.theta - 0.3 * g * min(1.0, bound / norm)
         np.testing.assert_allclose(to_numpy(after.theta), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_norm_of_the_gradient_is_told(library, dtype, XY):
+    X, Y = XY
+    state = MODEL.initial(np.random.default_rng(0), X.shape[1], GradientDescent(0.1))
+    X, Y = library.asarray(X, dtype), library.asarray(Y, dtype)
+    expected, theta = [], state
+    for at in (slice(0, 8), slice(8, 16)):  # of each step's own parameters
+        _, g = MODEL.cost_and_gradient(theta.theta, X[at, :], Y[at, :])
+        expected.append(float(np.linalg.norm(to_numpy(g))))
+        theta = next(epochs(MODEL, theta, X[at, :], Y[at, :]))[0]
+    batches = {"batch_size": 8, "shuffle": False}
+    told, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], clip_norm=math.inf, **batches))
+    assert told.gradient_norm == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
+    plain, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], **batches))
+    assert plain.gradient_norm is None
+    np.testing.assert_allclose(to_numpy(told.theta), to_numpy(plain.theta), rtol=1e-5, atol=1e-7)
 
 
 def test_clipping_counts_the_penalty(XY):

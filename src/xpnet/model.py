@@ -56,6 +56,9 @@ class State:
         The order of the samples in the last epoch; the next shuffle permutes it further.
     seed : int
         Of the masks of Dropout, which follow from it and from ``step``.
+    gradient_norm : float, optional
+        The root mean square, over the last epoch's steps, of the norm of the cost's gradient before it was clipped;
+        None where ``epochs`` had no ``clip_norm``.
     """
 
     theta: Array
@@ -66,6 +69,7 @@ class State:
     rng: Any = None
     order: Any = None
     seed: int = 0
+    gradient_norm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .equations import whole_number
 from .equations.dropout import step_key
 from .equations.layers import Training
 from .equations.optimizers import Optimizer
-from .equations.regularization import add_penalty, clipping_scale, cost_gradient
+from .equations.regularization import add_penalty, clipping_scale, cost_gradient, euclidean_norm
 from .equations.schedules import Constant, Schedule
 from .model import Model, State
 from .network import Layout
@@ -72,17 +72,18 @@ def descent(optimizer: Optimizer) -> Any:
 def training_step(
     model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
 ) -> Callable:
-    """``step((theta, *moments, cost), (X, Y, w), scalars, owned=False)``: the same after one step on a batch.
+    """``step((theta, *moments, cost, square), (X, Y, w), scalars, owned=False)``: the same after one step on a batch.
 
     Pure, unless what comes in is ``owned``: then theta and moments may be overwritten by what comes out. ``scalars``
     is a row of ``step_scalars``. The batch's cost before the step is added to ``cost``, weighted by its share of the
-    epoch (for a sum, the penalty alone is).
+    epoch (for a sum, the penalty alone is); so is the square of the gradient's norm to ``square``, which is carried
+    where there is a ``clip_norm``.
     """
     descend = descent(replace(optimizer, learning_rate=1.0))  # the rate comes with the scalars
     is_mean, n = model.reduction == "mean", len(optimizer.scalars(1, 1.0, True))
 
     def step(carry: tuple, batch: tuple, scalars: Sequence, owned: bool = False) -> tuple:
-        theta, *moments, cost = carry
+        theta, moments, (cost, *square) = carry[0], carry[1 : 1 + optimizer.moments], carry[1 + optimizer.moments :]
         share, key, of_weights, of_others = scalars[0], scalars[1], scalars[2 : 2 + n], scalars[2 + n :]
         X, Y, w = batch
         g, loss_sum, weight_sum = model.sums(theta, X, Y, w, Training(key))
@@ -95,13 +96,15 @@ def training_step(
         ]
         if clip_norm is not None:
             clipped = cost_gradient.join([(g_k, theta[at], c, *lambdas) for g_k, at, lambdas, _ in pieces])
-            c = clipping_scale(clipped, clip_norm)
+            norm = euclidean_norm(clipped)
+            square = [add_up(square[0], share, norm, norm, 0.0, 0.0)]
+            c = clipping_scale(norm, clip_norm) if clip_norm < math.inf else 1.0
             pieces = [(clipped[at], at, (None, None), s) for _, at, _, s in pieces]
         moved = descend.join(
             [(theta[at], g_k, c, *lambdas, *(v[at] for v in moments), *s) for g_k, at, lambdas, s in pieces],
-            carry[:-1] if owned else (),
+            (theta, *moments) if owned else (),
         )
-        return *moved, cost
+        return *moved, cost, *square
 
     return step
 
@@ -152,7 +155,8 @@ def epochs(
     schedule : callable
         The factor of ``state.learning_rate`` at step t, see :mod:`xpnet.schedules`.
     clip_norm : float, optional
-        Gradients of a larger norm, over all parameters, are scaled down to it.
+        Gradients of a larger norm, over all parameters, are scaled down to it; with inf none is. With either, the
+        states that are yielded have the gradient's norm.
     backend : str or Backend, optional
         See :func:`xpnet.get_backend`.
     communicator : object
@@ -192,11 +196,12 @@ def epochs(
     state = replace(state, theta=theta, moments=tuple(moments))
     step = training_step(model, layout, state.optimizer, clip_norm, communicator)
     run = compile_step(step, (X, Y, w), theta, layout.largest_product)
-    return _epochs(state, m, min(batch_size or m, m), rng if shuffled else None, schedule, run, backend)
+    n_sums = 1 if clip_norm is None else 2
+    return _epochs(state, m, min(batch_size or m, m), rng if shuffled else None, schedule, run, backend, n_sums)
 
 
 def _epochs(
-    state: State, m: int, batch_size: int, rng: Any, schedule: Schedule, run: Callable, backend: Backend
+    state: State, m: int, batch_size: int, rng: Any, schedule: Schedule, run: Callable, backend: Backend, n_sums: int
 ) -> Generator[tuple[State, float], State | None, None]:
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
@@ -208,21 +213,23 @@ def _epochs(
                 order = order[rng.permutation(m)]
             with backend.active():
                 theta = state.theta
-                nothing = namespace(theta).zeros((), dtype=theta.dtype, device=device(theta))
+                xp = namespace(theta)
+                sums = [xp.zeros((), dtype=theta.dtype, device=device(theta)) for _ in range(n_sums)]
                 table = step_scalars(state, schedule, shares)
                 # The state before the epoch stays as it is; what the epoch's own steps made is overwritten.
-                theta, *moments, cost = run(
-                    (theta, *state.moments, nothing), order if rng is not None else range(m), batch_size, table
+                theta, *rest = run(
+                    (theta, *state.moments, *sums), order if rng is not None else range(m), batch_size, table
                 )
-                cost = float(cost)
+                moments, (cost, *square) = tuple(rest[:-n_sums]), map(float, rest[-n_sums:])
                 finite = math.isfinite(cost) and all_finite(theta)
             if not finite:
                 raise DivergedError(epoch, state, cost)
             state = replace(
                 state,
                 theta=theta,
-                moments=tuple(moments),
+                moments=moments,
                 step=state.step + len(shares),
+                gradient_norm=math.sqrt(square[0]) if square else None,
                 rng=copy.deepcopy(rng) if rng is not None else state.rng,
                 order=order if rng is not None else state.order,
             )

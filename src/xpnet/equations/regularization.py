@@ -34,8 +34,14 @@ def penalty(xp: Any, W: Array, l1: Any, l2: Any) -> Any:
 
 
 @composite
-def clipping_scale(xp: Any, g: Array, norm: float) -> Array:
-    """min(1, norm / ||g||): what a gradient is multiplied by to clip its global norm   (Pascanu et al., ICML 2013)."""
-    size = xp.maximum(xp.max(xp.abs(g)), norm)  # g / size is at most 1: its squares can't overflow
-    unit, ratio = g / size, norm / size
-    return ratio / xp.maximum(xp.sqrt(xp.vecdot(unit, unit)), ratio)
+def euclidean_norm(xp: Any, g: Array) -> Array:
+    """||g|| = sqrt(sum_i g_i^2), without a square that overflows."""
+    size = xp.max(xp.abs(g))
+    unit = g / xp.where(size > 0.0, size, 1.0)
+    return size * xp.sqrt(xp.vecdot(unit, unit))
+
+
+@elementwise
+def clipping_scale(xp: Any, norm: Array, limit: float) -> Array:
+    """min(1, limit / ||g||): what a gradient is multiplied by to clip its norm   (Pascanu et al., ICML 2013)."""
+    return limit / xp.maximum(norm, limit)
