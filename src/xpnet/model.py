@@ -173,8 +173,8 @@ class Model:
         if type(weight_sum) is float:  # a number of samples; NumPy's float64 is a float too, and may be 0
             return 1.0 / weight_sum
         xp = namespace(weight_sum)
-        is_positive = weight_sum > 0.0
-        return xp.where(is_positive, 1.0 / xp.where(is_positive, weight_sum, 1.0), 0.0)
+        is_there = weight_sum != 0.0
+        return xp.where(is_there, 1.0 / xp.where(is_there, weight_sum, 1.0), 0.0)
 
     def lambdas(self, c: Any, on_weights: bool = True) -> tuple[Any, Any]:
         """(lambda_1, lambda_2) for this c; None stands for a term that is not there, as on all but weights."""
@@ -242,9 +242,8 @@ class Model:
             raise ValueError(
                 f"sample_weight has shape {tuple(w.shape)}; it must be ({X.shape[0]},), one number a sample"
             )
-        xp = namespace(w)
-        if bool(xp.any(w < 0.0)) or not bool(xp.any(w > 0.0)):
-            raise ValueError("sample_weight must have no negative value and at least one above 0")
+        if float(namespace(w).sum(w)) == 0.0:
+            raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
         return backend, X, Y, w
 
     def _read_X(self, X: Any, backend: Any, may_stay: bool) -> tuple[Backend, Array]:

@@ -323,8 +323,8 @@ def test_interrupting_keeps_the_model_so_far(monkeypatch):
     model = MLPClassifier(max_iter=100, random_state=0)
     counted = MLPClassifier._count_epoch
 
-    def interrupt_at_three(self, cost, m):
-        counted(self, cost, m)
+    def interrupt_at_three(self, cost):
+        counted(self, cost)
         if self.n_iter_ == 3:
             raise KeyboardInterrupt
 

@@ -4,7 +4,6 @@ import argparse
 import math
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from ..display import plot_learning_curve
 from ..estimators import MLPClassifier, MLPRegressor
-from ..model import Model, State
 from ..serialization import Parts, check_place, put_together, save
 from ..training import DivergedError
 from .console import Console, computing_on, note
@@ -145,36 +143,44 @@ def _params(args: argparse.Namespace, is_classification: bool, n: int) -> dict[s
 # --- training
 
 
-def _watched(kind: type, each_epoch: Callable[[Any, Model, State], None]) -> type:
-    """The estimator class with a call at the end of every epoch."""
+class ShowEpochs:
+    """A callback of scikit-learn's protocol that moves the progress bar."""
 
-    class Watched(kind):  # type: ignore[misc, valid-type]
-        def _after_epoch(self, model: Model, state: State) -> None:
-            each_epoch(self, model, state)
+    def __init__(self, progress: Any, job: Job) -> None:
+        self.progress, self.job = progress, job
 
-    return Watched
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Nothing: the bar is there already."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Nothing: the bar ends with its own block."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Nothing: an epoch is shown when it is over."""
+
+    def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
+        """Show the epoch."""
+        if fitted_estimator is not None:
+            self.progress.show(
+                estimator.n_iter_, estimator.loss_, lambda: _score_while_training(fitted_estimator, self.job)
+            )
 
 
 def _fit(job: Job, args: argparse.Namespace, console: Console) -> tuple[Any, float, bool]:
     """The fitted network, the seconds it took, and whether Ctrl-C ended it."""
+    mlp = job.kind(**job.params)
     with console.progress(args.epochs) as progress:
-
-        def show(mlp: Any, model: Model, state: State) -> None:
-            progress.show(mlp.n_iter_, mlp.loss_, lambda: _score_while_training(mlp, model, state, job))
-
-        watched = _watched(job.kind, show)(**job.params)
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                watched.fit(job.X[0], job.y[0])
+                mlp.set_callbacks(ShowEpochs(progress, job)).fit(job.X[0], job.y[0])
             except DivergedError as error:
                 raise ValueError(
                     f"training diverged in epoch {error.epoch}: give a --learning-rate below {args.learning_rate:g}"
                 ) from error
         seconds = time.perf_counter() - start
-    mlp = job.kind(**job.params)
-    vars(mlp).update(vars(watched))
+    mlp.set_callbacks()
     interrupted = any("interrupted" in str(warning.message) for warning in caught)
     if interrupted and mlp.n_iter_ == 0:
         raise KeyboardInterrupt
@@ -182,13 +188,12 @@ def _fit(job: Job, args: argparse.Namespace, console: Console) -> tuple[Any, flo
     return mlp, seconds, interrupted
 
 
-def _score_while_training(mlp: Any, model: Model, state: State, job: Job) -> tuple[str, float]:
+def _score_while_training(mlp: Any, job: Job) -> tuple[str, float]:
     """The validation score of early stopping, or else the held-out score of the parameters reached."""
     name = "accuracy" if job.target is None else "R^2"
     if mlp.validation_scores_:
         return f"validation {name}", mlp.validation_scores_[-1]
-    outputs = model.predict(state.theta, job.X[1])
-    return f"held-out {name}", mlp._score_outputs(mlp._targets(job.y[1], incremental=True), outputs, None)
+    return f"held-out {name}", mlp.score(job.X[1], job.y[1])
 
 
 def _say_why_it_ended(mlp: Any, caught: list, interrupted: bool, console: Console) -> None:

@@ -1,30 +1,46 @@
-"""What the classifier and the regressor share: parameters to layers, data to arrays, and the loop around ``epochs``."""
+"""What the classifier and the regressor share: data to arrays, fit and partial_fit, prediction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
 
-from ..backends import Backend, data_dtype, get_backend, is_host_data, namespace, read_data, to_numpy
-from ..equations.initializers import GlorotUniform
-from ..equations.layers import Dense
-from ..equations.losses import Loss
-from ..equations.optimizers import Adam, GradientDescent, Momentum, Optimizer
-from ..model import Model, State, initial_state
-from ..network import Sequential
+from ..backends import Backend, data_dtype, get_backend, is_host_data, read_data, to_numpy
+from ..equations.activations import BY_NAME, Activation
+from ..equations.dropout import draw_seed
+from ..model import State, initial_state
+from .architecture import Architecture, Array
 from .lbfgs import LBFGSFit
-from .stochastic import RECORDS, StochasticFit
+from .records import RECORDS, Job
+from .stochastic import StochasticFit
+from .validation import HeldOut, Validation
 
-Array = Any
+BEYOND_SCIKIT_LEARN: dict[str, list] = {
+    "activation": [StrOptions(set(BY_NAME)), Activation, list, tuple],
+    "solver": [StrOptions({"lbfgs", "sgd", "adam", "adamw"})],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), callable],
+    "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None],
+    "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+    "clip_norm": [Interval(Real, 0, None, closed="right"), None],
+    "scoring": [str, callable, None],
+    "backend": [str, None],
+    "precision": [str, None],
+}
+"""What the parameters may be that scikit-learn does not have, or not as much of."""
 
 
-class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
+class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, CallbackSupportMixin, BaseEstimator):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
     Between calls ``coefs_`` and ``intercepts_`` are the truth: they are read at every call and may be set by hand.
@@ -37,17 +53,22 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
 
     # --- what the subclasses say
 
-    def _loss(self) -> Loss:
-        """The loss that is trained on."""
-        raise TypeError(f"{type(self).__name__} must define _loss")
+    def _learn_targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+        """Check y (host) of training and learn what there is to be known of it; y, in the form that is encoded."""
+        raise TypeError(f"{type(self).__name__} must define _learn_targets")
 
-    def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+    def _encode(self, y: np.ndarray) -> np.ndarray:
         """y (host) as the network's targets, (m, n_outputs)."""
-        raise TypeError(f"{type(self).__name__} must define _targets")
+        raise TypeError(f"{type(self).__name__} must define _encode")
+
+    def _weigh_classes(self, y: np.ndarray, w: np.ndarray | None, incremental: bool) -> np.ndarray | None:
+        """The samples' weights, those of their classes among them."""
+        return w
 
     # --- fit
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BaseMLP":
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: tuple | None = None) -> "BaseMLP":
         """Train until ``tol`` or ``max_iter`` ends it.
 
         Parameters
@@ -59,39 +80,35 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
             Class labels or targets.
         sample_weight : array-like, (n_samples,), optional
             Weights of the samples.
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Samples that are not trained on. Their loss and score are recorded after each epoch; with
+            ``early_stopping`` they are validated on, in place of a part of X.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> "BaseMLP":
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool) -> "BaseMLP":
         home = None if is_host_data(X) else get_backend(None, X)
         with self._unchanged_by_errors():
-            self._validate_params()
-            if self.early_stopping and incremental:
-                raise ValueError("partial_fit does not support early_stopping=True")
-            first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-            backend, data = self._read(X, y, sample_weight, first_pass, incremental)
-            rng = check_random_state(self.random_state)
-            if first_pass:
-                self._initialize(n_outputs=data[1].shape[1])
-            if self.solver != "lbfgs":
-                self._ready_records()
-            state = self._state(backend, data[0], rng, incremental)
-            if self.solver != "lbfgs":
-                data, held_out = self._split(data, rng)
+            job, state = self._prepare(X, y, sample_weight, validation_data, incremental)
         stopped = True
+        self._tell_fit(job, X, y, sample_weight, incremental)
         try:
             if self.solver == "lbfgs":
-                self._minimize(backend, state, data)
+                self._minimize(job, state)
             else:
-                stopped = self._train(backend, state, data, held_out, rng, n_epochs=1 if incremental else self.max_iter)
+                stopped = self._train(job, state, n_epochs=1 if incremental else self.max_iter)
         finally:
             self._publish(home)
-        if not stopped and not incremental:
+        if incremental:
+            self._keep_best(stopped)
+        elif not stopped:
             self._warn_unconverged()
+        if job.tasks is not None:
+            job.tasks.call_on_fit_task_end(estimator=self, **job.given)
         return self
 
     @contextmanager
@@ -105,28 +122,67 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
             self.__dict__.update(before)
             raise
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, first_pass: bool, incremental: bool) -> tuple[Backend, tuple]:
-        """The backend that computes, and X, the targets Y (m, n_outputs) and the weights or None, checked, on it."""
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool
+    ) -> tuple[Job, State]:
+        """All that was given, checked and on the backend; and the state where training begins."""
+        self._validate_params()
+        self._check_solver_takes()
+        if self.early_stopping and incremental and validation_data is None:
+            raise ValueError("partial_fit does not support early_stopping=True without validation_data")
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         backend = get_backend(self.backend, X)
+        X, y, w = self._read(backend, X, y, sample_weight, first_pass)
+        y = self._learn_targets(y, incremental)
+        w = self._weigh_classes(y, w, incremental)
+        data = self._placed(backend, X, self._encode(y), w)
+        if first_pass:
+            self._initialize(n_outputs=data[1].shape[1])
+        elif data[1].shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y has {data[1].shape[1]} outputs, but the fitted model has {self.n_outputs_}; call fit afresh"
+            )
+        held_out = None if validation_data is None else self._read_held_out(backend, validation_data)
+        rng = check_random_state(self.random_state)
+        self._ready_records(has_held_out=held_out is not None or self.early_stopping)
+        state = self._state(backend, data[0], rng, incremental)
+        if self.early_stopping and held_out is None:
+            data, held_out = self._split(data, rng)
+        X, Y, w = data
+        return Job(backend, self._model(), X, Y, w, held_out, rng), state
+
+    def _read(self, backend: Backend, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple:
+        """X on the backend; y and the weights or None on the host; all checked."""
         y = y if is_host_data(y) else to_numpy(y)
         if is_host_data(X):
             kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
-            X, y = validate_data(self, X, y, reset=first_pass, accept_sparse=("csr", "csc"), **kinds)
+            X, y = validate_data(self, X, y, reset=reset, accept_sparse=("csr", "csc"), **kinds)
         else:
             y = np.asarray(y)
-        X = self._matrix(X, backend, reset=first_pass)
+        X = self._matrix(X, backend, reset=reset)
         if y.shape[0] != X.shape[0]:
             raise ValueError(f"X has {X.shape[0]} samples and y has {y.shape[0]}; each sample needs one row of y")
-        Y = self._targets(y, incremental)
-        if not first_pass and Y.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {Y.shape[1]} outputs, but the fitted model has {self.n_outputs_}; call fit afresh")
-        w = None
-        if sample_weight is not None:
-            host_X = np.empty((X.shape[0], 0))  # only its length is asked for
-            w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
-            w = _check_sample_weight(w, host_X, dtype=np.float64, ensure_non_negative=True)
+        if sample_weight is None:
+            return X, y, None
+        host_X = np.empty((X.shape[0], 0))  # only its length is asked for
+        w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
+        return X, y, _check_sample_weight(w, host_X, dtype=np.float64)
+
+    def _placed(self, backend: Backend, X: Array, Y: np.ndarray, w: np.ndarray | None) -> tuple:
+        """(X, Y, w), Y and w in X's dtype and where X is."""
         home = get_backend("numpy") if is_host_data(X) else backend
-        return backend, (X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w)))
+        return X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w))
+
+    def _read_held_out(self, backend: Backend, validation_data: Any) -> HeldOut:
+        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                f"validation_data is a {type(validation_data).__name__}; give a tuple (X, y) or (X, y, sample_weight)"
+            )
+        X, y, w = (*validation_data, None)[:3]
+        for_scorer = (X, to_numpy(y)) if self._asks_scorer() else None
+        X, y, w = self._read(backend, X, y, w, reset=False)
+        X, Y, w = self._placed(backend, X, self._encode(y), w)
+        return HeldOut(X, Y, w, for_scorer)
 
     def _matrix(self, X: Any, backend: Backend, reset: bool) -> Array:
         """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on."""
@@ -141,60 +197,36 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         self.n_layers_ = len(self._hidden()) + 2
         self.n_iter_, self.t_ = 0, 0
         self.out_activation_ = _SCIKIT_LEARN_NAMES[type(self._loss().link).__name__]
-        for stale in ("coefs_", "intercepts_", "_resume", "_plateau", *RECORDS):
+        for stale in ("coefs_", "intercepts_", "_resume", "_plateau", "_best", *RECORDS):
             self.__dict__.pop(stale, None)
-
-    def _hidden(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if np.iterable(sizes) else [sizes]
-        if any(not isinstance(n, (int, np.integer)) or n <= 0 for n in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}; give whole numbers, such as (100, 50)")
-        return [int(n) for n in sizes]
-
-    def _model(self) -> Model:
-        """The parameters as layers and a loss: alpha becomes lambda."""
-        initializer = GlorotUniform(2.0 if self.activation == "logistic" else 6.0)
-        layers = [Dense(n, self.activation, True, initializer, initializer) for n in self._hidden()]
-        layers.append(Dense(self.n_outputs_, "linear", True, initializer, initializer))
-        network, l2 = Sequential(*layers), float(self.alpha)
-        return Model(network, self._loss(), l2=l2, scale_penalty=True, precision=self._precision)
-
-    @property
-    def _precision(self) -> Any:
-        """L-BFGS's line search compares costs to the last digit: it gets float64, unless the user says otherwise."""
-        return "float64" if self.solver == "lbfgs" and self.precision is None else self.precision
-
-    def _update_rule(self) -> Optimizer:
-        rate = float(self.learning_rate_init)
-        if self.solver == "adam":
-            return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-        if self.solver == "lbfgs" or self.momentum == 0.0:
-            return GradientDescent(rate)
-        return Momentum(rate, self.momentum, self.nesterovs_momentum)
 
     def _state(self, backend: Backend, X: Array, rng: Any, incremental: bool) -> State:
         """Where training begins: new parameters, or the fitted ones; partial_fit also goes on with the moments."""
+        model = self._model()
         if not hasattr(self, "coefs_"):
-            return initial_state(backend.asarray(self._model().draw(rng, X.shape[1]), X.dtype), self._update_rule())
-        theta = self._theta(backend, X)
-        if incremental and hasattr(self, "_resume"):
-            return replace(self._resume, theta=theta)
-        return initial_state(theta, self._update_rule())
+            theta = backend.asarray(model.draw(rng, X.shape[1]), X.dtype)
+        else:
+            theta = self._theta(backend, X)
+            if incremental and hasattr(self, "_resume"):
+                return replace(self._resume, theta=theta)
+        state = initial_state(theta, self._update_rule())
+        return replace(state, seed=draw_seed(rng)) if model.draws else state
 
-    def _theta(self, backend: Backend, X: Array) -> Array:
-        """coefs_ and intercepts_ as the flat vector, on the backend and in the dtype that X is computed in."""
-        dtype = data_dtype(self._precision, backend) or X.dtype
-        layers = zip(self.coefs_, self.intercepts_, strict=True)
-        arrays = tuple(tuple(backend.asarray(a, dtype) for a in layer) for layer in layers)
-        return self._model().layout(X.shape[1]).pack(arrays)
+    def _tell_fit(self, job: Job, X: Any, y: Any, sample_weight: Any, incremental: bool) -> None:
+        """Begin the task of fit, where callbacks are set: they are scikit-learn's, and know of fit alone."""
+        if incremental or not hasattr(self, "_skl_callbacks"):
+            return
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        job.given = {"X": X, "y": y, "metadata": metadata}
+        # One more than max_iter: L-BFGS begins an iteration before SciPy says that there is none.
+        job.tasks = self._init_callback_context(max_subtasks=self.max_iter + (self.solver == "lbfgs"))
+        job.tasks.call_on_fit_task_begin(estimator=self, **job.given)
 
     def _publish(self, home: Backend | None) -> None:
         """Set coefs_ and intercepts_ in the library that X came from (None: the host), and keep the moments there."""
         bring = to_numpy if home is None else home.asarray
         state = self._resume
-        layers = self._model().layout(self.n_features_in_).unpack(bring(state.theta))
-        xp = namespace(layers[0][0])
-        self.coefs_, self.intercepts_ = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
+        self.__dict__.update(self._coefficients(bring(state.theta)))
         if self.solver == "lbfgs":
             del self._resume  # no optimiser's state: partial_fit by another solver begins afresh
             return
@@ -205,6 +237,8 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         state = dict(super().__getstate__())
         for name in {"coefs_", "intercepts_"} & state.keys():
             state[name] = [a if is_host_data(a) else to_numpy(a) for a in state[name]]
+        if "_best" in state:
+            state["_best"] = {name: [to_numpy(a) for a in arrays] for name, arrays in self._best.items()}
         if "_resume" in state:
             state["_resume"] = replace(self._resume, moments=tuple(map(to_numpy, self._resume.moments)))
         return state

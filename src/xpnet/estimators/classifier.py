@@ -7,6 +7,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier as ScikitLearns
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
@@ -14,7 +16,8 @@ from sklearn.utils.validation import column_or_1d
 from ..backends import get_backend, is_host_data, namespace, to_numpy
 from ..equations.activations import log_sigmoid, log_softmax, sigmoid
 from ..equations.losses import BinaryCrossEntropy, CrossEntropy, Loss
-from .base import Array, BaseMLP
+from .architecture import Array
+from .base import BEYOND_SCIKIT_LEARN, BaseMLP
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -55,8 +58,8 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
 
     _parameter_constraints: ClassVar[dict] = {
         **ScikitLearns._parameter_constraints,
-        "backend": [str, None],
-        "precision": [str, None],
+        **BEYOND_SCIKIT_LEARN,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     _y_numeric = False
     _stratify = True
@@ -88,16 +91,32 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        class_weight=None,
+        penalty="l2",
+        l1_ratio=0.15,
+        weight_decay=0.01,
+        dropout=0.0,
+        clip_norm=None,
+        scoring=None,
         backend=None,
         precision=None,
     ):
         self._keep(locals())
 
     @available_if(lambda est: est._check_solver())
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        validation_data: tuple | None = None,
+    ) -> "MLPClassifier":
         """One pass over X; ``classes`` (all labels there will be) is needed at the first call.
 
-        X, y and sample_weight are as in ``fit``.
+        The others are as in ``fit``. With ``early_stopping`` and ``validation_data``, ``stopped_early_`` tells when the
+        score of ``n_iter_no_change`` calls has not improved; ``coefs_`` are then the best ones.
         """
         if not hasattr(self, "classes_") and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -112,7 +131,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
                 labels = to_numpy(y)
                 self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
                 self.classes_ = known
-            return self._fit(X, y, sample_weight, incremental=True)
+            return self._fit(X, y, sample_weight, validation_data, incremental=True)
 
     def predict(self, X: Any) -> Array:
         """The label of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
@@ -165,27 +184,41 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         self._label_binarizer = LabelBinarizer().fit(y)
         self.classes_ = self._label_binarizer.classes_
 
-    def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+    def _learn_targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._learn_labels(y)
-        else:
-            self._check_labels(unique_labels(y))
-        # bool costs an eighth of int64 until it takes X's dtype.
-        return self._label_binarizer.transform(y).astype(bool)
-
-    def _check_labels(self, labels: np.ndarray) -> None:
-        if self.warm_start and set(labels) != set(self.classes_):
+        elif self.warm_start and not incremental and set(unique_labels(y)) != set(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {labels}"
+                f"Previously got {self.classes_}, `y` has {unique_labels(y)}"
             )
+        return y
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        labels = unique_labels(y)
         if not np.isin(labels, self.classes_).all():
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}."
             )
+        # bool costs an eighth of int64 until it takes X's dtype.
+        return self._label_binarizer.transform(y).astype(bool)
+
+    def _decode(self, Y: np.ndarray) -> np.ndarray:
+        return self._label_binarizer.inverse_transform(Y)
+
+    def _weigh_classes(self, y: np.ndarray, w: np.ndarray | None, incremental: bool) -> np.ndarray | None:
+        if self.class_weight is None:
+            return w
+        if self.class_weight == "balanced" and incremental:
+            raise ValueError(
+                "class_weight is 'balanced', which partial_fit can't know from a part of the samples; give a dict such "
+                "as dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
+            )
+        of_classes = compute_sample_weight(self.class_weight, y)
+        return of_classes if w is None else w * of_classes
 
     def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
         if self.n_outputs_ > 1 and not self._multilabel:

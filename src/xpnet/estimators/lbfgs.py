@@ -1,5 +1,7 @@
 """scikit-learn's L-BFGS: SciPy searches on the host in float64, the cost and its gradient come from where X is."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,51 +10,95 @@ import scipy.optimize
 from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
 from sklearn.utils.optimize import _check_optimize_result
 
-from ..backends import Backend, data_dtype, to_numpy
+from ..backends import data_dtype, to_numpy
+from ..equations.schedules import Plateau
 from ..model import Model, State
+from .records import Job, Records
 from .stochastic import NOT_FINITE
 
 
-class LBFGSFit:
+class EndedEarlyError(Exception):
+    """Out of SciPy's search: a validation score or a callback has ended it."""
+
+
+class Search:
+    """What SciPy calls: the cost and its gradient, and the end of each iteration."""
+
+    def __init__(self, estimator: Any, job: Job, start: State) -> None:
+        self.estimator, self.job, self.start = estimator, job, start
+        self.cost_and_gradient = job.model.objective(job.X, job.Y, job.w, job.backend)
+        self.dtype = data_dtype(job.model.precision, job.backend)
+        self.evaluated: tuple[np.ndarray, float] | None = None
+        self.begin_iteration(start)
+
+    def begin_iteration(self, state: State) -> None:
+        """Tell the callbacks; an iteration that never runs is not ended."""
+        self.began = time.perf_counter()
+        self.estimator._begin_epoch(self.job, state)
+
+    def state_at(self, theta: np.ndarray) -> State:
+        """The state with these parameters, where they are computed with."""
+        return replace(self.start, theta=self.job.backend.asarray(theta, self.dtype))
+
+    def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """J(theta) and its gradient, on the host."""
+        state = self.state_at(theta)
+        if self.job.keeps_last:
+            self.estimator._resume = state
+        cost, gradient = self.cost_and_gradient(state.theta)
+        self.evaluated = theta.copy(), cost
+        return cost, to_numpy(gradient).astype(np.float64, copy=False)
+
+    def end_iteration(self, theta: np.ndarray) -> None:
+        """Record theta, which the search has moved to; raise where that ends it."""
+        is_last = self.evaluated is not None and np.array_equal(self.evaluated[0], theta)
+        cost = self.evaluated[1] if is_last and self.evaluated else self.evaluate(theta)[0]
+        mlp, state = self.estimator, self.state_at(theta)
+        ends = mlp._after_epoch(self.job, state, cost, None, time.perf_counter() - self.began)
+        if ends or (mlp.early_stopping and mlp._plateau.epochs > mlp.n_iter_no_change):
+            raise EndedEarlyError
+        self.begin_iteration(state)
+
+
+class LBFGSFit(Records):
     """Training on the whole of X by L-BFGS-B, for an estimator with scikit-learn's parameters and attributes."""
 
     max_iter: int
     max_fun: int
-    tol: float
-    verbose: Any
-    _resume: State
+    n_iter_no_change: float
+    _model: Callable[[], Model]
 
-    def _model(self) -> Model:
-        raise TypeError(f"{type(self).__name__} must define _model")
-
-    def _minimize(self, backend: Backend, state: State, data: tuple) -> None:
+    def _minimize(self, job: Job, state: State) -> None:
         """Minimise J from ``state.theta``; SciPy's end, ``max_iter`` and ``max_fun`` among them, is warned of.
 
-        The state that was evaluated last is in ``_resume`` throughout: an interrupt keeps it.
+        The state to go on from, with the parameters that were evaluated last or those of the best validation score, is
+        in ``_resume`` throughout: an interrupt keeps it.
         """
-        model = self._model()
-        X, Y, w = data
-        cost_and_gradient = model.objective(X, Y, w, backend)
-        dtype = data_dtype(model.precision, backend)
-
-        def evaluate(theta):
-            self._resume = replace(state, theta=backend.asarray(theta, dtype))
-            cost, gradient = cost_and_gradient(self._resume.theta)
-            return cost, to_numpy(gradient).astype(np.float64, copy=False)
-
-        self._resume = state
+        self._resume, self._plateau, self.n_iter_ = state, Plateau(), 0
+        job.keeps_last = not self.early_stopping
+        search = Search(self, job, state)
         # SciPy before 1.15 printed its own report for iprint.
         printed = _get_additional_lbfgs_options_dict("iprint", 1 if self.verbose else -1)
         limits = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
         start = to_numpy(state.theta).astype(np.float64)
-        options = {**limits, **printed}
-        result = scipy.optimize.minimize(evaluate, start, method="L-BFGS-B", jac=True, options=options)
+        try:
+            result = scipy.optimize.minimize(
+                search.evaluate,
+                start,
+                method="L-BFGS-B",
+                jac=True,
+                callback=search.end_iteration,
+                options={**limits, **printed},
+            )
+        except EndedEarlyError:
+            return
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         self.loss_ = result.fun
         if not np.isfinite(result.x).all():
             self._resume = state
             raise ValueError(f"{NOT_FINITE} Scale the features. The parameters are those before this call.")
-        self._resume = replace(state, theta=backend.asarray(result.x, dtype))
+        if not self.early_stopping:
+            self._resume = search.state_at(result.x)
 
     def _loss_grad_lbfgs(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None, *_buffers: Any) -> tuple:
         """J(theta) and its gradient for targets Y, under scikit-learn's name and order of arguments."""

@@ -11,7 +11,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from ..equations.losses import AbsoluteError, HalfPoissonDeviance, HalfSquaredError, Huber, Loss, Quantile
-from .base import Array, BaseMLP
+from .architecture import Array
+from .base import BEYOND_SCIKIT_LEARN, BaseMLP
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
 
     _parameter_constraints: ClassVar[dict] = {
         **ScikitLearns._parameter_constraints,
+        **BEYOND_SCIKIT_LEARN,
         "loss": [str, Loss],
-        "backend": [str, None],
-        "precision": [str, None],
     }
     _y_numeric = True
     _stratify = False
@@ -105,15 +105,27 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        penalty="l2",
+        l1_ratio=0.15,
+        weight_decay=0.01,
+        dropout=0.0,
+        clip_norm=None,
+        scoring=None,
         backend=None,
         precision=None,
     ):
         self._keep(locals())
 
     @available_if(lambda est: est._check_solver())
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """One pass over X; X, y and sample_weight are as in ``fit``."""
-        return self._fit(X, y, sample_weight, incremental=True)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: tuple | None = None
+    ) -> "MLPRegressor":
+        """One pass over X; X, y, sample_weight and validation_data are as in ``fit``.
+
+        With ``early_stopping`` and ``validation_data``, ``stopped_early_`` tells when the score of ``n_iter_no_change``
+        calls has not improved; ``coefs_`` are then the best ones.
+        """
+        return self._fit(X, y, sample_weight, validation_data, incremental=True)
 
     def predict(self, X: Any) -> Array:
         """Predictions, (n_samples,) or (n_samples, n_outputs)."""
@@ -133,7 +145,10 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             )
         return _OTHER_LOSSES[self.loss]
 
-    def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+    def _learn_targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
+        return y
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
         if y.dtype.kind not in "fiub":
             raise ValueError(f"y has dtype {y.dtype}; a regressor needs real numbers")
         if not np.isfinite(y).all():
@@ -143,6 +158,9 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _decode(self, Y: np.ndarray) -> np.ndarray:
+        return Y[:, 0] if self.n_outputs_ == 1 else Y
 
     def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
         return r2_score(y, A, sample_weight=sample_weight)

@@ -1,5 +1,6 @@
 """A model's parts as a JSON document and tensors, and back."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -7,14 +8,22 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from ..backends import to_numpy
+from ..equations import activations, losses, schedules
 from ..equations.schedules import Plateau
 from ..estimators import MLPClassifier, MLPRegressor
 from .parts import Parts
 
-_CLASSES = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+_CLASSES: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+_OBJECTS: dict[str, Any] = {
+    name: kind
+    for module in (activations, losses, schedules)
+    for name, kind in vars(module).items()
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__
+}
+"""What a parameter may hold beside numbers, text and lists of them: the package's own settings, and nothing else."""
 _FACTS = (
     "n_features_in_ n_outputs_ n_layers_ out_activation_ n_iter_ t_ loss_ loss_curve_ best_loss_ validation_scores_ "
-    "best_validation_score_"
+    "best_validation_score_ validation_loss_curve_ _course"
 ).split()
 
 
@@ -30,7 +39,7 @@ def describe_parts(parts: Parts) -> dict[str, Any]:
     return {
         "class": type(mlp).__name__,
         "params": {name: _encode(value, f"the parameter {name}") for name, value in params.items()},
-        "facts": {name: _encode(getattr(mlp, name), name) for name in _FACTS if hasattr(mlp, name)},
+        "facts": {name: _encode(_fact(mlp, name), name) for name in _FACTS if hasattr(mlp, name)},
         "labels": _describe_labels(mlp.classes_) if hasattr(mlp, "classes_") else None,
         "multilabel": bool(getattr(mlp, "_multilabel", False)),
         "features": _describe_scaler(parts.features),
@@ -39,6 +48,12 @@ def describe_parts(parts: Parts) -> dict[str, Any]:
         "steps": list(parts.steps),
         "target_ndim": parts.target_ndim,
     }
+
+
+def _fact(mlp: Any, name: str) -> Any:
+    """The attribute; but not how long an epoch took: equal models make equal files."""
+    value = getattr(mlp, name)
+    return value if name != "_course" else {**value, "seconds": [None] * len(value["seconds"])}
 
 
 def _names(part: Any) -> list[str] | None:
@@ -63,7 +78,10 @@ def _describe_labels(labels: np.ndarray) -> dict[str, Any]:
 
 
 def _encode(value: Any, what: str) -> Any:
-    """In JSON's types; a tuple is {"tuple": [...]}, and a float that JSON doesn't know is {"float": "inf"}."""
+    """In JSON's types; what JSON doesn't know is an object with a name for its kind.
+
+    {"tuple": [...]}, {"float": "inf"}, {"dict": [[key, value], ...]}, {"object": "ELU", "settings": {...}}.
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):
@@ -73,6 +91,11 @@ def _encode(value: Any, what: str) -> Any:
         return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
+    if isinstance(value, dict):
+        return {"dict": [[_encode(k, what), _encode(v, what)] for k, v in value.items()]}
+    if type(value) in _OBJECTS.values():
+        settings = {field.name: _encode(getattr(value, field.name), what) for field in dataclasses.fields(value)}
+        return {"object": type(value).__name__, "settings": settings}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(f"{what} is {value!r}; a model file holds numbers, text, None and lists of them: set it to such")
@@ -80,9 +103,14 @@ def _encode(value: Any, what: str) -> Any:
 
 def decode(item: dict[str, Any]) -> Any:
     """The inverse of ``_encode``, for each JSON object (json.loads' ``object_hook``)."""
-    if item.keys() == {"tuple"}:
+    kinds = tuple(item)
+    if kinds == ("tuple",):
         return tuple(item["tuple"])
-    return float(item["float"]) if item.keys() == {"float"} else item
+    if kinds == ("float",):
+        return float(item["float"])
+    if kinds == ("dict",):
+        return dict(map(tuple, item["dict"]))
+    return _OBJECTS[item["object"]](**item["settings"]) if kinds == ("object", "settings") else item
 
 
 def tensors_of(parts: Parts) -> dict[str, np.ndarray]:

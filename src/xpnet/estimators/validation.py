@@ -1,0 +1,101 @@
+"""Data held out of training: split off for early stopping or given to fit; its loss and its score after each epoch."""
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import device
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+
+from ..backends import Backend, gather, is_host_data, namespace, to_numpy
+from ..model import Model
+
+Array = Any
+
+
+class HeldOut(NamedTuple):
+    """Samples to validate on: X, targets Y (m, n_outputs) and weights w or None, where training is; and as a scorer
+    takes them.
+    """
+
+    X: Array
+    Y: Array
+    w: Array | None
+    for_scorer: tuple[Any, Any] | None
+
+    @property
+    def size(self) -> int:
+        """How many samples."""
+        return self.X.shape[0]
+
+
+class Validation:
+    """What an estimator does with held-out data."""
+
+    early_stopping: bool
+    validation_fraction: float
+    scoring: Any
+    n_outputs_: int
+    _stratify: bool
+
+    def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
+        """The validation score of predictions A for targets y, both on the host."""
+        raise TypeError(f"{type(self).__name__} must define _score_outputs")
+
+    def _decode(self, Y: np.ndarray) -> np.ndarray:
+        """y for targets Y (host): the inverse of encoding."""
+        raise TypeError(f"{type(self).__name__} must define _decode")
+
+    def _asks_scorer(self) -> bool:
+        return self.scoring not in (None, "loss")
+
+    def _split(self, data: tuple, rng: Any) -> tuple[tuple, HeldOut]:
+        """What is trained on, (X, Y, w), and what early stopping holds out of it."""
+        X, Y, _ = data
+        labels = to_numpy(Y) > 0.5 if self._stratify and self.n_outputs_ == 1 else None
+        places = train_test_split(
+            np.arange(X.shape[0]), random_state=rng, test_size=self.validation_fraction, stratify=labels
+        )
+        if len(places[1]) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        rows = [namespace(Y).asarray(at, device=device(Y)) for at in places]
+        train, (X, Y, w) = (tuple(A if A is None else gather(A, at) for A in data) for at in rows)
+        for_scorer = (X, self._decode(to_numpy(Y))) if self._asks_scorer() else None
+        return train, HeldOut(X, Y, w, for_scorer)
+
+    @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so itself
+    def _validate(self, model: Model, theta: Array, held_out: HeldOut, backend: Backend) -> tuple[float, float]:
+        """The loss of the held-out samples, without the penalty, and their score, of which more is better."""
+        X, Y, w, for_scorer = held_out
+        with backend.active():
+            Z = backend.asarray(model.output(theta, X, backend))
+            Y, w = (a if a is None else backend.asarray(a, Z.dtype) for a in (Y, w))
+            loss_sum, weight_sum, _ = model.criterion(Z, Y, w)
+            loss = float(model.scale(weight_sum) * loss_sum)
+            A = to_numpy(model.criterion.link.forward(Z))
+        if not np.isfinite(A).all():
+            return loss, np.nan
+        if self.scoring == "loss":
+            return loss, -loss
+        if for_scorer is None:
+            return loss, self._score_outputs(to_numpy(Y), A, None if w is None else to_numpy(w))
+        return loss, self._score_by_scorer(theta, for_scorer)
+
+    def _score_by_scorer(self, theta: Array, data: tuple[Any, Any]) -> float:
+        fitted = self._as_fitted(theta)
+        X, y = data
+        if not is_host_data(X) and is_host_data(fitted.coefs_[0]):
+            X = to_numpy(X)
+        return float(check_scoring(fitted, self.scoring)(fitted, X, y))
+
+    def _as_fitted(self, theta: Array) -> Any:
+        """A copy of the estimator that predicts with this flat vector."""
+        fitted = copy.copy(self)
+        vars(fitted).update(self._coefficients(theta))
+        return fitted
+
+    def _coefficients(self, theta: Array) -> dict[str, list]:
+        raise TypeError(f"{type(self).__name__} must define _coefficients")
