@@ -12,7 +12,7 @@ from typing import Any
 
 from array_api_compat import device
 
-from .backends import Backend, all_finite, compile_step, elementwise, host, namespace, release_memory
+from .backends import Backend, all_finite, compile_step, elementwise, host, namespace, release_memory, shuffled
 from .communicators import Alone
 from .equations import whole_number
 from .equations.dropout import step_key
@@ -188,21 +188,23 @@ def epochs(
             f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network "
             f"has {layout.n_parameters} parameters: make it with model.initial(rng, {layout.in_shape}, optimizer)"
         )
-    shuffled = shuffle and batch_size is not None
+    is_shuffled = shuffle and batch_size is not None
     rng = rng if rng is not None else copy.deepcopy(state.rng)
-    if shuffled and rng is None:
+    if is_shuffled and rng is None:
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
     theta, *moments = (backend.asarray(a, X.dtype) for a in (state.theta, *state.moments))
     state = replace(state, theta=theta, moments=tuple(moments))
     step = training_step(model, layout, state.optimizer, clip_norm, communicator)
     run = compile_step(step, (X, Y, w), theta, layout.largest_product)
     n_sums = 1 if clip_norm is None else 2
-    return _epochs(state, m, min(batch_size or m, m), rng if shuffled else None, schedule, run, backend, n_sums)
+    size = min(batch_size or m, m)
+    return _epochs(state, X, size, rng if is_shuffled else None, schedule, run, backend, n_sums)
 
 
 def _epochs(
-    state: State, m: int, batch_size: int, rng: Any, schedule: Schedule, run: Callable, backend: Backend, n_sums: int
+    state: State, X: Array, batch_size: int, rng: Any, schedule: Schedule, run: Callable, backend: Backend, n_sums: int
 ) -> Generator[tuple[State, float], State | None, None]:
+    m = X.shape[0]
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
     epoch = 0
@@ -210,7 +212,7 @@ def _epochs(
         while True:
             epoch += 1
             if rng is not None:
-                order = order[rng.permutation(m)]
+                order = shuffled(order, X, rng)
             with backend.active():
                 theta = state.theta
                 xp = namespace(theta)

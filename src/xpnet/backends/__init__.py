@@ -9,6 +9,7 @@ import array_api_compat.numpy
 
 from .inputs import all_finite, check_finite, read_data
 from .precision import Precision, checked_precision, data_dtype, products_in
+from .rows import is_in_rows, reading_order, shuffled, subset
 from .seams import (
     Elementwise,
     compile_step,
@@ -54,13 +55,17 @@ __all__ = [
     "host",
     "in_full",
     "is_host_data",
+    "is_in_rows",
     "namespace",
     "operand",
     "products_in",
     "read_data",
+    "reading_order",
     "release_memory",
     "rowwise",
     "set_backend",
+    "shuffled",
+    "subset",
     "to_numpy",
     "using_backend",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from .rows import Rows, is_in_rows
 from .seams import namespace
 from .selector import Backend, get_backend, is_host_data, to_numpy
 from .sparse import is_sparse, values_of
@@ -36,6 +37,8 @@ def read_data(
         X holds no numbers, complex numbers, NaN or infinity, or is empty.
     """
     chosen = home = get_backend(backend, X)
+    if isinstance(X, Rows) or is_in_rows(X):
+        return chosen, _read_rows(X, name, chosen, dtype, may_stay)
     if is_sparse(X):
         X = X.tocsr()
         _check_kind(X, name)
@@ -50,6 +53,20 @@ def read_data(
         raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
     check_finite(X, name)
     return chosen, X
+
+
+def _read_rows(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool) -> Any:
+    """X as rows that are read when they are needed; or all of them, where they may not stay on the host."""
+    may_stay = may_stay and (backend.name == "numpy" or backend.name.startswith("cupy"))
+    if isinstance(X, Rows):  # which was checked when it was made
+        return X if may_stay else backend.asarray(X[:])
+    _check_kind(X, name)
+    rows = Rows(X, None if dtype is None else to_numpy(backend.xp.zeros(0, dtype=dtype)).dtype)
+    if 0 in rows.shape or rows.ndim == 0:
+        raise ValueError(f"{name} has shape {rows.shape}; at least one sample and one value are needed")
+    for block in rows.blocks():
+        check_finite(block, name)
+    return rows if may_stay else backend.asarray(rows[:])
 
 
 def _host_numbers(X: Any, name: str) -> Array:

@@ -27,6 +27,7 @@ from array_api_compat import array_namespace, device, is_cupy_array
 from . import numpy as numpy_way
 from . import sparse
 from .precision import current_precision, narrow_error
+from .rows import Rows
 from .threads import threads_for
 
 LOWERINGS = os.environ.get("XPNET_LOWERINGS", "on").lower() not in ("off", "0", "no", "false")
@@ -94,6 +95,8 @@ def _way(array: Any) -> Way:
 def _find_way(array: Any) -> Way:
     if sparse.is_sparse(array):
         return _sparse_way(_way(sparse.values_of(array)))
+    if isinstance(array, Rows):
+        return _way(array[:0])._replace(composites=SimpleNamespace(take=Rows.take))
     xp = array_namespace(array)
     is_numpy = isinstance(array, np.ndarray | np.generic)
     if is_numpy and LOWERINGS:
@@ -202,7 +205,8 @@ def gather(xp: Any, A: Any, rows: Any) -> Any:
     """A's rows at these indices, or in this range: A itself where that is all of it."""
     if not isinstance(rows, range):
         return xp.take(A, rows, axis=0)
-    return A if len(rows) == A.shape[0] else A[rows.start : rows.stop, ...]
+    is_all = len(rows) == A.shape[0] and not isinstance(A, Rows)
+    return A if is_all else A[rows.start : rows.stop, ...]
 
 
 @composite

@@ -14,11 +14,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
 
-from ..backends import Backend, data_dtype, get_backend, is_host_data, read_data, to_numpy
+from ..backends import Backend, data_dtype, get_backend, is_host_data, is_in_rows, read_data, to_numpy
 from ..equations.activations import BY_NAME, Activation
 from ..equations.dropout import draw_seed
 from ..model import State, initial_state
 from .architecture import Architecture, Array
+from .conversion import Conversion
 from .lbfgs import LBFGSFit
 from .records import RECORDS, Job
 from .stochastic import StochasticFit
@@ -40,7 +41,7 @@ BEYOND_SCIKIT_LEARN: dict[str, list] = {
 """What the parameters may be that scikit-learn does not have, or not as much of."""
 
 
-class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, CallbackSupportMixin, BaseEstimator):
+class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, Conversion, CallbackSupportMixin, BaseEstimator):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
     Between calls ``coefs_`` and ``intercepts_`` are the truth: they are read at every call and may be set by hand.
@@ -127,6 +128,11 @@ class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, CallbackSupport
     ) -> tuple[Job, State]:
         """All that was given, checked and on the backend; and the state where training begins."""
         self._validate_params()
+        if self.solver == "lbfgs" and is_in_rows(X):
+            raise ValueError(
+                f"X is a {type(X).__name__} that is read in rows, and solver='lbfgs' computes with all at once: "
+                "pass X[:], or use solver='adam'"
+            )
         self._check_solver_takes()
         if self.early_stopping and incremental and validation_data is None:
             raise ValueError("partial_fit does not support early_stopping=True without validation_data")
@@ -154,11 +160,13 @@ class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, CallbackSupport
     def _read(self, backend: Backend, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple:
         """X on the backend; y and the weights or None on the host; all checked."""
         y = y if is_host_data(y) else to_numpy(y)
-        if is_host_data(X):
+        if is_host_data(X) and not is_in_rows(X):
             kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
             X, y = validate_data(self, X, y, reset=reset, accept_sparse=("csr", "csc"), **kinds)
         else:
             y = np.asarray(y)
+            if reset:
+                self.__dict__.pop("feature_names_in_", None)
         X = self._matrix(X, backend, reset=reset)
         if y.shape[0] != X.shape[0]:
             raise ValueError(f"X has {X.shape[0]} samples and y has {y.shape[0]}; each sample needs one row of y")
@@ -264,7 +272,7 @@ class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, CallbackSupport
     def _output(self, X: Any, method: str) -> Array:
         """``Model.<method>`` of the fitted parameters: "predict", or "output" before the link; X's library."""
         source = X
-        if is_host_data(X):
+        if is_host_data(X) and not is_in_rows(X):
             X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
         backend = get_backend(self.backend, X)
         X = self._matrix(X, backend, reset=False)

@@ -8,7 +8,7 @@ from array_api_compat import device
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from ..backends import Backend, gather, is_host_data, namespace, to_numpy
+from ..backends import Backend, gather, is_host_data, namespace, reading_order, subset, to_numpy
 from ..model import Model
 
 Array = Any
@@ -61,10 +61,18 @@ class Validation:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        rows = [namespace(Y).asarray(at, device=device(Y)) for at in places]
-        train, (X, Y, w) = (tuple(A if A is None else gather(A, at) for A in data) for at in rows)
+        train, (X, Y, w) = (self._rows(data, reading_order(X, at)) for at in places)
         for_scorer = (X, self._decode(to_numpy(Y))) if self._asks_scorer() else None
         return train, HeldOut(X, Y, w, for_scorer)
+
+    @staticmethod
+    def _rows(data: tuple, at: np.ndarray) -> tuple:
+        """These rows of X, Y and w; X's are read when they are needed where X lies in a file."""
+        X, Y, _ = data
+        there = namespace(Y).asarray(at, device=device(Y))
+        of_file = subset(X, at)
+        rest = (A if A is None else gather(A, there) for A in data[1:])
+        return gather(X, there) if of_file is None else of_file, *rest
 
     @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so itself
     def _validate(self, model: Model, theta: Array, held_out: HeldOut, backend: Backend) -> tuple[float, float]:

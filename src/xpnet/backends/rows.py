@@ -1,0 +1,134 @@
+"""Data that are read row by row from where they lie: HDF5, Zarr, a memmap, or whatever has shape, dtype and row slices.
+
+They are never copied whole. A network meets them as batches of rows, which are NumPy arrays.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_array_api_obj
+
+_BLOCK_BYTES = 1 << 22
+"""What is read at once, about; a whole number of the source's own chunks."""
+_BLOCKS_SHUFFLED_TOGETHER = 8
+
+
+class Rows:
+    """Rows of a source, in float32 or float64, of shape (m, n).
+
+    Parameters
+    ----------
+    source : object
+        Has ``shape`` (M, n), ``dtype`` and ``source[start:stop]``.
+    dtype : dtype, optional
+        What batches come in: by default float32 or float64 as the source is, float64 for all else.
+    at : host array of int, (m,), optional
+        Which of its rows; by default all.
+    """
+
+    def __init__(self, source: Any, dtype: Any = None, at: np.ndarray | None = None) -> None:
+        own = np.dtype(source.dtype)
+        self.dtype = np.dtype(dtype or (own if own in (np.float32, np.float64) else np.float64))
+        self.source, self.at = source, at
+        self.shape = (source.shape[0] if at is None else len(at), *source.shape[1:])
+        self.ndim = len(self.shape)
+        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
+        chunk = (getattr(source, "chunks", None) or (1,))[0]
+        row = max(1, self.nbytes // max(1, self.shape[0]))
+        self.block = chunk * max(1, round(_BLOCK_BYTES / (row * chunk)))
+        self.read: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    @property
+    def is_in_blocks(self) -> bool:
+        """Whether single rows are dear to read, so that neighbours should be read together; a memmap's are not."""
+        return not isinstance(self.source, np.ndarray)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows = key[0] if isinstance(key, tuple) else key
+        start, stop, _ = rows.indices(self.shape[0])
+        if self.at is not None:
+            return self.take(np.arange(start, stop))
+        return self._in_dtype(self.source[start:stop])
+
+    def _in_dtype(self, rows: Any) -> np.ndarray:
+        return np.asarray(rows, self.dtype)
+
+    def part(self, at: np.ndarray) -> "Rows":
+        """These of the rows, which are not read yet."""
+        return Rows(self.source, self.dtype, at if self.at is None else self.at[at])
+
+    def take(self, indices: np.ndarray, axis: int = 0, out: np.ndarray | None = None, mode: str = "clip") -> np.ndarray:
+        """The rows at these indices (m',), as ``numpy.take`` has them."""
+        at = indices if self.at is None else self.at[indices]
+        if not self.is_in_blocks:
+            found = self._in_dtype(np.take(self.source, at, axis=0))
+            if out is not None:
+                out[...] = found
+            return found if out is None else out
+        found = np.empty((len(at), *self.shape[1:]), self.dtype) if out is None else out
+        blocks = at // self.block
+        for k in np.unique(blocks):
+            here = blocks == k
+            found[here] = self._block(int(k))[at[here] - k * self.block]
+        return found
+
+    def _block(self, k: int) -> np.ndarray:
+        """Block k of the source; those read last are kept."""
+        if k not in self.read:
+            while len(self.read) >= 2 * _BLOCKS_SHUFFLED_TOGETHER:
+                self.read.popitem(last=False)
+            self.read[k] = self._in_dtype(self.source[k * self.block : (k + 1) * self.block])
+        self.read.move_to_end(k)
+        return self.read[k]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All rows, a block at a time."""
+        for start in range(0, self.shape[0], self.block):
+            yield self[start : start + self.block]
+
+    def in_random_order(self, rng: Any) -> np.ndarray:
+        """The rows' indices: blocks in any order, and the rows of each eight blocks that follow in any order.
+
+        So every block is read once an epoch, and no more than a few are held.
+        """
+        rows = np.arange(self.shape[0])
+        blocks = (rows if self.at is None else self.at) // self.block
+        cuts = np.split(rows, np.flatnonzero(np.diff(blocks)) + 1)
+        order = rng.permutation(len(cuts))
+        groups = [order[i : i + _BLOCKS_SHUFFLED_TOGETHER] for i in range(0, len(order), _BLOCKS_SHUFFLED_TOGETHER)]
+        together = [np.concatenate([cuts[k] for k in group]) for group in groups]
+        return np.concatenate([group[rng.permutation(len(group))] for group in together])
+
+
+def is_in_rows(x: Any) -> bool:
+    """Whether x is to be read row by row: a source that is no array of a library and no table; or a memmap of numbers
+    that all would have to be converted.
+    """
+    if isinstance(x, np.memmap):
+        return x.dtype not in (np.float32, np.float64)
+    is_table = any(hasattr(x, name) for name in ("iloc", "tocsr", "to_numpy"))
+    is_source = all(hasattr(x, name) for name in ("shape", "dtype", "__getitem__"))
+    return is_source and not is_table and not is_array_api_obj(x)
+
+
+def shuffled(order: np.ndarray, X: Any, rng: Any) -> np.ndarray:
+    """A new order of X's rows: any permutation of the last one, or one in which they can be read."""
+    if isinstance(X, Rows) and X.is_in_blocks:
+        return X.in_random_order(rng)
+    return order[rng.permutation(len(order))]
+
+
+def reading_order(X: Any, at: np.ndarray) -> np.ndarray:
+    """The rows ``at`` in the order in which they lie, where X is read in blocks; elsewhere as they are."""
+    return np.sort(at) if isinstance(X, Rows) and X.is_in_blocks else at
+
+
+def subset(X: Any, at: np.ndarray) -> "Rows | None":
+    """These rows of X, to be read when they are needed, where X lies in a file; None where it is in memory."""
+    rows = Rows(X) if isinstance(X, np.memmap) else X
+    return rows.part(at) if isinstance(rows, Rows) else None
