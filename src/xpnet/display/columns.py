@@ -18,8 +18,10 @@ class Column:
 
     Attributes
     ----------
-    head, kind : str
-        "input" or "layer 2", and the layer's class.
+    layers : (int, int)
+        The first and the last layer that lead here, counted from 1; 0 is the input (D3: it is not a layer).
+    kind : str
+        The class of the first.
     shape : tuple of int
         Of one sample's values.
     parameters, arrays : tuples
@@ -28,7 +30,7 @@ class Column:
         What is applied after the weights: activations, layers without weights, the link.
     """
 
-    head: str
+    layers: tuple[int, int]
     kind: str
     shape: Shape
     parameters: tuple[Parameter, ...] = ()
@@ -65,9 +67,11 @@ class Column:
     @property
     def caption(self) -> tuple[str, ...]:
         """What stands below."""
-        many = "units" if self.parameters else "features"
+        many = "units" if self.layers[0] else "features"
         count = f"{by_shape(self.shape)} {many[:-1] if self.size == 1 else many}"
-        lines = self.head, f"{self.kind}, {count}" if self.kind else count, ", ".join(self.functions)
+        first, last = self.layers
+        head = "input" if first == 0 else f"layer {first}" if first == last else f"layers {first}–{last}"
+        lines = head, f"{self.kind}, {count}" if self.kind else count, ", ".join(self.functions)
         return tuple(line for line in lines if line)
 
 
@@ -77,21 +81,21 @@ def columns_of(subject: Subject) -> list[Column]:
     arrays: Sequence[Any] = [()] * len(subject.network.layers)
     if subject.theta is not None:
         arrays = subject.layout.unpack(subject.theta)
-    columns = [Column("input", "", shape)]
+    columns = [Column((0, 0), "", shape)]
     for k, (layer, of_layer) in enumerate(zip(subject.network.layers, arrays, strict=True), start=1):
         parameters, out_shape = layer.shapes(shape)
         if out_shape == shape and not any(p.role == "weight" for p in parameters):
             last = columns[-1]
             columns[-1] = replace(
                 last,
+                layers=(last.layers[0], k if last.layers[0] else 0),
                 parameters=last.parameters + parameters,
                 arrays=last.arrays + tuple(of_layer),
                 functions=(*last.functions, type(layer).__name__),
             )
         else:
-            head = f"layer {k}"
             columns.append(
-                Column(head, type(layer).__name__, out_shape, parameters, tuple(of_layer), _functions(layer))
+                Column((k, k), type(layer).__name__, out_shape, parameters, tuple(of_layer), _functions(layer))
             )
         shape = out_shape
     if subject.link != Linear():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .columns import Column
 from .svg import FILLS, INK, LINE, MARGIN, OUTLINE, PAPER, element, indexed, label, shortened, titled, width_of
 
-RADIUS, ROW, LEAST_PITCH = 18.0, 52.0, 150.0
+RADIUS, LEAST_PITCH = 18.0, 160.0
 POSITIVE, NEGATIVE, UNSIGNED = "#2f7fd0", "#d06a00", "#8b949e"
 _MOST_VALUES = 24
 _ALONG = 0.3, 0.38, 0.22, 0.46, 0.16, 0.54, 0.62, 0.7
@@ -69,10 +69,11 @@ def _plan(columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[st
         max(half + 4, RADIUS + 8 + max((width_of(name) for name in names), default=0.0)) for names in (inputs, outputs)
     )
     xs = [MARGIN + left + i * pitch for i in range(len(columns))]
-    height = (max(rows) - 1) * ROW
-    tops = [MARGIN + RADIUS + (height - (n - 1) * ROW) / 2 for n in rows]
+    row = 72.0 if max(rows) <= 4 else 52.0
+    height = (max(rows) - 1) * row
+    tops = [MARGIN + RADIUS + (height - (n - 1) * row) / 2 for n in rows]
     ys = [
-        [top + ROW * (bias + j) for j in range(column.size)]
+        [top + row * (bias + j) for j in range(column.size)]
         for column, top, bias in zip(columns, tops, has_bias, strict=True)
     ]
     bias_ys = [top if bias else None for top, bias in zip(tops, has_bias, strict=True)]
@@ -107,7 +108,7 @@ def _stroke(w: float | None, largest: float) -> dict[str, object]:
     if w is None:
         return {"stroke": UNSIGNED, "stroke_width": 1.2}
     style: dict[str, object] = {"stroke": NEGATIVE, "stroke_dasharray": "7 4"} if w < 0 else {"stroke": POSITIVE}
-    return style | {"stroke_width": 0.4 + 4.0 * abs(w) / largest}
+    return style | {"stroke_width": 0.8 + 3.6 * abs(w) / largest}
 
 
 def _nodes(plan: Plan, inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
@@ -157,21 +158,18 @@ def _meet(place: tuple[float, float], half: float, other: tuple[float, float, fl
 
 
 def _legend(edges: Sequence[Edge], has_bias: bool, largest: float, y: float) -> tuple[list[str], float]:
-    """What lines and yellow nodes mean, from left to right; and where it ends."""
-    shapes: list[str] = []
-    x = MARGIN
+    """What yellow nodes and lines mean, from left to right; and where it ends."""
+    x, shapes = MARGIN, []
+    if has_bias:
+        dot = element("rect", x=x, y=y - 6, width=12, height=12, rx=6, fill=FILLS["bias"], stroke=OUTLINE)
+        shapes += [dot, label("bias", x + 18, y, 12, "start")]
+        x += 18 + width_of("bias", 12) + 16
     if any(edge.w is not None for edge in edges):
         for w, text in ((largest, "above 0"), (-largest, "below 0")):
-            line = element("path", d=f"M{x:.0f} {y:.1f}h36", fill="none", **_stroke(w * 2 / 3, largest))
+            line = element("path", d=f"M{x:.1f} {y:.1f}h36", fill="none", **_stroke(w * 2 / 3, largest))
             shapes += [line, label(text, x + 42, y, 12, "start")]
-            x += 42 + width_of(text, 12) + 16
+            x += 42 + width_of(text, 12) + 12
         text = f"width: |w|, at most {largest:.3g}"
         shapes.append(label(text, x, y, 12, "start"))
-        x += width_of(text, 12) + 20
-    if has_bias:
-        shapes += [
-            element("rect", x=x, y=y - 6, width=12, height=12, rx=6, fill=FILLS["bias"], stroke=OUTLINE),
-            label("bias", x + 18, y, 12, "start"),
-        ]
-        x += 18 + width_of("bias", 12)
+        x += width_of(text, 12)
     return shapes, x + MARGIN
