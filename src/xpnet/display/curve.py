@@ -109,7 +109,7 @@ class LossCurveDisplay:
         if self.validation_loss_curve:
             self._line(ax, self.validation_loss_curve, color=VALIDATION_COLOUR, marker=marker, label="validation")
             self.lines_[-1].set_linestyle("--")
-            ax.legend(frameon=False)
+            ax.legend(frameon=False, loc="center right")
             label = "loss"
         drawn = [*loss, *(self.validation_loss_curve or ())]
         if min(drawn) > 0 and max(drawn) > 20 * min(drawn):

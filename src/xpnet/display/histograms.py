@@ -78,11 +78,15 @@ class HistogramDisplay:
     def plot(self, ax: Any = None, *, bins: int = 60) -> "HistogramDisplay":
         """Draw on the Axes, or on a new figure of pyplot's; returns the display itself."""
         self.ax_ = ax = axes(ax, type(self).__name__)
+        from matplotlib.colors import PowerNorm
+
         self.figure_ = ax.figure
         self.edges_ = np.linspace(*_range(np.concatenate(self.values)), bins + 1)
         inside = [np.clip(v, self.edges_[0], self.edges_[-1]) for v in self.values]
         self.counts_ = np.stack([np.histogram(v, self.edges_)[0] / len(v) for v in inside], axis=1)
-        mesh = ax.pcolormesh(_between(self.epochs), self.edges_, self.counts_, cmap="Blues", vmin=0.0)
+        # Many numbers are 0 (rectified units, dead pixels); in proportion that one bin would pale all others.
+        scale = PowerNorm(0.4, vmin=0.0)
+        mesh = ax.pcolormesh(_between(self.epochs), self.edges_, self.counts_, cmap="Blues", norm=scale)
         ax.figure.colorbar(mesh, ax=ax, label="share", format="{x:.0%}")
         quantiles = np.array([np.quantile(v, _QUANTILES) for v in self.values])
         for column, width in zip(quantiles.T, (0.9, 1.8, 0.9), strict=True):

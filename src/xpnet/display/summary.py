@@ -70,10 +70,9 @@ class Summary:
     def notes(self) -> tuple[str, ...]:
         """What is counted."""
         return (
-            f"{self.dtype}, batches of {self.batch_size}; activations are X and every layer's output, kept for the "
-            "backward pass.",
-            "FLOPs a sample, forward: 2 n_in n_out for each product with a matrix of weights, nothing for biases and "
-            "activations; backward takes up to twice as many.",
+            f"{self.dtype}, batches of {self.batch_size}; activations: X and every layer's output, kept for backward.",
+            "FLOPs: of a sample's forward pass, 2 n_in n_out for each product with weights; biases and activations are",
+            "not counted, and the backward pass takes up to twice as many.",
         )
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -98,7 +97,7 @@ class Summary:
 
     def _repr_html_(self) -> str:
         head, *body = (_html_row(row, tag) for row, tag in [(_HEAD, "th"), *((row, "td") for row in self._cells())])
-        notes = "<br>".join(map(html.escape, self.notes))
+        notes = html.escape(" ".join(self.notes))
         return (
             f'<table style="border-collapse:collapse"><thead>{head}</thead><tbody>{"".join(body[:-1])}</tbody>'
             f'<tfoot style="font-weight:bold;border-top:1px solid">{body[-1]}</tfoot></table>'

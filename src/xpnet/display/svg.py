@@ -69,7 +69,9 @@ def titled(text: str) -> str:
 
 def width_of(text: str, size: int = 13) -> float:
     """An upper estimate of a line's width: fonts differ, and there is none at hand to ask."""
-    return size * sum(1.05 if east_asian_width(c) in "WF" else 0.62 for c in text)
+    return size * sum(
+        1.05 if east_asian_width(c) in "WF" or c in "MWmw@%…" else 0.8 if c.isupper() else 0.62 for c in text
+    )
 
 
 def shortened(text: str, most: int = 22) -> str:
