@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import to_numpy
+from ..equations import whole_number
 from .figures import GRAY, axes
 from .subject import path_to
 
@@ -34,7 +35,7 @@ class FirstLayerWeightsDisplay:
     def __init__(self, *, weights: Any, image_shape: tuple[int, int] | None = None, max_units: int = 100):
         self.weights = to_numpy(weights)
         self.image_shape = _image_shape(self.weights.shape[0], image_shape)
-        self.max_units = max_units
+        self.max_units = whole_number("max_units", max_units)
 
     @classmethod
     def from_estimator(
