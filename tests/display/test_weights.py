@@ -1,4 +1,4 @@
-"""The first layer's weights are shown as images, each unit's in its tile; and scikit-learn's surface serves our models."""
+"""The first layer's weights are images, each unit's in its tile; scikit-learn's decision surface serves our models."""
 
 import sys
 
