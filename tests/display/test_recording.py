@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 from sklearn.callback import CallbackSupportMixin, FitCallback, with_callbacks
+from sklearn.linear_model import LogisticRegression
 
 from xpnet import Adam, Dense, GradientDescent, MLPClassifier, MLPRegressor, Model, PReLU, Recorder, Sequential, epochs
 
@@ -177,14 +178,16 @@ def test_an_estimators_epochs_are_recorded(kind, y, Y, w):
 def test_a_new_fit_begins_new_records():
     recorder = Recorder()
     for n in (3, 2):
-        Regressor(hidden_layer_sizes=(2,), max_iter=n, random_state=0).set_callbacks(recorder).fit_and_report(
-            X, X[:, 0]
-        )
+        estimator = Regressor(hidden_layer_sizes=(2,), max_iter=n, random_state=0)
+        estimator.set_callbacks(recorder).fit_and_report(X, X[:, 0])
     assert [record.epoch for record in recorder] == [1, 2]
 
 
+def test_other_estimators_are_refused():
+    with pytest.raises(ValueError, match=r"a Recorder watches .*this is a LogisticRegression: give it to the network"):
+        LogisticRegression().set_callbacks(Recorder()).fit(X, X[:, 0] > 0)
+
+
 def test_recording_needs_no_scikit_learn():
-    code = (
-        "import sys, xpnet; xpnet.Recorder(); assert 'sklearn' not in sys.modules and 'matplotlib' not in sys.modules"
-    )
+    code = "import sys, xpnet; xpnet.Recorder(); assert not {'sklearn', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

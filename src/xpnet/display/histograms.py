@@ -79,6 +79,7 @@ class HistogramDisplay:
         """Draw on the Axes, or on a new figure of pyplot's; returns the display itself."""
         self.ax_ = ax = axes(ax, type(self).__name__)
         from matplotlib.colors import PowerNorm
+        from matplotlib.ticker import PercentFormatter
 
         self.figure_ = ax.figure
         self.edges_ = np.linspace(*_range(np.concatenate(self.values)), bins + 1)
@@ -87,7 +88,7 @@ class HistogramDisplay:
         # Many numbers are 0 (rectified units, dead pixels); in proportion that one bin would pale all others.
         scale = PowerNorm(0.4, vmin=0.0)
         mesh = ax.pcolormesh(_between(self.epochs), self.edges_, self.counts_, cmap="Blues", norm=scale)
-        ax.figure.colorbar(mesh, ax=ax, label="share", format="{x:.0%}")
+        ax.figure.colorbar(mesh, ax=ax, label="share", format=PercentFormatter(1.0))
         quantiles = np.array([np.quantile(v, _QUANTILES) for v in self.values])
         for column, width in zip(quantiles.T, (0.9, 1.8, 0.9), strict=True):
             ax.plot(self.epochs, column, color="#c25a00", linewidth=width)

@@ -134,6 +134,11 @@ class Recorder:
 
     def setup(self, estimator: Any, context: Any) -> None:
         """A fit begins: so do the records."""
+        if not hasattr(estimator, "_model"):
+            raise ValueError(
+                f"a Recorder watches xpnet's MLPClassifier and MLPRegressor, and this is a {type(estimator).__name__}: "
+                "give it to the network itself, such as pipeline[-1].set_callbacks(recorder)"
+            )
         self._begin()
 
     def teardown(self, estimator: Any, context: Any) -> None:
