@@ -118,6 +118,10 @@ def test_names_stand_beside_units():
         to_svg(D4, 2, feature_names="abc")
 
 
+def test_names_that_xml_cannot_hold_are_drawn_without():
+    assert "a b" in texts(to_svg(D4, 2, output_names=["a\x00b"]))
+
+
 def test_the_link_is_named_where_the_loss_brings_it():
     assert "softmax" in texts(to_svg(D0, 3))
     assert "softmax" not in texts(to_svg(D0.network, 3))
@@ -147,6 +151,8 @@ def test_layers_without_weights_are_functions_of_those_before():
     svg = to_svg(Sequential(Dense(3, "relu"), PReLU(), Dense(2)), 2)
     assert len(found(svg, "circle")) == 2 + 3 + 2 + 2
     assert {"layers 1–2", "relu, PReLU", "layer 3"} <= set(texts(svg))
+    titles = ["".join(e.itertext()) for e in found(svg, "line")]
+    assert {"W1[1, 1]", "b1[3]", "W3[3, 2]", "b3[2]"} <= set(titles)
     assert "PReLU" in texts(to_svg(Sequential(PReLU(), Dense(2)), 2))
 
 

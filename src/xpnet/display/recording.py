@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from ..backends import gather, get_backend, in_full, namespace, operand, products_in, to_numpy
+from ..backends import Backend, gather, in_full, namespace, operand, products_in, to_numpy
 from ..equations import whole_number
 from ..equations.layers import Parameter
 from ..model import Model, State
@@ -167,15 +167,13 @@ class Recorder:
         self._record(epoch, fitted_estimator._model(), fitted_estimator._theta(backend, X), X, Y, w, backend)
 
 
-def activations(model: Model, layout: Layout, theta: Any, X: Any, backend: Any) -> tuple[np.ndarray, ...]:
+def activations(model: Model, layout: Layout, theta: Any, X: Any, backend: Backend) -> tuple[np.ndarray, ...]:
     """Each layer's output A on X, as host arrays: the forward pass as the network makes it."""
-    backend = get_backend(backend, X)
     outputs = []
     with backend.active(), products_in(model.precision):
+        params = layout.unpack(operand(backend.asarray(theta, X.dtype)))
         A = operand(backend.asarray(X))
-        for layer, of_layer in zip(
-            layout.network.layers, layout.unpack(operand(backend.asarray(theta, X.dtype))), strict=True
-        ):
+        for layer, of_layer in zip(layout.network.layers, params, strict=True):
             A, _ = layer.forward(of_layer, A)
             outputs.append(np.array(to_numpy(in_full(A))))
     return tuple(outputs)

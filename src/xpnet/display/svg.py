@@ -75,7 +75,8 @@ def width_of(text: str, size: int = 13) -> float:
 
 
 def shortened(text: str, most: int = 22) -> str:
-    """The text, its end left out where it is long."""
+    """The text, its end left out where it is long, and what XML can't hold."""
+    text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -83,16 +83,17 @@ def _plan(columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[st
 def _edges(plan: Plan, i: int) -> list[Edge]:
     """The weights from column i - 1 to column i, and the biases."""
     W, b = plan.columns[i].values("weight"), plan.columns[i].values("bias")
+    layer = plan.columns[i].layers[0]
     x1, x2, bias_y = plan.xs[i - 1], plan.xs[i], plan.bias_ys[i - 1]
     edges = [
-        Edge(x1, y1, x2, y2, f"W{i}[{j + 1}, {k + 1}]", None if W is None else float(W[j, k]))
+        Edge(x1, y1, x2, y2, f"W{layer}[{j + 1}, {k + 1}]", None if W is None else float(W[j, k]))
         for j, y1 in enumerate(plan.ys[i - 1])
         for k, y2 in enumerate(plan.ys[i])
     ]
     if bias_y is None:
         return edges
     return edges + [
-        Edge(x1, bias_y, x2, y2, f"b{i}[{k + 1}]", None if b is None else float(b[k]))
+        Edge(x1, bias_y, x2, y2, f"b{layer}[{k + 1}]", None if b is None else float(b[k]))
         for k, y2 in enumerate(plan.ys[i])
     ]
 
@@ -135,7 +136,9 @@ def _values(plan: Plan, edges: Sequence[Edge]) -> list[str]:
     if len(edges) > _MOST_VALUES or any(edge.w is None for edge in edges):
         return []
     columns = zip(plan.xs, plan.ys, plan.bias_ys, strict=True)
-    taken = [(x, y, RADIUS, RADIUS) for x, ys, bias_y in columns for y in [*ys, *([bias_y] if bias_y else [])]]
+    taken = [
+        (x, y, RADIUS, RADIUS) for x, ys, bias_y in columns for y in [*ys, *([bias_y] if bias_y is not None else [])]
+    ]
     shapes = []
     for edge in edges:
         text = f"{edge.w:.3g}".replace("-", "−")
