@@ -184,6 +184,18 @@ def test_the_validation_loss_is_drawn_beside_the_training_loss(ax):
     assert ax.get_ylabel() == "loss"
 
 
+def test_epochs_without_a_validation_loss_leave_a_gap_or_no_line(ax):
+    model = classifier()
+    model.loss_curve_ = [1.0, 0.1, 0.01]
+    model.validation_loss_curve_ = [np.nan, np.nan, 0.02]
+    display = LossCurveDisplay.from_estimator(model, ax=ax)
+    assert len(display.lines_) == 2
+    assert ax.get_yscale() == "log"
+    ax.figure.canvas.draw()
+    model.validation_loss_curve_ = [np.nan] * 3
+    assert LossCurveDisplay.from_estimator(model, ax=ax).validation_loss_curve is None
+
+
 def test_the_numbers_of_a_loop_of_ones_own(ax):
     display = LossCurveDisplay(loss_curve=[3.0, 2.0, 1.0], estimator_name="by hand").plot(ax)
     assert ax.get_title(loc="left") == "by hand: 3 epochs, loss 1"

@@ -81,7 +81,7 @@ class LossCurveDisplay:
             )
         return cls(
             loss_curve=mlp.loss_curve_,
-            validation_loss_curve=getattr(mlp, "validation_loss_curve_", None) or None,
+            validation_loss_curve=_known(getattr(mlp, "validation_loss_curve_", None)),
             validation_scores=getattr(mlp, "validation_scores_", None) or None,
             score_name="accuracy" if hasattr(mlp, "classes_") else "R²",
             estimator_name=type(mlp).__name__,
@@ -111,8 +111,9 @@ class LossCurveDisplay:
             self.lines_[-1].set_linestyle("--")
             ax.legend(frameon=False, loc="center right")
             label = "loss"
-        drawn = [*loss, *(self.validation_loss_curve or ())]
-        if min(drawn) > 0 and max(drawn) > 20 * min(drawn):
+        drawn = np.asarray([*loss, *(self.validation_loss_curve or ())], dtype=float)
+        drawn = drawn[np.isfinite(drawn)]
+        if len(drawn) > 0 and drawn.min() > 0 and drawn.max() > 20 * drawn.min():
             _log_scale(ax)
             label += " (log scale)"
         ax.set_ylabel(label, color=LOSS_COLOUR)
@@ -135,6 +136,11 @@ class LossCurveDisplay:
         best = int(np.nanargmax(scores))
         right.plot([best + 1], [scores[best]], "o", color=SCORE_COLOUR, markersize=7, markeredgecolor="white")
         return f", best validation {self.score_name} {scores[best]:.4g} in epoch {best + 1}"
+
+
+def _known(curve: Any) -> Any:
+    """The curve, or None where no epoch has a value."""
+    return curve if curve and not np.isnan(np.asarray(curve, dtype=float)).all() else None
 
 
 def _log_scale(ax: Any) -> None:
