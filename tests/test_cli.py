@@ -556,6 +556,26 @@ def test_info_names_versions_and_backends(capsys, monkeypatch):
     assert_refused(capsys, "XPNET_BACKEND is 'tpu'; allowed", "info")
 
 
+def test_summary_prints_the_table_and_draws_the_picture(flowers, capsys):
+    out, err = succeed(capsys, "summary", "iris.safetensors", "--svg", "net.svg", "--batch-size", "10")
+    assert out.rstrip("\n") == str(xpnet.summary(xpnet.load("iris.safetensors"), batch_size=10))
+    assert "batches of 10" in out
+    assert "wrote the picture to net.svg" in err
+    svg = Path("net.svg").read_text(encoding="utf-8")
+    assert svg == xpnet.to_svg(xpnet.load("iris.safetensors"))
+    assert_refused(capsys, "the picture is written as .svg", "summary", "iris.safetensors", "--svg", "iris.safetensors")
+    assert_refused(capsys, "the folder", "summary", "iris.safetensors", "--svg", "nowhere/net.svg")
+    assert_refused(capsys, "is not a model file", "summary", "iris.csv")
+
+
+def test_the_picture_of_a_regression_names_the_target(capsys):
+    succeed(capsys, "train", "diabetes.csv", "--target", "target", "--hidden", "3", *FEW)
+    succeed(capsys, "summary", "diabetes.safetensors", "--svg", "net.svg")
+    text = Path("net.svg").read_text(encoding="utf-8")
+    assert ">target</text>" in text
+    assert ">bmi</text>" in text
+
+
 def test_info_tells_what_a_model_holds(flowers, capsys):
     out, _ = succeed(capsys, "info", "iris.safetensors")
     for text in (

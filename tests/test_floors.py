@@ -147,7 +147,7 @@ def test_nothing_is_imported_in_a_circle():
 def test_the_package_itself_only_hands_names_on():
     assert own(of("")) == set()
     for home in xpnet._HOMES:
-        assert home in FLOORS
+        assert home in MODULES
 
 
 # --- libraries

@@ -19,7 +19,13 @@ _HOMES = {
     "training": "DivergedError epochs weights_settled",
     "estimators": "MLPClassifier MLPRegressor",
     "serialization": "load save",
-    "display": "plot_learning_curve show_versions",
+    "display.curve": "LossCurveDisplay plot_learning_curve",
+    "display.histograms": "HistogramDisplay",
+    "display.network": "to_svg",
+    "display.recording": "Recorder",
+    "display.summary": "summary",
+    "display.versions": "show_versions",
+    "display.weights": "FirstLayerWeightsDisplay",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""Floor 8: ``python -m xpnet``: train, predict, info. Heavy packages are imported when a command runs, not before."""
+"""Floor 8: ``python -m xpnet``: train, predict, summary, info. Heavy packages are imported when a command runs."""
 
 import argparse
 import importlib.util
@@ -45,6 +45,8 @@ def _run(args: argparse.Namespace) -> int:
         from .train import run
     elif args.command == "predict":
         from .predict import run
+    elif args.command == "summary":
+        from .summary import run
     else:
         from .info import run
     return run(args)
@@ -64,9 +66,10 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="xpnet", description="Train a neural network on a table, and use it.")
     parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{train,predict,info}")
+    commands = parser.add_subparsers(dest="command", metavar="{train,predict,summary,info}")
     _add_train(commands)
     _add_predict(commands)
+    _add_summary(commands)
     _add_info(commands)
     return parser
 
@@ -122,6 +125,19 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", metavar="FILE", help="the .csv file to write, instead of stdout")
     command.add_argument("--proba", action="store_true", help="also the probability of each class")
     _add_backend(command)
+
+
+def _add_summary(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "summary",
+        help="a saved model's layers: equations, parameters, operations, memory; and its picture",
+        description="Print a saved model layer by layer: the equation, shapes, parameters, FLOPs a sample, bytes, and "
+        "the memory for activations. With --svg also draw it: units and signed weights where it is small, blocks where "
+        "it is large.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    command.add_argument("--batch-size", metavar="N", type=_count, default=200, help="samples held at a time (200)")
+    command.add_argument("--svg", metavar="FILE", help="the .svg file to write the picture to")
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

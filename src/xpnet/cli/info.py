@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from ..backends import auto_choice
-from ..display import versions
+from ..display.versions import versions
 from .console import Console, computing_on, listed
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from ..display import plot_learning_curve
+from ..display.curve import plot_learning_curve
 from ..estimators import MLPClassifier, MLPRegressor
 from ..serialization import Parts, check_place, put_together, save
 from ..training import DivergedError

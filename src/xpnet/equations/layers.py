@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from ..backends import composite, elementwise
 from . import whole_number
-from .activations import Activation, Softmax, activation
+from .activations import Activation, Linear, Softmax, activation
 from .initializers import Constant, initializer
 
 Array = Any
@@ -111,6 +111,12 @@ class Dense:
     def f(self) -> Activation:
         """The activation as an object."""
         return activation(self.activation)
+
+    @property
+    def equation(self) -> str:
+        """A = f(X W + b), with this layer's f and without a b that is not there."""
+        Z, f = "X W + b" if self.bias else "X W", self.f
+        return f"A = {Z}" if f == Linear() else f"A = {type(f).__name__.lower()}({Z})"
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
         """W and b, and (n_out,)."""

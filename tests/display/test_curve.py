@@ -1,4 +1,4 @@
-"""The learning curve is a readable picture that leaves pyplot alone; versions are printed."""
+"""The learning curve is a readable picture that leaves pyplot alone."""
 
 import struct
 import subprocess
@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xpnet import MLPClassifier, MLPRegressor, plot_learning_curve, show_versions
+from xpnet import LossCurveDisplay, MLPClassifier, MLPRegressor, plot_learning_curve
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -139,20 +139,70 @@ def test_matplotlib_missing_names_the_install_line(monkeypatch):
         plot_learning_curve(classifier())
 
 
-def test_versions_are_printed(capsys):
-    show_versions()
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert lines["numpy"] == np.__version__
-    assert set(lines) >= {"python", "xpnet", "array-api-compat", "scikit-learn", "cupy", "GPU", "CPU", "BLAS"}
+# --- the display
 
 
-def test_versions_without_threadpoolctl(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    show_versions()
-    assert "threadpoolctl is not installed" in capsys.readouterr().out
+@pytest.fixture
+def ax():
+    from matplotlib.figure import Figure
+
+    return Figure().subplots()
 
 
-@pytest.mark.gpu
-def test_the_gpu_is_named(capsys):
-    show_versions()
-    assert "NVIDIA" in capsys.readouterr().out
+def test_the_display_follows_scikit_learns_convention(ax):
+    model = classifier()
+    display = LossCurveDisplay.from_estimator(make_pipeline(model), ax=ax)
+    assert (display.ax_, display.figure_, display.score_ax_) == (ax, ax.figure, None)
+    assert display.loss_curve == model.loss_curve_
+    assert display.plot(ax) is display
+    with pytest.raises(ValueError, match="has no learning curve"):
+        LossCurveDisplay.from_estimator(MLPClassifier())
+
+
+def test_the_display_makes_a_figure_of_pyplots():
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    display = LossCurveDisplay.from_estimator(classifier())
+    assert display.figure_.number in pyplot.get_fignums()
+    pyplot.close(display.figure_)
+
+
+def test_the_validation_loss_is_drawn_beside_the_training_loss(ax):
+    model = classifier(early_stopping=True)
+    model.validation_loss_curve_ = [loss + 0.1 for loss in model.loss_curve_]
+    display = LossCurveDisplay.from_estimator(model, ax=ax)
+    training, validation, scores = display.lines_
+    assert training.get_ydata().tolist() == model.loss_curve_
+    assert validation.get_ydata().tolist() == model.validation_loss_curve_
+    assert validation.get_linestyle() != training.get_linestyle()
+    assert scores.get_ydata().tolist() == model.validation_scores_
+    assert display.score_ax_.get_ylabel() == "validation accuracy"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation"]
+    assert ax.get_ylabel() == "loss"
+
+
+def test_epochs_without_a_validation_loss_leave_a_gap_or_no_line(ax):
+    model = classifier()
+    model.loss_curve_ = [1.0, 0.1, 0.01]
+    model.validation_loss_curve_ = [np.nan, np.nan, 0.02]
+    display = LossCurveDisplay.from_estimator(model, ax=ax)
+    assert len(display.lines_) == 2
+    assert ax.get_yscale() == "log"
+    ax.figure.canvas.draw()
+    model.validation_loss_curve_ = [np.nan] * 3
+    assert LossCurveDisplay.from_estimator(model, ax=ax).validation_loss_curve is None
+
+
+def test_the_numbers_of_a_loop_of_ones_own(ax):
+    display = LossCurveDisplay(loss_curve=[3.0, 2.0, 1.0], estimator_name="by hand").plot(ax)
+    assert ax.get_title(loc="left") == "by hand: 3 epochs, loss 1"
+    assert display.lines_[0].get_xdata().tolist() == [1, 2, 3]
+
+
+def test_matplotlib_missing_for_the_display(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'LossCurveDisplay needs matplotlib.*pip install "xpnet\[cli\]"'):
+        LossCurveDisplay.from_estimator(classifier())
