@@ -215,6 +215,31 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         tags.array_api_support = True
         return tags
 
+    def explain_step(self, X: Any, y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
+        """The step that ``partial_fit`` would make next on all of X at once, explained; the model stays as it is.
+
+        X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
+        """
+        from .. import explain
+
+        check_is_fitted(self)
+        self._check_single_steps()
+        backend, (X, Y, w) = self._read(X, y, sample_weight, first_pass=False, incremental=True)
+        state = self._state(backend, X, None, incremental=True)
+        return explain(
+            replace(self._model(), loss=self._loss_descended()), state, X, Y, w, check=check, backend=backend
+        )
+
+    def _loss_descended(self) -> Loss:
+        """The loss whose gradient training follows; ``_loss`` may report another value of it."""
+        return self._loss()
+
+    def _check_single_steps(self) -> None:
+        if self.solver == "lbfgs":
+            raise ValueError(
+                "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
+            )
+
     # --- predict
 
     def _follows_fit(self, X: Any, method: str) -> None:

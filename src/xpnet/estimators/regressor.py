@@ -133,6 +133,10 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             )
         return _OTHER_LOSSES[self.loss]
 
+    def _loss_descended(self) -> Loss:
+        loss = self._loss()
+        return HalfSquaredError() if isinstance(loss, ReportedPerOutput) else loss
+
     def _targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.dtype.kind not in "fiub":
             raise ValueError(f"y has dtype {y.dtype}; a regressor needs real numbers")

@@ -10,7 +10,8 @@ from ..equations.schedules import Constant, Schedule
 from ..model import Model, State
 from .check import Check, checks
 from .quantities import backward, described, facts, forward, loss, notes, update
-from .record import Quantity, Record
+from .quantity import Quantity
+from .record import Record
 from .watch import watch
 
 __all__ = ["Check", "Quantity", "Record", "explain"]
@@ -36,7 +37,7 @@ def explain(
     Parameters
     ----------
     model : Model
-        What is trained. Layers of any kind, a user's own among them: of a layer with an activation Z and dZ are shown too.
+        What is trained. Any layers, a user's own among them; of those with an activation Z and dZ are shown too.
     state : State
         Where the step begins: ``model.initial(...)``, or any state that ``epochs`` yielded.
     X : array-like, (m, n)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..backends import Backend, get_backend, to_numpy
-from ..gradcheck import STEP, derivative_along, unit_direction
 from ..equations.activations import Activation, Linear
+from ..gradcheck import STEP, derivative_along, unit_direction
 from ..model import Model
 from .watch import Step
 
@@ -56,7 +56,9 @@ class Check:
         return f"central differences of {along} {said} (off by {off})"
 
 
-def compare(F: Callable[[np.ndarray], np.ndarray], at: np.ndarray, gradients: Sequence[np.ndarray], tol: float) -> list[Check]:
+def compare(
+    F: Callable[[np.ndarray], np.ndarray], at: np.ndarray, gradients: Sequence[np.ndarray], tol: float
+) -> list[Check]:
     """A Check of each gradient (n,) of F's values, one after the other, at the point ``at`` (n,)."""
     G, n = np.stack(gradients), at.size
     norms = np.linalg.norm(G, axis=1)

@@ -12,7 +12,7 @@ from ..equations.activations import Activation, Linear
 from ..equations.layers import Dense
 from ..equations.regularization import add_penalty, clipping_scale
 from . import sources
-from .record import Quantity
+from .quantity import Quantity
 from .watch import Step
 
 Array = Any
@@ -80,7 +80,7 @@ def loss(step: Step) -> Iterator[Quantity]:
         count = "sum w = sum_i w_i" if weighted else "sum w = m, the number of samples"
         yield Quantity("sum w", count, "", host(seen["weight_sum"]), "loss")
     c = step.c
-    said = "c = 1 / sum w, a mean" if model.reduction == "mean" else "c = 1, a sum"
+    said = "c = 1 / sum w, as J is a mean" if model.reduction == "mean" else "c = 1, as J is a sum"
     yield Quantity("c", said, sources.SOURCES["c"], host(c), "loss")
     with definitions_as_they_stand():
         penalty = model.penalty(step.theta, step.layout, c)
@@ -140,7 +140,7 @@ def _gradients(step: Step, k: int, layer: Any) -> Iterator[Quantity]:
     for (name, is_weight, at, shape), g, W in zip(
         step.parameters(k), step.seen.of["gradients", k], step.seen.of["params", k], strict=True
     ):
-        kind = name[:-len(str(k))] if isinstance(layer, Dense) else ""
+        kind = name[: -len(str(k))] if isinstance(layer, Dense) else ""
         said = {"W": f"{before}ᵀ dZ{k}", "b": f"sum_i dZ{k}_i"}.get(kind, f"{type(layer).__name__}'s backward, sum_i")
         source = sources.SOURCES.get(f"d{kind}", sources.spoken(layer)[1])
         lambdas = model.lambdas(step.c, is_weight)
@@ -185,7 +185,13 @@ def update(step: Step) -> Iterator[Quantity]:
                     yield Quantity(moment, said, source, host(values[at]).reshape(shape), "update", k)
             said = sources.put(clauses[-1], theta=name, g=g)
             yield Quantity(f"{name} new", said, source, host(new[at]).reshape(shape), "update", k)
-    yield Quantity("J new", "J of the same samples after the step", "", np.asarray(step.at(step.backend.asarray(new))[0], dtype), "update")
+    yield Quantity(
+        "J new",
+        "J of the same samples after the step",
+        "",
+        np.asarray(step.at(step.backend.asarray(new))[0], dtype),
+        "update",
+    )
 
 
 def facts(step: Step) -> dict[str, str]:
