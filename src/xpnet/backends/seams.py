@@ -90,7 +90,7 @@ _as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_def
 
 @contextlib.contextmanager
 def definitions_as_they_stand() -> Iterator[None]:
-    """A context, of this thread or task alone, without lowerings: to the last bit what ``XPNET_LOWERINGS=off`` gives."""
+    """A context, of this thread or task alone, without lowerings: bit for bit as ``XPNET_LOWERINGS=off``."""
     _watchers.append(None)  # where nobody is in such a context, nobody has to ask who is
     token = _as_they_stand.set(True)
     try:

@@ -1,4 +1,4 @@
-"""Floor 8: ``python -m xpnet``: train, predict, explain, info. Heavy packages are imported when a command runs, not before."""
+"""Floor 8: ``python -m xpnet``: train, predict, explain, info. Heavy packages are imported when a command runs."""
 
 import argparse
 import importlib.util

@@ -220,15 +220,14 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
 
         X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
         """
-        from .. import explain
+        from ..explain import explain
 
         check_is_fitted(self)
         self._check_single_steps()
         backend, (X, Y, w) = self._read(X, y, sample_weight, first_pass=False, incremental=True)
         state = self._state(backend, X, None, incremental=True)
-        return explain(
-            replace(self._model(), loss=self._loss_descended()), state, X, Y, w, check=check, backend=backend
-        )
+        model = replace(self._model(), loss=self._loss_descended())
+        return explain(model, state, X, Y, w, check=check, backend=backend)
 
     def _loss_descended(self) -> Loss:
         """The loss whose gradient training follows; ``_loss`` may report another value of it."""

@@ -81,7 +81,7 @@ def _verdict(error: float, unsettled: float, tol: float) -> Literal["agrees", "k
 
 def _along(F: Callable, at: np.ndarray, d: np.ndarray, slopes: np.ndarray, allowed: np.ndarray) -> tuple:
     """How far the slopes are off along d, and how far the differences themselves are from settled."""
-    found: list[np.ndarray] = []
+    found: list[Any] = []
     for h in STEPS:
         found.append(derivative_along(F, at, d, h))
         off = np.min([abs(D - slopes) for D in found], axis=0)
@@ -156,7 +156,7 @@ def checks(step: Step) -> dict[str, Check]:
     run, found = Forward.of(step), {}
     dtype = to_numpy(step.theta).dtype
     tol = {"tf32": 2.0**-10, "bfloat16": 2.0**-7}.get(step.model.precision or "", float(np.finfo(dtype).eps)) ** 0.5
-    whole = step.gradient()
+    whole = step.gradient
     for k in range(step.depth, 0, -1):
         for name, at, gradient, after in _of_samples(step, k):
             F = run.loss_after(k, at.shape, after)

@@ -133,15 +133,15 @@ def _values(q: Quantity) -> str:
     corner = " × ".join(map(str, q.corner.shape))
     return (
         f'<div class="scroll"><table class="summary"><tr>{head}</tr><tr>{body}</tr></table></div>'
-        f'<p class="corner">the first {corner}</p>{_numbers(q.corner)}'
+        f'<p class="corner">the first {corner}</p>{_numbers(q.corner, 4)}'
     )
 
 
-def _numbers(a: np.ndarray) -> str:
+def _numbers(a: np.ndarray, digits: int = 6) -> str:
     """A number, or a table of them."""
     if a.ndim == 0:
-        return f'<span class="number">{rows(a)[0][0]}</span>'
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows(a))
+        return f'<span class="number">{rows(a, digits)[0][0]}</span>'
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows(a, digits))
     return f'<div class="scroll"><table class="matrix">{body}</table></div>'
 
 

@@ -54,7 +54,7 @@ def _outputs(step: Step, k: int) -> Iterator[Quantity]:
     elif f is None:
         equation, source = sources.spoken(layer)
         name = f"Z{k}" if linked else f"A{k}"
-        said = f" : {equation}" if equation else ""
+        said = f", {equation}" if equation else ""
         yield Quantity(name, f"{name} = {type(layer).__name__}({before}){said}", source, host(of["A", k]), "forward", k)
     if linked:
         yield _activated(f"A{k}", f"Z{k}", step.model.criterion.link, step.seen.loss["A"], k)
@@ -72,7 +72,7 @@ def loss(step: Step) -> Iterator[Quantity]:
     model, seen = step.model, step.seen.loss
     equation, _, source = sources.loss(model.criterion)
     each = host(seen["L"])
-    yield Quantity("L", f"each sample's loss, {equation}", source, each.sum(axis=-1), "loss")
+    yield Quantity("L", f"each sample's loss, {equation}", source, each.reshape(len(each), -1).sum(axis=1), "loss")
     weighted = step.data[2] is not None
     total = "sum L = sum_i w_i L_i" if weighted else "sum L = sum_i L_i"
     yield Quantity("sum L", total, sources.SOURCES["J"], host(seen["loss_sum"]), "loss")
@@ -136,7 +136,7 @@ def _output_error(step: Step, K: int) -> Quantity:
 def _gradients(step: Step, k: int, layer: Any) -> Iterator[Quantity]:
     """Of each parameter of layer k: the sum over the samples where it isn't all yet, the penalty's, the cost's."""
     model, before = step.model, "X" if k == 1 else f"A{k - 1}"
-    whole = step.gradient()
+    whole = step.gradient
     for (name, is_weight, at, shape), g, W in zip(
         step.parameters(k), step.seen.of["gradients", k], step.seen.of["params", k], strict=True
     ):
@@ -161,37 +161,39 @@ def _gradients(step: Step, k: int, layer: Any) -> Iterator[Quantity]:
 def update(step: Step) -> Iterator[Quantity]:
     """The clipping, the rate, and each parameter's moments and new value; the cost afterwards."""
     rule, scalars = step.state.optimizer, step.seen.updates[0]["scalars"]
-    equation, source = sources.spoken(rule)
-    dtype = to_numpy(step.theta).dtype
+    _, source = sources.spoken(rule)
+    dtype = step.gradient.dtype
     if step.clip_norm is not None:
-        g = step.backend.asarray(step.gradient())
         with definitions_as_they_stand():
-            scale = host(clipping_scale(g, step.clip_norm))
+            scale = host(clipping_scale(step.backend.asarray(step.gradient), step.clip_norm))
         said = f"clipping = min(1, {step.clip_norm:g} / ||dtheta||)"
         yield Quantity("clipping", said, "Pascanu et al., ICML 2013", scale, "update")
     said = f"the rule's numbers for step {step.state.step + 1}: the learning rate, with what the rule makes of it"
     yield Quantity("rate", said, source, np.asarray(scalars if len(scalars) > 1 else scalars[0], dtype), "update")
-    clauses = equation.split("; ")
-    if len(clauses) != 1 + rule.moments:  # said in another way: all of it stands beside each result
-        clauses = [equation] * (1 + rule.moments)
-    new = step.updated("new", 0)
+    theta = step.updated("new", 0)
+    before = [step.updated("moments", i) for i in range(rule.moments)]
+    after = [step.updated("new", i + 1) for i in range(rule.moments)]
     for k in range(1, step.depth + 1):
         for name, _, at, shape in step.parameters(k):
-            g = f"d{name}" if step.clip_norm is None else f"clipping d{name}"
-            for i in range(rule.moments):
-                for when, values in (("", step.updated("moments", i)), (" new", step.updated("new", i + 1))):
-                    moment = f"moment {i + 1} of {name}{when}"
-                    said = sources.put(clauses[i], theta=name, g=g) if when else f"{moment}, before the step"
-                    yield Quantity(moment, said, source, host(values[at]).reshape(shape), "update", k)
-            said = sources.put(clauses[-1], theta=name, g=g)
-            yield Quantity(f"{name} new", said, source, host(new[at]).reshape(shape), "update", k)
-    yield Quantity(
-        "J new",
-        "J of the same samples after the step",
-        "",
-        np.asarray(step.at(step.backend.asarray(new))[0], dtype),
-        "update",
-    )
+            *of_moments, of_theta = _rules(step, name)
+            for i, said in enumerate(of_moments):
+                moment = f"moment {i + 1} of {name}"
+                old, new = (host(v[i][at]).reshape(shape) for v in (before, after))
+                yield Quantity(moment, f"{moment}, before the step", source, old, "update", k)
+                yield Quantity(f"{moment} new", said, source, new, "update", k)
+            yield Quantity(f"{name} new", of_theta, source, host(theta[at]).reshape(shape), "update", k)
+    cost = np.asarray(step.at(step.backend.asarray(theta))[0], dtype)
+    yield Quantity("J new", "J of the same samples after the step", sources.SOURCES["J"], cost, "update")
+
+
+def _rules(step: Step, name: str) -> list[str]:
+    """The rule's equations for one parameter: of each moment, and of the parameter."""
+    rule = step.state.optimizer
+    said = sources.spoken(rule)[0] or f"theta, by {type(rule).__name__}"
+    said = sources.put(said, theta=name, g=f"d{name}" if step.clip_norm is None else f"clipping d{name}")
+    clauses = said.split("; ")
+    # Where it is said in another way, all of it stands beside each result.
+    return clauses if len(clauses) == 1 + rule.moments else [said] * (1 + rule.moments)
 
 
 def facts(step: Step) -> dict[str, str]:

@@ -12,6 +12,8 @@ Section = Literal["input", "forward", "loss", "backward", "update"]
 
 SMALL = 64
 """Entries up to which an array is shown whole; larger ones are summarised."""
+WIDE = 12
+"""Columns up to which it is."""
 CORNER = 3, 5
 """Rows and columns that a summary shows."""
 
@@ -52,7 +54,7 @@ class Quantity:
     @property
     def is_small(self) -> bool:
         """Whether it is shown whole."""
-        return self.value.size <= SMALL and self.value.ndim <= 2
+        return self.value.size <= SMALL and self.value.ndim <= 2 and max(self.value.shape[-1:], default=1) <= WIDE
 
     @property
     def corner(self) -> np.ndarray:

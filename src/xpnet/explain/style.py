@@ -3,13 +3,15 @@
 STYLE = """
 .xpnet-step { --ink: #1d2430; --soft: #5b6675; --line: #d9dee6; --paper: #ffffff; --card: #f7f8fa; --mark: #1f5fa8;
   --good: #1b7a3d; --bad: #b3261e; --kink: #8a5a00; color: var(--ink); background: var(--paper); color-scheme: light;
-  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; padding: 1.5rem clamp(.75rem, 3vw, 2.5rem) 2rem }
+  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+  padding: 1.5rem clamp(.75rem, 3vw, 2.5rem) 2rem }
 @media (prefers-color-scheme: dark) { .xpnet-step { --ink: #e6e9ee; --soft: #a2adbb; --line: #39424f; --paper: #14181e;
   --card: #1d232b; --mark: #7db4f0; --good: #6fcf8f; --bad: #ff8a80; --kink: #e5b25a; color-scheme: dark } }
 .xpnet-step * { box-sizing: border-box }
 .xpnet-step > * { max-width: 74rem; margin-left: auto; margin-right: auto }
 .xpnet-step h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .75rem }
-.xpnet-step dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: .1rem 1.5rem;
+.xpnet-step dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr));
+  gap: .1rem 1.5rem;
   margin: 0 0 1rem }
 .xpnet-step dl div { display: flex; gap: .75rem }
 .xpnet-step dt { color: var(--soft); flex: 0 0 5.5rem }
@@ -23,7 +25,8 @@ STYLE = """
 .xpnet-step .tile.good { border-left-color: var(--good) }
 .xpnet-step .tile.bad { border-left-color: var(--bad) }
 .xpnet-step .tile.kink { border-left-color: var(--kink) }
-.xpnet-step nav { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem; margin-top: 1rem; margin-bottom: 1rem }
+.xpnet-step nav { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem; margin-top: 1rem;
+  margin-bottom: 1rem }
 .xpnet-step nav a { border: 1px solid var(--line); border-radius: 6px; padding: .25rem .7rem; color: inherit;
   text-decoration: none; display: flex; gap: .5rem; align-items: baseline }
 .xpnet-step nav a:hover { border-color: var(--mark) }
@@ -34,12 +37,13 @@ STYLE = """
 .xpnet-step summary { cursor: pointer; font-weight: 650; font-size: 1.1rem; padding: .6rem 0 }
 .xpnet-step summary span { color: var(--soft); font-weight: 400; font-size: .9rem; margin-left: .5rem;
   overflow-wrap: anywhere }
-.xpnet-step .lanes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 0 1.5rem }
+.xpnet-step .lanes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
+  gap: 0 1.5rem }
 .xpnet-step .lanes > * { min-width: 0 }
 .xpnet-step .lanes .wide { grid-column: 1 / -1 }
 .xpnet-step .grid { display: grid; gap: .6rem; grid-template-columns: minmax(0, 1fr) }
 .xpnet-step details > .grid, .xpnet-step .wide .grid {
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)) }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
 .xpnet-step h3 { font-size: .85rem; letter-spacing: .06em; text-transform: uppercase; color: var(--mark);
   margin: .3rem 0 .5rem; border-bottom: 2px solid var(--line) }
 .xpnet-step article { background: var(--card); border-radius: 6px; padding: .55rem .8rem .6rem; min-width: 0 }
@@ -59,7 +63,8 @@ STYLE = """
 .xpnet-step td, .xpnet-step th { padding: .05rem .55rem; text-align: right; white-space: nowrap; border: 0 }
 .xpnet-step th { color: var(--soft); font-weight: 400; font-size: .85rem }
 .xpnet-step .corner { margin: .35rem 0 .1rem; color: var(--soft); font-size: .85rem }
-.xpnet-step .printed, .xpnet-step .check, .xpnet-step .source { font-size: .85rem; margin-top: .4rem; color: var(--soft) }
+.xpnet-step .printed, .xpnet-step .check, .xpnet-step .source { font-size: .85rem; margin-top: .4rem;
+  color: var(--soft) }
 .xpnet-step .printed { display: flex; flex-wrap: wrap; gap: .2rem .5rem; align-items: center; color: inherit }
 .xpnet-step .printed em { font-style: normal; color: var(--good) }
 .xpnet-step .printed.bad em, .xpnet-step .check.differs { color: var(--bad); font-weight: 600 }

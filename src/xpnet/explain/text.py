@@ -19,9 +19,9 @@ def number(x: float, digits: int = 6) -> str:
     return f"{0.0 if x == 0 else x:.{digits}g}"
 
 
-def rows(a: np.ndarray) -> list[list[str]]:
+def rows(a: np.ndarray, digits: int = 6) -> list[list[str]]:
     """An array's numbers as text, row by row; a number or a vector is one row."""
-    return [[number(x) for x in row] for row in np.atleast_2d(a).tolist()]
+    return [[number(x, digits) for x in row] for row in np.atleast_2d(a).tolist()]
 
 
 def shape(a: np.ndarray) -> str:
@@ -29,9 +29,9 @@ def shape(a: np.ndarray) -> str:
     return " × ".join(map(str, a.shape))
 
 
-def aligned(a: np.ndarray) -> list[str]:
+def aligned(a: np.ndarray, digits: int = 6) -> list[str]:
     """An array's rows as lines, its columns one below the other."""
-    cells = rows(a)
+    cells = rows(a, digits)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in cells]
 
@@ -105,7 +105,7 @@ def _quantity(q: Quantity) -> list[str]:
     if q.is_small:
         lines += [f"      {row}" for row in aligned(q.value)]
     else:
-        lines += [f"      {summary(q)}; it begins", *(f"      {row} …" for row in aligned(q.corner))]
+        lines += [f"      {summary(q)}; it begins", *(f"      {row} …" for row in aligned(q.corner, 4))]
     remarks = [beside(q), str(q.check) if q.check is not None else "", f"[{q.source}]" if q.source else ""]
     for remark in filter(None, remarks):
         lines += textwrap.wrap(remark, WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
@@ -130,4 +130,4 @@ def as_markdown(record: Record) -> str:
 def _cell(q: Quantity) -> str:
     if q.is_small:
         return "<br>".join(f"`{'  '.join(row)}`" for row in rows(q.value))
-    return f"{summary(q)}; it begins `{'  '.join(rows(q.corner)[0])}` …"
+    return f"{summary(q)}; it begins `{'  '.join(rows(q.corner, 4)[0])}` …"

@@ -6,6 +6,7 @@ not into the wrappers: equal wrappers stay equal, so that caches keyed by layers
 
 import contextvars
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,7 @@ class Step:
         for parameter, (at, shape) in zip(of_layers[k - 1], self.layout.windows[k - 1], strict=True):
             yield f"{parameter.name}{k}", parameter.role == "weight", at, shape
 
+    @functools.cached_property
     def gradient(self) -> np.ndarray:
         """The cost's gradient before any clipping, (n_parameters,)."""
         return self.updated("g") if self.clip_norm is None else to_numpy(self.at(self.theta)[1])
