@@ -139,13 +139,10 @@ def test_digits(tables, capsys):
 
 @pytest.mark.parametrize(("data", "target"), [("iris.csv", "species"), ("patients.csv", "target")])
 def test_a_saved_model_on_its_table(data, target, tables, capsys):
-    assert (
-        main(["train", data, "--target", target, "--epochs", "3", "--quiet", "--hidden", "5", "--out", "m.safetensors"])
-        == 0
-    )
-    found = json.loads(
-        shown(capsys, "m.safetensors", data, "--format", "json", "--batch-size", "7", "--learning-rate", "0.5")
-    )
+    few = "--epochs", "3", "--hidden", "5", "--quiet", "--out", "m.safetensors"
+    assert main(["train", data, "--target", target, *few]) == 0
+    options = "--format", "json", "--batch-size", "7", "--learning-rate", "0.5"
+    found = json.loads(shown(capsys, "m.safetensors", data, *options))
     by_name = {q["name"]: q for q in found["quantities"]}
     assert by_name["X"]["shape"][0] == 7
     assert abs(np.asarray(by_name["Y"]["values"])).max() < 4.0  # scaled, or 0 and 1

@@ -15,6 +15,11 @@ from xpnet.explain.page import as_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+QUIET = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+
 
 @pytest.fixture(scope="module")
 def exercise():
@@ -33,8 +38,6 @@ def large():
 class Checked(html.parser.HTMLParser):
     """Every tag closed in its order, nothing fetched, nothing run."""
 
-    EMPTY = {"meta", "br", "img", "link", "input", "hr"}
-
     def __init__(self):
         super().__init__()
         self.open, self.tags, self.text, self.ids, self.links = [], [], "", [], []
@@ -44,7 +47,7 @@ class Checked(html.parser.HTMLParser):
         self.ids += [value for name, value in attributes if name == "id"]
         self.links += [value for name, value in attributes if name in ("href", "src")]
         assert not [name for name, _ in attributes if name.startswith("on")]
-        if tag not in self.EMPTY:
+        if tag != "meta":
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -159,17 +162,8 @@ def chromium(tmp_path, page, *options):
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    quiet = (
-        "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars --disable-background-networking".split()
-    )
-    quiet += ["--disable-component-update", "--disable-sync", "--disable-quic", "--host-resolver-rules=MAP * ~NOTFOUND"]
-    command = [
-        CHROMIUM,
-        *quiet,
-        f"--user-data-dir={tmp_path / 'profile'}",
-        *options,
-        f"file://{tmp_path / 'page.html'}",
-    ]
+    options = (*QUIET, f"--user-data-dir={tmp_path / 'profile'}", *options)
+    command = [CHROMIUM, *options, f"file://{tmp_path / 'page.html'}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 

@@ -3,9 +3,11 @@
 import gc
 import io
 import os
+import statistics
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from dataclasses import replace
 
@@ -260,6 +262,25 @@ def test_a_step_that_diverges_is_shown(rng):
     assert all(q.check is None for q in record)
     for text in (record.text(), record.markdown(), record.html(), record.json()):
         assert "diverges" in text
+
+
+def test_it_takes_less_than_60_steps_time():
+    """784-512-512-10 at batch 512, without the check; some 3 steps' time where nothing else runs."""
+    rng = np.random.default_rng(0)
+    model = Model(Sequential(Dense(512, "relu"), Dense(512, "relu"), Dense(10)), "cross_entropy", l2=1e-4)
+    X = rng.normal(size=(2048, 784)).astype("float32")
+    Y = np.eye(10, dtype="float32")[rng.integers(0, 10, 2048)]
+    state = model.initial(rng, 784, Adam())
+    passes = epochs(model, state, X, Y, batch_size=512, rng=rng)
+    next(passes)
+    ratios = []
+    for _ in range(5):
+        start = time.perf_counter()
+        next(passes)
+        after_4_steps = time.perf_counter()
+        explain(model, state, X[:512], Y[:512], check=False)
+        ratios.append((time.perf_counter() - after_4_steps) / (after_4_steps - start) * 4)
+    assert statistics.median(ratios) < 60
 
 
 # --- and nothing else changes

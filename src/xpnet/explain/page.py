@@ -12,7 +12,7 @@ import numpy as np
 
 from .quantity import Quantity
 from .style import STYLE
-from .text import facts, number, rows, shape
+from .text import beside, facts, number, rows, shape
 
 Record = Any  # its class imports this module
 
@@ -103,7 +103,7 @@ def _grid(record: Record, quantities: Iterable[Quantity]) -> str:
 
 def _card(record: Record, q: Quantity) -> str:
     remarks = []
-    if q.symbol is not None:
+    if q.symbol is not None and beside(q):
         said = f"<span>document: {_equation(q.symbol)}{' =' if q.printed is not None else ''}</span>"
         if q.printed is not None:
             same = "✓ the same" if q.is_as_printed else "✗ not the same"

@@ -207,7 +207,7 @@ def facts(step: Step) -> dict[str, str]:
     return {
         "network": " → ".join("x".join(map(str, size)) for size in [*sizes, shape]) + f", {n} parameters",
         "loss": f"{described(step.model.criterion)}, {'the mean' if step.model.reduction == 'mean' else 'a sum'}",
-        "rule": f"{described(step.state.optimizer)}, step {step.state.step + 1}",
+        "rule": f"{described(step.state.optimizer)}, rate {step.state.learning_rate:g}, step {step.state.step + 1}",
         "samples": str(m) + (", weighted" if step.data[2] is not None else ""),
         "computed": f"in {precision} by {step.backend.name}",
     }
@@ -217,7 +217,8 @@ def described(config: Any) -> str:
     """A layer, loss or rule in words: its class, and the settings that are not its defaults."""
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         return type(config).__name__
-    fields = [f for f in dataclasses.fields(config) if f.repr and "initial" not in f.name]
+    # Initial values are in the numbers, and the rate is the state's.
+    fields = [f for f in dataclasses.fields(config) if "initial" not in f.name and f.name != "learning_rate"]
     changed = [f for f in fields if f.default is dataclasses.MISSING or getattr(config, f.name) != f.default]
     return f"{type(config).__name__}({', '.join(f'{f.name}={getattr(config, f.name)!r}' for f in changed)})"
 

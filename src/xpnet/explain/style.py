@@ -58,7 +58,8 @@ STYLE = """
 .xpnet-step .scroll { overflow-x: auto; max-width: 100% }
 .xpnet-step table { border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; font-size: .95rem;
   color: inherit; border: 0 }
-.xpnet-step table.matrix { border: solid var(--ink); border-width: 0 1.5px; border-radius: 6px }
+.xpnet-step table.matrix { border: solid var(--ink); border-width: 0 1.5px; border-radius: .65rem;
+  border-collapse: separate; border-spacing: 0 }
 .xpnet-step tr, .xpnet-step table.summary tr { background: none }
 .xpnet-step td, .xpnet-step th { padding: .05rem .55rem; text-align: right; white-space: nowrap; border: 0 }
 .xpnet-step th { color: var(--soft); font-weight: 400; font-size: .85rem }

@@ -57,7 +57,7 @@ def verdict(record: Record) -> str:
 
 def beside(q: Quantity) -> str:
     """What the document calls this, what it prints, and whether ours is the same; empty where it says nothing."""
-    if q.symbol is None:
+    if q.symbol is None or (q.printed is None and q.symbol == q.name):
         return ""
     if q.printed is None:
         return f"in the document: {q.symbol}"
