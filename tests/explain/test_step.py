@@ -283,6 +283,16 @@ def test_it_takes_less_than_60_steps_time():
     assert statistics.median(ratios) < 60
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
+def test_narrow_products_are_shown_in_full(precision, rng):
+    model, state, X, Y, w = small(rng)
+    record = explain(replace(model, precision=precision), state, X, Y, w)
+    expected = explain(replace(model, precision="float32"), state, X, Y, w)
+    assert precision in record.notes[0]
+    assert record["dW1"].value.tobytes() == expected["dW1"].value.tobytes()
+    assert not expected.notes
+
+
 # --- and nothing else changes
 
 

@@ -32,7 +32,8 @@ def explain(
     """Make one training step on X by the code that trains, and return every quantity on its way.
 
     The step is that of ``epochs`` on all of X at once, with every definition as it is written (no lowerings): its
-    numbers are to the last bit those under ``XPNET_LOWERINGS=off``. Neither the model nor the state is changed.
+    numbers are to the last bit those under ``XPNET_LOWERINGS=off``. Neither the model nor the state is changed. A model
+    of the precision "tf32" or "bfloat16" is shown in full float32.
 
     Parameters
     ----------
@@ -61,12 +62,15 @@ def explain(
     >>> state = model.initial(np.random.default_rng(0), 3, GradientDescent(0.1))
     >>> print(explain(model, state, X, Y))
     """
+    narrow = model.precision if model.precision in ("tf32", "bfloat16") else None
+    if narrow is not None:  # rounding to it is a lowering's
+        model = dataclasses.replace(model, precision="float32")
     step = watch(model, state, X, Y, sample_weight, schedule, clip_norm, backend)
     found = [*forward(step), *loss(step), *backward(step), *update(step)]
     if check and step.seen.diverged is None:
         checked = checks(step)
         found = [dataclasses.replace(q, check=checked.get(q.name)) for q in found]
-    return Record(tuple(found), facts(step), tuple(map(described, model.network.layers)), notes=notes(step))
+    return Record(tuple(found), facts(step), tuple(map(described, model.network.layers)), notes=notes(step, narrow))
 
 
 class _Callable(ModuleType):

@@ -223,8 +223,11 @@ def described(config: Any) -> str:
     return f"{type(config).__name__}({', '.join(f'{f.name}={getattr(config, f.name)!r}' for f in changed)})"
 
 
-def notes(step: Step) -> tuple[str, ...]:
+def notes(step: Step, narrow: str | None) -> tuple[str, ...]:
     """What a reader should know about this step."""
-    if step.seen.diverged is None:
-        return ()
-    return ("The step diverges: the cost or a parameter is no longer finite. No gradient was checked.",)
+    found = []
+    if narrow is not None:
+        found.append(f"Training rounds the factors of products to {narrow}; here they are in full float32.")
+    if step.seen.diverged is not None:
+        found.append("The step diverges: the cost or a parameter is no longer finite. No gradient was checked.")
+    return tuple(found)
