@@ -256,6 +256,13 @@ def test_imports_are_found_however_they_are_written(source, found):
     assert imports(source, "equations.losses", False) == found
 
 
+@pytest.mark.parametrize(("module", "other"), HANDED_UP)
+def test_what_is_handed_up_is_imported_in_a_function(module, other):
+    assert other in own(of(module))
+    assert other not in own(of_the_module_alone(module))
+    assert "backends" in own(of_the_module_alone(module))
+
+
 def test_every_module_has_a_floor():
     assert {floor(module) for module in INSIDE} >= set(range(9)) - {6, 7, 8}
     with pytest.raises(KeyError, match="cellar has no floor"):

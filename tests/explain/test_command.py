@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xpnet import cli
 from xpnet.cli import main
+from xpnet.explain.documents import EXAMPLES
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['sklearn', 'pandas', 'matplotlib', 'rich', 'scipy']))\n"
 
@@ -44,6 +46,10 @@ def test_documents_need_nothing_but_numpy(what):
     assert done.stderr == ""
     assert f"\n{what[:2] if what != 'exercise' else 'D4'}" in f"\n{done.stdout}"
     assert re.search(r"check +(\d+) of \1 gradients agree", done.stdout)
+
+
+def test_the_documents_of_the_command_are_all_there_are():
+    assert cli._DOCUMENTS == tuple(EXAMPLES)
 
 
 def test_without_scikit_learn_the_rest_says_what_is_missing():

@@ -26,6 +26,7 @@ from xpnet import (
     initial_state,
     layers,
 )
+from xpnet.equations.losses import HalfSquaredError
 from xpnet.equations.schedules import InverseScaling
 
 # Both sides of the comparison make their steps by this program; the other side with XPNET_LOWERINGS=off.
@@ -281,6 +282,17 @@ def test_it_takes_less_than_60_steps_time():
         explain(model, state, X[:512], Y[:512], check=False)
         ratios.append((time.perf_counter() - after_4_steps) / (after_4_steps - start) * 4)
     assert statistics.median(ratios) < 60
+
+
+@pytest.mark.parametrize("is_mean", [False, True])
+def test_the_equation_of_the_error_is_that_of_the_numbers(is_mean, rng):
+    model = Model(Sequential(Dense(4, "tanh")), HalfSquaredError(mean_over_outputs=is_mean))
+    record = explain(model, model.initial(rng, 3, GradientDescent()), rng.normal(size=(5, 3)), rng.uniform(size=(5, 4)))
+    error = record["A1"].value - record["Y"].value
+    np.testing.assert_allclose(record["dA1"].value, error / 4 if is_mean else error)
+    np.testing.assert_allclose(record["L"].value, 0.5 * (error**2).sum(axis=1) / (4 if is_mean else 1))
+    assert record["dA1"].equation == ("dA1 = (A1 - Y) / r" if is_mean else "dA1 = A1 - Y")
+    assert ("1/(2r)" in record["L"].equation) == is_mean
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "tf32"])

@@ -223,7 +223,10 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
         from ..explain import explain
 
         check_is_fitted(self)
-        self._check_single_steps()
+        if self.solver == "lbfgs":
+            raise ValueError(
+                "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
+            )
         backend, (X, Y, w) = self._read(X, y, sample_weight, first_pass=False, incremental=True)
         state = self._state(backend, X, None, incremental=True)
         model = replace(self._model(), loss=self._loss_descended())
@@ -232,12 +235,6 @@ class BaseMLP(StochasticFit, LBFGSFit, BaseEstimator):
     def _loss_descended(self) -> Loss:
         """The loss whose gradient training follows; ``_loss`` may report another value of it."""
         return self._loss()
-
-    def _check_single_steps(self) -> None:
-        if self.solver == "lbfgs":
-            raise ValueError(
-                "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
-            )
 
     # --- predict
 

@@ -7,6 +7,8 @@ once and holds for a user's own; what a layer of weights does, with its indices,
 import re
 from typing import Any
 
+from ..equations.losses import HalfSquaredError
+
 SOURCES = {
     "Z": "D0 forward 1, 3; D1 forward; D2 (1), (2), (6), (7); D3 forward; D4 section 3",
     "dW": "D0 backward 2, 7; D1 ∂J/∂W; D2 (3), (8); D3 dω; D4 steps 2, 3",
@@ -59,4 +61,6 @@ def loss(of: Any) -> tuple[str, str, str]:
     """(L = ..., dZ = ..., source) of a loss."""
     equation, source = spoken(of)
     value, slope = split(equation, "dZ =")
+    if isinstance(of, HalfSquaredError) and of.mean_over_outputs:
+        return "L = 1/(2r) sum_j (yhat_j - y_j)^2 over r outputs", "dZ = (A - Y) / r", "D2 section 2.1"
     return value, re.split(r", for |: ", slope)[0] or "dZ = dL/dZ", source
