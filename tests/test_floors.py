@@ -256,7 +256,7 @@ def test_imports_are_found_however_they_are_written(source, found):
     assert imports(source, "equations.losses", False) == found
 
 
-@pytest.mark.parametrize(("module", "other"), HANDED_UP)
+@pytest.mark.parametrize(("module", "other"), sorted(HANDED_UP))
 def test_what_is_handed_up_is_imported_in_a_function(module, other):
     assert other in own(of(module))
     assert other not in own(of_the_module_alone(module))
