@@ -326,4 +326,5 @@ def test_every_elementwise_definition_of_the_library_is_traced_here():
     assert found == traced_here
     kinds = {type(f) for f in ELEMENTWISE} | {Softmax, Activation}
     assert {c for c in vars(activations).values() if isinstance(c, type) and issubclass(c, Activation)} == kinds
-    assert set(Optimizer.__subclasses__()) | {AdamW} == {type(o) for o in OPTIMIZERS}
+    rules = {rule for rule in Optimizer.__subclasses__() if rule.__module__ == Optimizer.__module__}
+    assert rules | {AdamW} == {type(o) for o in OPTIMIZERS}

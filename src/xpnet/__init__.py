@@ -17,6 +17,7 @@ _HOMES = {
     "network": "Layout Sequential",
     "model": "Model State initial_state",
     "training": "DivergedError epochs weights_settled",
+    "explain": "explain",
     "estimators": "MLPClassifier MLPRegressor",
     "serialization": "load save",
     "display.curve": "LossCurveDisplay plot_learning_curve",

@@ -216,6 +216,12 @@ class Model:
 
         return cost_and_gradient
 
+    def explain(self, state: State, X: Any, Y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
+        """One training step on X, quantity by quantity: see :func:`xpnet.explain`, which has more options."""
+        from .explain import explain
+
+        return explain(self, state, X, Y, sample_weight, check=check)
+
     def read(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, may_stay: bool = False
     ) -> tuple[Backend, Array, Array, Array | None]:

@@ -137,3 +137,30 @@ def test_a_definition_has_one_object_and_keeps_its_name():
 def test_zero_dimensional_arrays_are_arrays_too(library, dtype):
     z = library.xp.sum(library.asarray([0.5, 0.25], dtype))
     np.testing.assert_allclose(to_numpy(chain(z, z, 1.0)), np.tanh(1.5) + 1.0, rtol=1e-6)
+
+
+def test_definitions_as_they_stand_for_one_thread_alone(monkeypatch):
+    """Inside the context no lowering runs; another thread, and what comes after, has them."""
+    import threading
+
+    from xpnet.backends import definitions_as_they_stand, seams
+
+    calls = []
+    lowered = seams._way(np.ones(1))
+    counted = lowered._replace(elementwise=lambda *given: calls.append(1) or lowered.elementwise(*given))
+    monkeypatch.setitem(seams._WAYS, np.ndarray, counted)
+    Z = np.linspace(-2.0, 2.0, 12).reshape(4, 3)
+    expected = chain(Z, Z[0], 0.5)
+    assert len(calls) == 1
+    with definitions_as_they_stand():
+        with definitions_as_they_stand():
+            np.testing.assert_allclose(chain(Z, Z[0], 0.5), expected)
+        np.testing.assert_allclose(chain(Z, Z[0], 0.5), expected)
+        assert len(calls) == 1
+        other = threading.Thread(target=chain, args=(Z, Z[0], 0.5))
+        other.start()
+        other.join()
+        assert len(calls) == 2
+    chain(Z, Z[0], 0.5)
+    assert len(calls) == 3
+    assert seams._watchers == []

@@ -14,10 +14,11 @@ stands, on every library; the results agree, only slower.
 """
 
 import contextlib
+import contextvars
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -69,41 +70,62 @@ def _in_turn(step: Callable, data: tuple, like: Any, work: float) -> Callable[..
     return run
 
 
-def _silent(step: Callable, data: tuple, like: Any, work: float) -> Callable[..., tuple]:
+def _silent(step: Callable, data: tuple, like: Any, work: float, threads: Callable = threads_for) -> Callable:
     in_turn = _in_turn(step, data, like, work)
 
     def run(carry: tuple, order: Any, size: int, table: np.ndarray) -> tuple:
         # A diverged run ends with an error of its own, not with NumPy's warnings.
-        silent = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with silent, threads_for(size * work) if LOWERINGS else contextlib.nullcontext():
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads(size * work):
             return in_turn(carry, order, size, table)
 
     return run
 
 
+_silent_as_it_stands = functools.partial(_silent, threads=contextlib.nullcontext)
+
 _WAYS: dict[type, Way] = {}
+_DEFINITIONS: dict[type, Way] = {}
+_watchers: list[None] = []
+_as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_definitions", default=False)
+
+
+@contextlib.contextmanager
+def definitions_as_they_stand() -> Iterator[None]:
+    """A context, of this thread or task alone, without lowerings: bit for bit as ``XPNET_LOWERINGS=off``."""
+    _watchers.append(None)  # where nobody is in such a context, nobody has to ask who is
+    token = _as_they_stand.set(True)
+    try:
+        yield
+    finally:
+        _as_they_stand.reset(token)
+        _watchers.pop()
 
 
 def _way(array: Any) -> Way:
     """The way of this array's library, found once a type."""
+    if _watchers and _as_they_stand.get():
+        way = _DEFINITIONS.get(type(array))
+        if way is None:
+            way = _DEFINITIONS[type(array)] = _find_way(array, lowered=False)
+        return way
     way = _WAYS.get(type(array))
     if way is None:
-        way = _WAYS[type(array)] = _find_way(array)
+        way = _WAYS[type(array)] = _find_way(array, LOWERINGS)
     return way
 
 
-def _find_way(array: Any) -> Way:
+def _find_way(array: Any, lowered: bool) -> Way:
     if sparse.is_sparse(array):
-        return _sparse_way(_way(sparse.values_of(array)))
+        return _sparse_way(_way(sparse.values_of(array)), _silent if lowered else _silent_as_it_stands)
     if isinstance(array, Rows):
         return _way(array[:0])._replace(composites=SimpleNamespace(take=Rows.take))
     xp = array_namespace(array)
     is_numpy = isinstance(array, np.ndarray | np.generic)
-    if is_numpy and LOWERINGS:
+    if is_numpy and lowered:
         return Way(xp, numpy_way.pooled, numpy_way.blocked, numpy_way.blocked, _silent)
     each_part = functools.partial(_each_part, xp)
     as_it_stands = functools.partial(each_part, lambda definition, part: definition(xp, *part))
-    if is_cupy_array(array) and LOWERINGS:
+    if is_cupy_array(array) and lowered:
         from . import cupy as cupy_way
         from . import kernels
         from .graphs import CapturedSteps
@@ -117,14 +139,14 @@ def _find_way(array: Any) -> Way:
             cupy_way.COMPOSITES,
             cupy_way.cast,
         )
-    return Way(xp, xp, as_it_stands, as_it_stands, _silent if is_numpy else _in_turn)
+    return Way(xp, xp, as_it_stands, as_it_stands, _silent_as_it_stands if is_numpy else _in_turn)
 
 
-def _sparse_way(dense: Way) -> Way:
+def _sparse_way(dense: Way, compile_step: Callable) -> Way:
     """Products and rows by the sparse matrix itself; what follows from them is dense. No graph holds such steps."""
     mine = {name: getattr(sparse, name) for name in ("matmul", "matrix_transpose", "take")}
     composites = SimpleNamespace(**{**vars(dense.xp), **mine})
-    return Way(dense.xp, composites, sparse.dense_needed, sparse.dense_needed, _silent)
+    return Way(dense.xp, composites, sparse.dense_needed, sparse.dense_needed, compile_step)
 
 
 def namespace(array: Any) -> Any:

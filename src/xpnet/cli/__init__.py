@@ -1,4 +1,4 @@
-"""Floor 8: ``python -m xpnet``: train, predict, summary, info. Heavy packages are imported when a command runs."""
+"""Floor 8: ``python -m xpnet``: the commands. Heavy packages are imported when one runs."""
 
 import argparse
 import importlib.util
@@ -10,6 +10,7 @@ from typing import NoReturn
 from .. import __version__
 
 _PACKAGES = {"sklearn": "scikit-learn", "pandas": "pandas", "matplotlib": "matplotlib"}
+_DOCUMENTS = ("exercise", "D0", "D1", "D2", "D3", "D4")
 _TABLES = (
     "FILE is a .csv table with a header line (commas, semicolons or tabs), or an .npz of numbers with the arrays X "
     "(samples x features) and y."
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
-    if missing and (args.command != "info" or args.model is not None):
+    if missing and not _is_plain(args):
         raise ValueError(f'{" and ".join(missing)} not installed: run python -m pip install "xpnet[cli]"')
     if args.command == "train":
         from .train import run
@@ -47,9 +48,18 @@ def _run(args: argparse.Namespace) -> int:
         from .predict import run
     elif args.command == "summary":
         from .summary import run
+    elif args.command == "explain":
+        from .explain import run
     else:
         from .info import run
     return run(args)
+
+
+def _is_plain(args: argparse.Namespace) -> bool:
+    """Whether a command does without the packages of the extra "cli"."""
+    if args.command == "explain":
+        return args.what in _DOCUMENTS
+    return args.command == "info" and args.model is None
 
 
 def _one_line(error: BaseException) -> str:
@@ -66,10 +76,11 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="xpnet", description="Train a neural network on a table, and use it.")
     parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{train,predict,summary,info}")
+    commands = parser.add_subparsers(dest="command", metavar="{train,predict,summary,explain,info}")
     _add_train(commands)
     _add_predict(commands)
     _add_summary(commands)
+    _add_explain(commands)
     _add_info(commands)
     return parser
 
@@ -138,6 +149,26 @@ def _add_summary(commands: argparse._SubParsersAction) -> None:
     command.add_argument("model", metavar="MODEL", help="a file that train wrote")
     command.add_argument("--batch-size", metavar="N", type=_count, default=200, help="samples held at a time (200)")
     command.add_argument("--svg", metavar="FILE", help="the .svg file to write the picture to")
+
+
+def _add_explain(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "explain",
+        help="show one training step, quantity by quantity",
+        description="Make one training step and show every quantity in order, with its equation, the document that it "
+        "comes from, its numbers, and a check of each gradient by central differences.",
+        epilog="'exercise' (D4) stands beside the numbers that the document prints; D0 to D3 are the other documents' "
+        "networks. A saved model makes its next step on the first samples of FILE, which must hold the target.",
+    )
+    add = command.add_argument
+    add("what", metavar="exercise|D0|D1|D2|D3|D4|digits|MODEL", help="whose step: see below; MODEL is what train wrote")
+    add("data", metavar="FILE", nargs="?", help="for a MODEL: a .csv or .npz file with the target, or 'digits'")
+    add("--format", choices=("text", "markdown", "html", "json"), help="(text)")
+    add("--out", metavar="FILE", help="the file to write, .txt, .md, .html or .json, instead of stdout")
+    add("--batch-size", metavar="N", type=_count, help="samples of the step, for digits and a MODEL (32)")
+    add("--learning-rate", metavar="R", type=_positive, help="in place of the example's or the model's own")
+    add("--no-check", dest="check", action="store_false", help="leave out the central differences")
+    _add_backend(command)
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
         model = load(args.model, args.backend)
         if args.proba and document["labels"] is None:
             raise ValueError("--proba needs a classifier, and this model is for regression: leave it out")
-        X, y = _samples(args.data, model, document)
+        X, y = samples(args.data, model, document)
         text = pd.DataFrame(_columns(model, X, document, args.proba)).to_csv(index=False, lineterminator="\n")
         score = _score(model, X, y) if y is not None else None
     if args.out is None:
@@ -48,7 +48,7 @@ def _check_out(args: argparse.Namespace) -> None:
 # --- in
 
 
-def _samples(path: str, model: Any, document: dict[str, Any]) -> tuple[Any, Any]:
+def samples(path: str, model: Any, document: dict[str, Any]) -> tuple[Any, Any]:
     """The features as the model wants them, and the target where the file has it."""
     targets = document.get("target_names") or []
     if path == "digits":

@@ -163,13 +163,8 @@ class Recorder:
         if not is_epoch or epoch % self.every != 0:
             return
         w = (metadata or {}).get("sample_weight")
-        backend, (X, Y, w) = _training_data(fitted_estimator, X, y, w)
+        backend, (X, Y, w) = fitted_estimator._as_trained(X, y, w)
         self._record(epoch, fitted_estimator._model(), fitted_estimator._theta(backend, X), X, Y, w, backend)
-
-
-def _training_data(estimator: Any, X: Any, y: Any, w: Any) -> tuple[Backend, tuple[Any, Any, Any]]:
-    """The backend that computes, and X, the targets and the weights as the estimator trains on them."""
-    return estimator._read(X, y, w, first_pass=False, incremental=True)
 
 
 def activations(model: Model, layout: Layout, theta: Any, X: Any, backend: Backend) -> tuple[np.ndarray, ...]:

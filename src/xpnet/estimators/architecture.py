@@ -47,6 +47,10 @@ class Architecture:
         """The loss that is trained on."""
         raise TypeError(f"{type(self).__name__} must define _loss")
 
+    def _loss_descended(self) -> Loss:
+        """The loss whose gradient training follows; ``_loss`` may report another value of it."""
+        return self._loss()
+
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if np.iterable(sizes) else [sizes]

@@ -257,6 +257,30 @@ class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, Conversion, Cal
         tags.array_api_support = True
         return tags
 
+    def explain_step(self, X: Any, y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
+        """The step that ``partial_fit`` would make next on all of X at once, explained; the model stays as it is.
+
+        X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
+        """
+        from ..explain import explain
+
+        check_is_fitted(self)
+        if self.solver == "lbfgs":
+            raise ValueError(
+                "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
+            )
+        backend, (X, Y, w) = self._as_trained(X, y, sample_weight)
+        state = self._state(backend, X, check_random_state(self.random_state), incremental=True)
+        model = replace(self._model(), loss=self._loss_descended())
+        step = {"schedule": self._schedule(), "clip_norm": self.clip_norm, "backend": backend}
+        return explain(model, state, X, Y, w, check=check, **step)
+
+    def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:
+        """The backend that computes, and X, the targets and the weights as the fitted model trains on them."""
+        backend = get_backend(self.backend, X)
+        X, y, w = self._read(backend, X, y, sample_weight, reset=False)
+        return backend, self._placed(backend, X, self._encode(y), self._weigh_classes(y, w, incremental=False))
+
     # --- predict
 
     def _follows_fit(self, X: Any, method: str) -> None:

@@ -148,6 +148,10 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     def _learn_targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         return y
 
+    def _loss_descended(self) -> Loss:
+        loss = self._loss()
+        return HalfSquaredError() if isinstance(loss, ReportedPerOutput) else loss
+
     def _encode(self, y: np.ndarray) -> np.ndarray:
         if y.dtype.kind not in "fiub":
             raise ValueError(f"y has dtype {y.dtype}; a regressor needs real numbers")

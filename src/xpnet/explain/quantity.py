@@ -1,0 +1,94 @@
+"""One quantity of a training step, as numbers on the host."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .check import Check
+
+Section = Literal["input", "forward", "loss", "backward", "update"]
+
+SMALL = 64
+"""Entries up to which an array is shown whole; larger ones are summarised."""
+WIDE = 12
+"""Columns up to which it is."""
+CORNER = 3, 5
+"""Rows and columns that a summary shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """One quantity of a step.
+
+    Attributes
+    ----------
+    name : str
+        As in the README's table of notation: X, W1, Z1, A1, L, dZ2, dW2, ... and "W2 new".
+    equation : str
+        What it was computed by.
+    source : str
+        Where the documents D0 to D4 (or a paper) have that equation; empty for one that is in none of them.
+    value : numpy array
+        A copy on the host, in the dtype computed in; 0-d for a number.
+    section : {"input", "forward", "loss", "backward", "update"}
+    layer : int
+        1, 2, ...; 0 where it belongs to no layer.
+    check : Check, optional
+        Of a gradient: what central differences say about it.
+    symbol, printed : str, numpy array, optional
+        What a document calls it, and the numbers that it prints; see :meth:`Record.beside`.
+    """
+
+    name: str
+    equation: str
+    source: str
+    value: np.ndarray
+    section: Section
+    layer: int = 0
+    check: Check | None = None
+    symbol: str | None = None
+    printed: np.ndarray | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is shown whole."""
+        return self.value.size <= SMALL and self.value.ndim <= 2 and max(self.value.shape[-1:], default=1) <= WIDE
+
+    @property
+    def corner(self) -> np.ndarray:
+        """The first rows and columns."""
+        flat = self.value.reshape(len(self.value), -1) if self.value.ndim > 1 else self.value
+        return flat[: CORNER[0], : CORNER[1]] if flat.ndim == 2 else flat[: CORNER[1]]
+
+    @property
+    def is_as_printed(self) -> bool | None:
+        """Whether it is what the document prints, as far as its digits go in the dtype computed in."""
+        if self.printed is None:
+            return None
+        tolerance = 4.0 * float(np.finfo(self.value.dtype).eps) * max(1.0, float(np.max(np.abs(self.printed))))
+        return bool(np.allclose(self.value, self.printed.reshape(self.value.shape), rtol=0.0, atol=tolerance))
+
+    def summary(self) -> dict[str, float]:
+        """min, mean, max, norm (Euclidean, over all entries) and the share of zeros, in float64."""
+        a = self.value.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = {"min": a.min(), "mean": a.mean(), "max": a.max(), "norm": np.linalg.norm(a.ravel())}
+        return {**{name: float(x) for name, x in found.items()}, "zeros": float(np.mean(a == 0.0))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as numbers, text, lists and None; a large array by its summary and a corner."""
+        facts = {name: getattr(self, name) for name in ("name", "equation", "source", "section", "layer")}
+        facts |= {"shape": list(self.value.shape), "dtype": str(self.value.dtype)}
+        if self.is_small:
+            facts["values"] = self.value.tolist()
+        else:
+            facts |= {"summary": self.summary(), "corner": self.corner.tolist()}
+        if self.check is not None:
+            facts["check"] = dataclasses.asdict(self.check)
+        if self.symbol is not None:
+            facts["document"] = {"symbol": self.symbol}
+        if self.printed is not None:
+            facts["document"] |= {"values": self.printed.tolist(), "same": self.is_as_printed}
+        return facts

@@ -1,0 +1,123 @@
+"""What ``explain`` returns: the quantities of one step in the order in which they are computed."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .quantity import Quantity, Section
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One training step, quantity by quantity.
+
+    ``record["dW2"].value`` is an array; ``print(record)``, :meth:`markdown`, :meth:`html` and :meth:`json` show all of
+    it, and a notebook shows the page.
+
+    Attributes
+    ----------
+    quantities : tuple of Quantity
+        In the order in which they are computed.
+    facts : mapping of str to str
+        The network, loss, optimiser, number of samples, dtype and backend, in words.
+    layers : tuple of str
+        Each layer in words.
+    title : str
+    notes : tuple of str
+        What a reader should know about this step.
+    """
+
+    quantities: tuple[Quantity, ...]
+    facts: Mapping[str, str]
+    layers: tuple[str, ...]
+    title: str = "One training step"
+    notes: tuple[str, ...] = ()
+    _by_name: dict[str, Quantity] = field(init=False, repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "_by_name", {q.name: q for q in self.quantities})
+
+    def __getitem__(self, name: str) -> Quantity:
+        if name not in self._by_name:
+            raise KeyError(f"no quantity is called {name!r}; there are: {', '.join(self._by_name)}")
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[Quantity]:
+        return iter(self.quantities)
+
+    def __len__(self) -> int:
+        return len(self.quantities)
+
+    def of(self, section: Section, layer: int = 0) -> list[Quantity]:
+        """The quantities of one section, of one layer or of none."""
+        return [q for q in self.quantities if q.section == section and q.layer == layer]
+
+    def place(self, quantity: Quantity) -> int:
+        """At which place, from 1, a quantity is computed."""
+        return next(i for i, q in enumerate(self.quantities, 1) if q is quantity)
+
+    def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Record":
+        """The same step under a title, with what a document calls its quantities and the numbers that it prints."""
+        printed = {name: np.asarray(a, dtype=np.float64) for name, a in (printed or {}).items()}
+        for name in {*symbols, *printed}:
+            self[name]
+        named = [
+            dataclasses.replace(q, symbol=symbols.get(q.name), printed=printed.get(q.name)) for q in self.quantities
+        ]
+        return dataclasses.replace(self, quantities=tuple(named), title=title)
+
+    def text(self) -> str:
+        """Plain text for a terminal."""
+        from .text import as_text
+
+        return as_text(self)
+
+    def markdown(self) -> str:
+        """Markdown, with tables."""
+        from .text import as_markdown
+
+        return as_markdown(self)
+
+    def html(self) -> str:
+        """One page that needs nothing else: no network, no script."""
+        from .page import as_page
+
+        return as_page(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as numbers, text, lists and None."""
+        return {
+            "title": self.title,
+            "facts": dict(self.facts),
+            "layers": list(self.layers),
+            "notes": list(self.notes),
+            "quantities": [q.to_dict() for q in self.quantities],
+        }
+
+    def json(self) -> str:
+        """:meth:`to_dict` as JSON; NaN and infinity, which JSON lacks, as null."""
+        return json.dumps(_finite(self.to_dict()), ensure_ascii=False, indent=1, allow_nan=False)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from .page import as_fragment
+
+        return as_fragment(self)
+
+
+def _finite(x: Any) -> Any:
+    """x with None for what is not finite."""
+    if isinstance(x, dict):
+        return {key: _finite(value) for key, value in x.items()}
+    if isinstance(x, list):
+        return [_finite(value) for value in x]
+    return None if isinstance(x, float) and not np.isfinite(x) else x
