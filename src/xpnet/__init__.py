@@ -16,6 +16,7 @@ _HOMES = {
     "network": "Layout Sequential",
     "model": "Model State initial_state",
     "training": "DivergedError epochs weights_settled",
+    "gradcheck": "GradientCheck GradientError check_gradients",
     "estimators": "MLPClassifier MLPRegressor",
     "serialization": "load save",
     "display": "plot_learning_curve show_versions",
