@@ -17,6 +17,7 @@ _HOMES = {
     "model": "Model State initial_state",
     "training": "DivergedError epochs weights_settled",
     "gradcheck": "GradientCheck GradientError check_gradients",
+    "diagnosis": "Diagnosis Finding diagnose",
     "estimators": "MLPClassifier MLPRegressor",
     "serialization": "load save",
     "display": "plot_learning_curve show_versions",
