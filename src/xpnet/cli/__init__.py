@@ -1,6 +1,7 @@
-"""Floor 8: ``python -m xpnet``: train, predict, info. Heavy packages are imported when a command runs, not before."""
+"""Floor 8: ``python -m xpnet``: train, predict, diagnose, gradcheck, info. Heavy packages are imported when a command runs, not before."""
 
 import argparse
+import importlib
 import importlib.util
 import os
 import sys
@@ -17,7 +18,11 @@ _TABLES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 2 for a mistake that one line on stderr explains, 130 after Ctrl-C."""
+    """Run one command.
+
+    The exit code is 0; 1 where diagnose or gradcheck found something; 2 for a mistake that one line on stderr explains;
+    130 after Ctrl-C.
+    """
     parser = _parser()
     args = parser.parse_args(argv)
     if args.command is None:
@@ -39,15 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
-    if missing and (args.command != "info" or args.model is not None):
+    if missing and getattr(args, "model", args.command) is not None:  # info and gradcheck need nothing by themselves
         raise ValueError(f'{" and ".join(missing)} not installed: run python -m pip install "xpnet[cli]"')
-    if args.command == "train":
-        from .train import run
-    elif args.command == "predict":
-        from .predict import run
-    else:
-        from .info import run
-    return run(args)
+    return importlib.import_module(f".{args.command}", __package__).run(args)
 
 
 def _one_line(error: BaseException) -> str:
@@ -64,9 +63,11 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="xpnet", description="Train a neural network on a table, and use it.")
     parser.add_argument("--version", action="version", version=f"xpnet {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{train,predict,info}")
+    commands = parser.add_subparsers(dest="command")
     _add_train(commands)
     _add_predict(commands)
+    _add_diagnose(commands)
+    _add_gradcheck(commands)
     _add_info(commands)
     return parser
 
@@ -121,6 +122,32 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     command.add_argument("data", metavar="FILE", help="a .csv or .npz file, or 'digits'")
     command.add_argument("--out", metavar="FILE", help="the .csv file to write, instead of stdout")
     command.add_argument("--proba", action="store_true", help="also the probability of each class")
+    _add_backend(command)
+
+
+def _add_diagnose(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "diagnose",
+        help="what is wrong with a saved model's training",
+        description="Look at a saved model and what it was trained on: scales, balance of classes, learning rate, dead "
+        f"and saturated units, gradients. {_TABLES} The exit code is 1 where something is found.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    command.add_argument("data", metavar="FILE", help="what it was trained on: a .csv or .npz file, or 'digits'")
+    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    _add_backend(command)
+
+
+def _add_gradcheck(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "gradcheck",
+        help="hold gradients against central differences",
+        description="Hold the gradient of a saved model on a table, or of every layer, activation and loss of this "
+        f"package, against central differences in float64. {_TABLES} The exit code is 1 where a gradient is wrong.",
+    )
+    command.add_argument("model", metavar="MODEL", nargs="?", help="a file that train wrote")
+    command.add_argument("data", metavar="FILE", nargs="?", help="a .csv or .npz file with the target, or 'digits'")
+    command.add_argument("--every", action="store_true", help="look at each parameter, instead of five directions")
     _add_backend(command)
 
 

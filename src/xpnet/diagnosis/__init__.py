@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..model import Model, State
-from .case import of_estimator, of_model
+from .case import Case, of_estimator, of_model
 from .rules import Finding, findings
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
@@ -112,9 +112,14 @@ def diagnose(
         raise ValueError("state= and history= are for a Model: an estimator has its own; leave them out")
     else:
         case = of_estimator(subject, X, y, sample_weight, backend)
-    m = case.X.shape[0]
-    of_all = f"{m} samples" if m == case.n_samples else f"{m} of {case.n_samples} samples, evenly spaced"
-    missing = "" if len(case.history) else ", no history"
-    missing += "" if case.state is not None else ", no optimiser's state"
-    looked_at = f"{of_all}, {case.theta.shape[0]} parameters, {len(case.history)} epochs{missing}"
-    return Diagnosis(tuple(findings(case)), looked_at.replace("0 epochs, no", "no"))
+    return Diagnosis(tuple(findings(case)), _looked_at(case))
+
+
+def _looked_at(case: Case) -> str:
+    m, epochs = case.X.shape[0], len(case.history)
+    parts = [
+        f"{m} samples" if m == case.n_samples else f"{m} of {case.n_samples} samples, evenly spaced",
+        f"{case.theta.shape[0]} parameters",
+        f"{epochs} epochs" if epochs else "no history",
+    ]
+    return ", ".join(parts + ["no optimiser's state"] * (case.state is None))

@@ -67,7 +67,7 @@ def of_model(
     backend, X, Y, w = model.read(X, Y, sample_weight, backend)
     X, Y, w, n = _evenly(model, X, Y, w)
     theta = model.layout(tuple(X.shape[1:])).checked(backend.asarray(state.theta, X.dtype))
-    curve = np.asarray(list(history), np.float64)
+    curve = _finite(history)
     rate = state.learning_rate
     return Case(model, backend, X, Y, w, n, theta, state, X.shape[0], curve, rate=rate)
 
@@ -92,7 +92,7 @@ def of_estimator(estimator: Any, X: Any, y: Any, sample_weight: Any, backend: An
         theta,
         state,
         min(200 if mlp.batch_size == "auto" else mlp.batch_size, X.shape[0]),
-        np.asarray(getattr(mlp, "loss_curve_", []), np.float64),
+        _finite(getattr(mlp, "loss_curve_", [])),
         stopped=mlp.early_stopping and mlp.n_iter_ < mlp.max_iter,
         classes=list(getattr(mlp, "classes_", ())),
         rate=None if mlp.solver == "lbfgs" else mlp.learning_rate_init,
@@ -130,3 +130,9 @@ def _evenly(model: Model, X: Array, Y: Array, w: Array | None) -> tuple[Array, A
     if each == 1:
         return X, Y, w, m
     return X[::each], Y[::each, ...], None if w is None else w[::each], m
+
+
+def _finite(history: Any) -> np.ndarray:
+    """The costs up to where training diverged, if it did."""
+    L = np.asarray(list(history), np.float64)
+    return L[: int(np.argmin(np.isfinite(L)))] if not np.isfinite(L).all() else L

@@ -2,7 +2,7 @@
 
 A rule takes a :class:`Case` and yields a :class:`Finding` for each place where its number is beyond its threshold.
 Thresholds stand clear of what healthy training shows: networks trained on scaled digits, iris and diabetes, with ReLU,
-tanh and sigmoid, by Adam, SGD and L-BFGS, reach at most half of any.
+tanh and sigmoid, by Adam, SGD and L-BFGS, stay below two thirds of each.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backends import to_numpy
+from ..backends import namespace, to_numpy
 from ..equations.activations import Linear, ReLU, Sigmoid, Tanh
 from ..equations.losses import BinaryCrossEntropy, CrossEntropy
 from .case import Case
@@ -54,38 +54,40 @@ class Finding:
 
 # --- data
 
-_EFFICIENT = "LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3: inputs of mean 0 and size 1"
 _LARGE, _SMALL = 10.0, 0.1
-_SIZE = "the root mean square of the largest column"
+_INPUTS = (
+    "LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3: inputs of mean 0 and size 1; ten times more "
+    "or less is far off"
+)
+_TARGETS = (
+    "Bishop, Neural Networks for Pattern Recognition, 1995, section 8.2: inputs and targets of order 1; ten times more "
+    "or less is far off"
+)
 
 
 def unscaled_features(case: Case) -> Iterator[Finding]:
-    """A column of X ten times larger than unit size, or all of them ten times smaller."""
-    sizes = column_sizes(case.X)
-    largest = int(np.argmax(sizes))
-    mend = (
-        "scale each feature to mean 0 and standard deviation 1, such as make_pipeline(StandardScaler(), model); "
-        f"{np.count_nonzero(sizes > _LARGE)} of {sizes.size} columns are larger than {_LARGE:g}"
-    )
-    yield from _unscaled("unscaled features", f"X[:, {largest}]", sizes[largest], mend)
+    """A column of X ten times larger than 1, or all of them ten times smaller."""
+    mend = "scale each feature to mean 0 and standard deviation 1, such as make_pipeline(StandardScaler(), model)"
+    yield from _unscaled("unscaled features", "X", column_sizes(case.X), _INPUTS, mend)
 
 
 def unscaled_targets(case: Case) -> Iterator[Finding]:
     """The same of the targets of a regression."""
-    if type(case.model.criterion.link) is not Linear:
-        return
-    sizes = column_sizes(case.Y)
+    if type(case.model.criterion.link) is Linear:
+        mend = (
+            "scale the targets to mean 0 and standard deviation 1, such as "
+            "TransformedTargetRegressor(model, transformer=StandardScaler())"
+        )
+        yield from _unscaled("unscaled targets", "y", column_sizes(case.Y), _TARGETS, mend)
+
+
+def _unscaled(kind: str, name: str, sizes: np.ndarray, source: str, mend: str) -> Iterator[Finding]:
     largest = int(np.argmax(sizes))
-    mend = (
-        "scale the targets to mean 0 and standard deviation 1, such as TransformedTargetRegressor(model, "
-        "transformer=StandardScaler())"
-    )
-    yield from _unscaled("unscaled targets", "y" if sizes.size == 1 else f"y[:, {largest}]", sizes[largest], mend)
-
-
-def _unscaled(kind: str, where: str, size: float, mend: str) -> Iterator[Finding]:
+    size = float(sizes[largest])
     if size > _LARGE or 0.0 < size < _SMALL:
-        yield Finding(kind, where, _SIZE, float(size), _LARGE if size > _LARGE else _SMALL, _EFFICIENT, mend)
+        where = name if sizes.size == 1 else f"{name}[:, {largest}]"
+        measure = "the root mean square of the largest column"
+        yield Finding(kind, where, measure, size, _LARGE if size > _LARGE else _SMALL, source, mend)
 
 
 def class_imbalance(case: Case) -> Iterator[Finding]:
@@ -120,26 +122,60 @@ _CURVES = "Karpathy, Stanford CS231n notes, Neural Networks 3, on loss curves (2
 
 
 def _change(case: Case, factor: float) -> str:
-    if case.rate is None:
-        return f"change {case.rate_name} by {factor:g}"
     return f"set {case.rate_name} to {case.rate * factor:.3g} (it is {case.rate:.3g})"
 
 
+def learning_rate(case: Case) -> Iterator[Finding]:
+    """Too high, or else too low: a cost that leaps about may also fall in the end."""
+    yield from list(rate_too_high(case)) or rate_too_low(case)
+
+
 def rate_too_high(case: Case) -> Iterator[Finding]:
-    """The cost at the end above its lowest, and the mean rise an epoch in the second half; as shares of its range."""
+    """A cost above what outputs of 0 cost, above its own lowest at the end, or rising again and again."""
     L = case.history
     if len(L) < 3 or np.ptp(L) == 0.0:
         return
-    kind, range_ = "learning rate too high", float(np.ptp(L))
+    range_, blank = float(np.ptp(L)), _blank_cost(case)
+    above = float(np.max(L) / blank) if blank > 0.0 else 0.0
     rise = float(L[-1] - np.min(L)) / range_
     ups = float(np.mean(np.maximum(np.diff(L[len(L) // 2 :]), 0.0))) / range_ if len(L) >= 6 else 0.0
-    mend = _change(case, 0.1)
-    if rise > 0.2:
-        what = "how far the cost rose above its lowest, as a share of its range,"
-        yield Finding(kind, "history", what, rise, 0.2, _SMITH + "the rate is too high where the loss rises", mend)
-    elif ups > 0.05:
-        what = "the mean rise of the cost an epoch in the second half, as a share of its range,"
-        yield Finding(kind, "history", what, ups, 0.05, _SMITH + "too high where the loss becomes ragged", mend)
+    of_range = "as a share of its range,"
+    for number, threshold, measure, source in (
+        (rise, 0.2, f"how far the cost rose above its lowest, {of_range}", "the loss rises where the rate is too high"),
+        (above, 3.0, "the highest cost over that of a network that puts out 0", "the loss leaps up, not down"),
+        (ups, 0.02, f"the mean rise an epoch in the second half, {of_range}", "the loss becomes ragged"),
+    ):
+        if number > threshold:
+            yield Finding(
+                "learning rate too high", "history", measure, number, threshold, _SMITH + source, _change(case, 0.1)
+            )
+            return
+
+
+def _blank_cost(case: Case) -> float:
+    """The cost of outputs that are all 0, without a penalty: where training begins with small weights."""
+    loss_sum, weight_sum, _ = case.model.criterion(namespace(case.Y).zeros_like(case.Y), case.Y, case.w)
+    of_all = case.n_samples / case.Y.shape[0] if case.model.reduction == "sum" else 1.0
+    return of_all * float(case.model.scale(weight_sum) * loss_sum)
+
+
+def rate_too_low(case: Case) -> Iterator[Finding]:
+    """A cost that hardly moved, or was still falling like a straight line when training ended."""
+    L, kind = case.history, "learning rate too low"
+    if len(L) < 10 or L[0] == 0.0:
+        return
+    moved = float(np.ptp(L) / abs(L[0]))
+    tenth = len(L) // 10
+    late = float((L[-1 - tenth] - L[-1]) / max(np.ptp(L), 1e-300))
+    if moved < 0.01:
+        what = f"how far the cost moved in {len(L)} epochs, as a share of its first value,"
+        source = _CURVES + "too low a rate makes hardly any improvement"
+        mend = f"{_change(case, 10.0)}; if the cost still stands, start from other weights (not zeros) and check y"
+        yield Finding(kind, "history", what, moved, 0.01, source, mend)
+    elif late > 0.05 and not case.stopped:
+        what = "the part of the cost's whole fall that came in the last tenth of the epochs"
+        source = _CURVES + "with too low a rate improvements are linear; a straight line would give 0.1"
+        yield Finding(kind, "history", what, late, 0.05, source, f"{_change(case, 10.0)}, or train for more epochs")
 
 
 def large_updates(case: Case) -> Iterator[Finding]:
@@ -155,25 +191,6 @@ def large_updates(case: Case) -> Iterator[Finding]:
                 "Karpathy, Stanford CS231n notes, Neural Networks 3, on ratios of updates to weights (2015): about 1e-3",
                 _change(case, 0.1),
             )
-
-
-def rate_too_low(case: Case) -> Iterator[Finding]:
-    """A cost that hardly moved, or was still falling like a straight line when training ended."""
-    L, kind = case.history, "learning rate too low"
-    if len(L) < 10 or L[0] == 0.0 or not np.isfinite(L).all():
-        return
-    fall = float((L[0] - np.min(L)) / abs(L[0]))
-    tenth = len(L) // 10
-    late = float((L[-1 - tenth] - L[-1]) / max(np.ptp(L), 1e-300))
-    if fall < 0.01:
-        what = f"the fall of the cost in {len(L)} epochs, as a share of its first value,"
-        source = _CURVES + "too low a rate makes hardly any improvement"
-        mend = f"{_change(case, 10.0)}; if the cost still stands, start from other weights (not zeros) and check y"
-        yield Finding(kind, "history", what, fall, 0.01, source, mend)
-    elif late > 0.05 and not case.stopped:
-        what = "the part of the cost's whole fall that came in the last tenth of the epochs"
-        source = _CURVES + "with too low a rate improvements are linear; a straight line would give 0.1"
-        yield Finding(kind, "history", what, late, 0.05, source, f"{_change(case, 10.0)}, or train for more epochs")
 
 
 # --- the network
@@ -239,7 +256,7 @@ def gradients_across_layers(case: Case, found: list[Units]) -> Iterator[Finding]
 
 def findings(case: Case) -> Iterator[Finding]:
     """All that is wrong, causes before what follows from them: the data, the learning rate, the network."""
-    for rule in (unscaled_features, unscaled_targets, class_imbalance, rate_too_high, large_updates, rate_too_low):
+    for rule in (unscaled_features, unscaled_targets, class_imbalance, learning_rate, large_updates):
         yield from rule(case)
     found = units(case)
     for rule_of_units in (dead_units, saturated_units, gradients_across_layers):
