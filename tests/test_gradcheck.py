@@ -50,7 +50,9 @@ def test_smooth_activations_and_layers_of_them(name):
         assert check.error <= 1e-12
 
 
-@pytest.mark.parametrize("name", ["half_squared_error", "binary_cross_entropy", "cross_entropy", "half_poisson_deviance"])
+@pytest.mark.parametrize(
+    "name", ["half_squared_error", "binary_cross_entropy", "cross_entropy", "half_poisson_deviance"]
+)
 def test_smooth_losses(name):
     check = check_gradients(losses.BY_NAME[name], Z, Y, sample_weight=W, every=True)
     assert check.ok
@@ -208,7 +210,9 @@ class Mistaken:
         return A, backward
 
 
-@pytest.mark.parametrize(("mistake", "where"), [("factor", "W1["), ("mean", "b1["), ("no bias sum", "b1["), ("input", "X[")])
+@pytest.mark.parametrize(
+    ("mistake", "where"), [("factor", "W1["), ("mean", "b1["), ("no bias sum", "b1["), ("input", "X[")]
+)
 def test_mistakes_in_a_users_layer_are_found_and_named(mistake, where):
     for every in (False, True):
         check = check_gradients(Mistaken(mistake), X, every=every)

@@ -1,4 +1,4 @@
-"""Floor 8: ``python -m xpnet``: train, predict, diagnose, gradcheck, info. Heavy packages are imported when a command runs, not before."""
+"""Floor 8: ``python -m xpnet``: its commands. Heavy packages are imported when one runs, not before."""
 
 import argparse
 import importlib

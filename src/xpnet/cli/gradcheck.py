@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -35,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> int:
     """A line for each; in full where it is wrong."""
-    n_wrong = n = 0
-    for n, (name, check) in enumerate(checks, 1):
+    right = []
+    for name, check in checks:
         kink = " at a longer step: a kink lies near" if check.kink else ""
         console.line(name, f"right: off by {check.error:.1e}{kink}" if check.ok else str(check), _WIDTH)
-        n_wrong += not check.ok
+        right.append(check.ok)
     console.line("")
-    console.line("together", f"{n - n_wrong} of {n} gradients are right", _WIDTH)
-    return 1 if n_wrong else 0
+    console.line("together", f"{sum(right)} of {len(right)} gradients are right", _WIDTH)
+    return 0 if all(right) else 1
 
 
 def _of_model(args: argparse.Namespace) -> GradientCheck:
@@ -61,7 +60,10 @@ def _of_package(every: bool) -> Iterator[tuple[str, GradientCheck]]:
     rng = np.random.default_rng(0)
     X, Y, w = rng.normal(size=(6, 4)), np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.5, 2.0, 6)
     for layer in LAYERS:
-        yield f"layer {type(layer).__name__}{' ' + f if (f := getattr(layer, 'activation', '')) else ''}", check_gradients(layer, X, every=every)
+        yield (
+            f"layer {type(layer).__name__}{' ' + f if (f := getattr(layer, 'activation', '')) else ''}",
+            check_gradients(layer, X, every=every),
+        )
     for f in dict.fromkeys(activations.BY_NAME.values()):
         yield f"activation {type(f).__name__}", check_gradients(f, X, every=every)
     for loss in losses.BY_NAME.values():

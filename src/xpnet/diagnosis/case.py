@@ -58,9 +58,7 @@ class Case:
     rate_name: str = "the optimiser's learning rate"
 
 
-def of_model(
-    model: Model, X: Any, Y: Any, state: State | None, history: Any, sample_weight: Any, backend: Any
-) -> Case:
+def of_model(model: Model, X: Any, Y: Any, state: State | None, history: Any, sample_weight: Any, backend: Any) -> Case:
     """A model and a state of its training."""
     if state is None:
         raise ValueError("state is missing: a Model is diagnosed with the state that epochs yields, state=state")
@@ -117,8 +115,8 @@ def opened(estimator: Any, X: Any, y: Any) -> tuple[Any, Any, Any]:
             break
     if not (hasattr(inner, "coefs_") and hasattr(inner, "_theta")):
         raise ValueError(
-            f"this {type(estimator).__name__} can't be diagnosed: give a fitted MLPClassifier or MLPRegressor of xpnet, "
-            "a pipeline, target transformer or search around one, or a Model with state="
+            f"this {type(estimator).__name__} can't be diagnosed: give a fitted MLPClassifier or MLPRegressor of "
+            "xpnet, a pipeline, target transformer or search around one, or a Model with state="
         )
     return inner, X, y
 

@@ -14,6 +14,7 @@ from ..backends import is_host_data, namespace, to_numpy
 from ..backends.sparse import is_sparse
 from ..equations.activations import Activation, Linear, Softmax
 from ..equations.layers import Layer, Parameter, Shape
+from ..gradcheck.subjects import named_windows
 from ..network import Sequential
 from ..training import DivergedError, epochs
 from .case import Case
@@ -97,19 +98,17 @@ def updates(case: Case) -> dict[str, float]:
     """||step|| / ||W|| of each array of weights, for the next step from the state; infinite where it diverges."""
     if case.state is None:
         return {}
-    X, Y, w = (None if A is None else A[: case.batch, ...] for A in (case.X, case.Y, case.w))
+    X, Y, w = (A if A is None else A[: case.batch, ...] for A in (case.X, case.Y, case.w))
     try:
         state, _ = next(epochs(case.model, case.state, X, Y, sample_weight=w, backend=case.backend))
     except DivergedError:
         return {"the next step": np.inf}
-    layout = case.model.layout(tuple(X.shape[1:]))
     before, after = to_numpy(case.theta), to_numpy(state.theta)
     found = {}
-    for k, (of_layer, windows) in enumerate(zip(layout.network.shapes(layout.in_shape)[0], layout.windows), 1):
-        for parameter, (at, _) in zip(of_layer, windows):
-            size = np.linalg.norm(before[at])
-            if parameter.role == "weight" and size > 0.0:
-                found[f"{parameter.name}{k}"] = float(np.linalg.norm(after[at] - before[at]) / size)
+    for name, role, at, _ in named_windows(case.model.layout(tuple(case.X.shape[1:]))):
+        size = np.linalg.norm(before[at])
+        if role == "weight" and size > 0.0:
+            found[name] = float(np.linalg.norm(after[at] - before[at]) / size)
     return found
 
 

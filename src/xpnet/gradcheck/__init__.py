@@ -163,5 +163,7 @@ def check_gradients(
         kink=line.kink,
         reason=line.reason,
         norm=slopes.norm,
-        looked_at=f"each of {len(places)} parameters" if every else f"{directions} directions of {len(places)} parameters",
+        looked_at=f"each of {len(places)} parameters"
+        if every
+        else f"{directions} directions of {len(places)} parameters",
     )

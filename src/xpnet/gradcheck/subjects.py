@@ -1,6 +1,6 @@
 """What is no model becomes the smallest one that holds it: its input is a layer's parameter, and so checked too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,15 +93,22 @@ class Problem:
 
     def name(self, place: int) -> str:
         """What the parameter at this place of theta is called: "W2[3, 1]" is in the second layer."""
-        layout = self.layout
-        is_given = isinstance(layout.network.layers[0], Given)
-        for k, (of_layer, windows) in enumerate(zip(layout.network.shapes(layout.in_shape)[0], layout.windows)):
-            for parameter, (at, shape) in zip(of_layer, windows):
-                if at.start <= place < at.stop:
-                    number = "" if is_given and k == 0 else str(k + 1 - is_given)
-                    index = np.unravel_index(place - at.start, shape)
-                    return f"{parameter.name}{number}[{', '.join(map(str, index))}]"
-        raise IndexError(f"there is no parameter {place}; there are {layout.n_parameters}")
+        for name, _, at, shape in named_windows(self.layout):
+            if at.start <= place < at.stop:
+                return f"{name}[{', '.join(map(str, np.unravel_index(place - at.start, shape)))}]"
+        raise IndexError(f"there is no parameter {place}; there are {self.theta.size}")
+
+
+def named_windows(layout: Layout) -> Iterator[tuple[str, str, slice, Shape]]:
+    """Each array of parameters: its name with its layer's number from 1, its role, and where it lies in theta.
+
+    An input that is given is called by its name alone, and is no layer.
+    """
+    is_given = isinstance(layout.network.layers[0], Given)
+    parameters, _ = layout.network.shapes(layout.in_shape)
+    for k, (of_layer, windows) in enumerate(zip(parameters, layout.windows, strict=True), 0 if is_given else 1):
+        for parameter, (at, shape) in zip(of_layer, windows, strict=True):
+            yield f"{parameter.name}{k or ''}", parameter.role, at, shape
 
 
 def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: Any, backend: Any) -> Problem:
