@@ -621,8 +621,8 @@ def test_diagnose_says_what_is_wrong_and_exits_with_1(capsys):
     assert code == 1
     assert err == ""
     assert out.startswith("2 finding(s): 53 samples")
-    assert "class imbalance (class virginica)" in out
-    assert "50 to 3, is 16.7, threshold 10" in out
+    assert "class imbalance (class virginica): 16.7, threshold 10: " in out
+    assert "50 to 3" in out
     assert "set learning_rate_init to 1e-05 (it is 1e-06)" in out
     code, out, _ = run(capsys, "diagnose", "few.safetensors", "few.csv", "--json")
     assert code == 1

@@ -66,7 +66,7 @@ def class_imbalance(case: Case) -> Iterator[Finding]:
         yield Finding(
             "class imbalance",
             f"class {name}",
-            f"the weight of the largest class over this one's, {counts[most]:.6g} to {counts[least]:.6g},",
+            f"the weight of the largest class over this one's, {counts[most]:.6g} to {counts[least]:.6g}",
             ratio,
             10.0,
             "He and Garcia, Learning from Imbalanced Data, IEEE TKDE 2009, section 2: imbalance from 10:1 on",

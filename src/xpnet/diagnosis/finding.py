@@ -33,6 +33,6 @@ class Finding:
 
     def __str__(self) -> str:
         return (
-            f"{self.kind} ({self.where}): {self.measure} is {self.number:.3g}, threshold {self.threshold:g}\n"
+            f"{self.kind} ({self.where}): {self.number:.3g}, threshold {self.threshold:g}: {self.measure}\n"
             f"    mend: {self.mend}\n    source: {self.source}"
         )

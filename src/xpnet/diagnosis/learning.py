@@ -42,7 +42,7 @@ def standing(case: Case) -> Iterator[Finding]:
         yield Finding(
             "learning rate too low",
             "history",
-            f"how far the cost moved in {len(L)} epochs, as a share of its first value,",
+            f"how far the cost moved in {len(L)} epochs, as a share of its first value",
             moved,
             0.01,
             _CURVES + "too low a rate makes hardly any improvement",
@@ -59,7 +59,7 @@ def rate_too_high(case: Case) -> Iterator[Finding]:
     above = float(np.max(L) / blank) if blank > 0.0 else 0.0
     rise = float(L[-1] - np.min(L)) / range_
     ups = float(np.mean(np.maximum(np.diff(L[len(L) // 2 :]), 0.0))) / range_ if len(L) >= 6 else 0.0
-    of_range = "as a share of its range,"
+    of_range = "as a share of its range"
     for number, threshold, measure, source in (
         (rise, 0.2, f"how far the cost rose above its lowest, {of_range}", "the loss rises where the rate is too high"),
         (above, 3.0, "the highest cost over that of a network that puts out 0", "the loss leaps up, not down"),

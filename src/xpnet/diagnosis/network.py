@@ -24,7 +24,7 @@ def dead_units(case: Case, found: list[Units]) -> Iterator[Finding]:
             yield Finding(
                 "dead ReLUs",
                 f"layer {layer.number}",
-                f"the share of units that are 0 on all {len(layer.slopes)} samples, {dead.sum()} of {dead.size},",
+                f"the share of units that are 0 on all {len(layer.slopes)} samples, {dead.sum()} of {dead.size}",
                 float(dead.mean()),
                 0.4,
                 "Karpathy, Stanford CS231n notes, Neural Networks 1 (2015), on ReLU: as much as 40 % dead where the "
@@ -45,13 +45,13 @@ def saturated_units(case: Case, found: list[Units]) -> Iterator[Finding]:
                 "saturated units",
                 f"layer {layer.number}",
                 f"the share of {type(layer.activation).__name__.lower()} outputs in the tails, f' < 0.06 of its "
-                "largest,",
+                "largest",
                 tails,
                 0.5,
                 "Glorot and Bengio, AISTATS 2010, section 3; LeCun et al., Efficient BackProp, 1998, section 4.4: "
                 "units are to work where they are nearly linear",
                 "scale the features to mean 0 and standard deviation 1, start from smaller weights "
-                "(initializer='glorot_uniform'), or take activation='relu'",
+                "(initializer='glorot_uniform' of Dense), or take activation='relu'",
             )
 
 
@@ -63,14 +63,15 @@ def gradients_across_layers(case: Case, found: list[Units]) -> Iterator[Finding]
     ratio, where = first.gradient / last.gradient, f"layer 1 against layer {last.number}"
     measure = "the norm of the gradient by the first layer's outputs over that by the last's"
     if ratio < 0.01:
-        mend = "take activation='relu' with initializer='he_uniform', or fewer hidden layers"
+        mend = "take activation='relu' with initializer='he_uniform', in Dense, or fewer hidden layers"
         source = (
             "Glorot and Bengio, AISTATS 2010, section 4.2: gradients of one size in all layers; a hundredth is far off"
         )
         yield Finding("vanishing gradients", where, measure, ratio, 0.01, source, mend)
     elif not ratio <= 100.0:
         mend = (
-            "start from smaller weights (initializer='glorot_uniform', or 'he_uniform' for relu), or clip (clip_norm=1)"
+            "start from smaller weights (initializer='glorot_uniform' of Dense, 'he_uniform' for relu), lower the "
+            "learning rate, or clip (clip_norm=1 of epochs)"
         )
         source = (
             "Pascanu, Mikolov and Bengio, ICML 2013, section 2.1: norms that grow by layers; a hundredfold is far off"
