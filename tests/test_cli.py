@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import subprocess
@@ -627,3 +628,98 @@ def test_importing_the_commands_is_cheap():
     code = "import sys, xpnet.cli; print(*{'numpy', 'sklearn', 'pandas', 'matplotlib', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+# --- diagnose and gradcheck
+
+
+def test_diagnose_says_what_is_wrong_and_exits_with_1(capsys):
+    few = FLOWERS[FLOWERS.species != "setosa"]
+    few.drop(few.index[few.species == "virginica"][3:]).to_csv("few.csv", index=False)
+    succeed(capsys, "train", "few.csv", "--target", "species", "--learning-rate", "1e-6", "--epochs", "20", "--quiet")
+    code, out, err = run(capsys, "diagnose", "few.safetensors", "few.csv")
+    assert code == 1
+    assert err == ""
+    assert out.startswith("2 finding(s): 53 samples")
+    assert "class imbalance (class virginica): 16.7, threshold 10: " in out
+    assert "50 to 3" in out
+    assert "set learning_rate_init to 1e-05 (it is 1e-06)" in out
+    code, out, _ = run(capsys, "diagnose", "few.safetensors", "few.csv", "--json")
+    assert code == 1
+    assert [f["kind"] for f in json.loads(out)["findings"]] == ["class imbalance", "learning rate too low"]
+
+
+@pytest.mark.parametrize(("data", "target"), [("iris.csv", "species"), ("diabetes.csv", "target")])
+def test_diagnose_is_silent_where_all_is_well(capsys, data, target):
+    succeed(capsys, "train", data, "--target", target, "--learning-rate", "0.003", "--epochs", "600", "--quiet")
+    model = data.replace(".csv", ".safetensors")
+    out, err = succeed(capsys, "diagnose", model, data)
+    assert out.startswith("nothing found: ")
+    assert err == ""
+
+
+def test_diagnose_and_gradcheck_refuse(capsys):
+    succeed(capsys, "train", "iris.csv", "--target", "species", *FEW, "--quiet")
+    FLOWERS.drop(columns="species").to_csv("no.csv", index=False)
+    for command in ("diagnose", "gradcheck"):
+        assert_refused(capsys, "lacks the target species", command, "iris.safetensors", "no.csv")
+        assert_refused(capsys, "there is no file 'x.safetensors'", command, "x.safetensors", "iris.csv")
+        assert_refused(capsys, "backend is 'abacus'", command, "iris.safetensors", "iris.csv", "--backend", "abacus")
+    assert_refused(capsys, "FILE is missing", "gradcheck", "iris.safetensors")
+
+
+def test_gradcheck_of_a_model(capsys):
+    succeed(capsys, "train", "iris.csv", "--target", "species", "--activation", "tanh", *FEW, "--quiet")
+    for every, looked_at in (((), "5 directions of 803"), (("--every",), "each of 803")):
+        out, _ = succeed(capsys, "gradcheck", "iris.safetensors", "iris.csv", *every)
+        error = float(re.search(r"right: off by (\S+) of its norm", out)[1])
+        assert error <= 1e-12
+        assert looked_at in out
+
+
+def test_gradcheck_of_the_package(capsys):
+    out, _ = succeed(capsys, "gradcheck")
+    from xpnet.equations import activations, losses
+
+    for f in activations.BY_NAME.values():
+        assert f"activation {type(f).__name__} " in out
+    for loss in losses.BY_NAME.values():
+        assert f"loss {type(loss).__name__} " in out
+    n = len(re.findall(r"right: off by \S+", out))
+    assert f"{n} of {n} gradients are right" in out
+
+
+def test_gradcheck_of_the_package_has_every_layer():
+    from xpnet.cli.gradcheck import LAYERS
+    from xpnet.equations import layers
+
+    kinds = {kind for kind in vars(layers).values() if hasattr(kind, "shapes")} - {layers.Layer}
+    assert len(kinds) >= 2
+    assert {type(layer) for layer in LAYERS} >= kinds
+
+
+def test_gradcheck_finds_a_wrong_gradient_in_the_package(capsys, monkeypatch):
+    from xpnet.equations.losses import HalfSquaredError
+
+    def doubled(self, Z, Y):
+        E = Z - Y
+        return E * E, E
+
+    monkeypatch.setattr(HalfSquaredError, "per_element", doubled)
+    code, out, err = run(capsys, "gradcheck")
+    assert code == 1
+    assert err == ""
+    assert len(re.findall("the gradient is wrong", out)) == 1
+    assert re.search(r"loss HalfSquaredError +the gradient is wrong: .* worst Z\[", out)
+
+
+def test_gradcheck_of_the_package_needs_numpy_alone():
+    code = (
+        "import sys\n"
+        "for name in ('sklearn', 'pandas', 'matplotlib', 'rich'): sys.modules[name] = None\n"
+        "from xpnet.cli import main\n"
+        "sys.exit(main(['gradcheck']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "gradients are right" in done.stdout

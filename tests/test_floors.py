@@ -31,7 +31,7 @@ FLOORS = {
     "training": 5,
     "gradcheck": 6,
     "estimators": 6,
-    "diagnose": 7,
+    "diagnosis": 7,
     "display": 7,
     "explain": 7,
     "onnx": 7,

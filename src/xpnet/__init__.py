@@ -18,6 +18,8 @@ _HOMES = {
     "model": "Model State initial_state",
     "training": "DivergedError epochs weights_settled",
     "explain": "explain",
+    "gradcheck": "GradientCheck GradientError check_gradients",
+    "diagnosis": "Diagnosis Finding diagnose",
     "estimators": "MLPClassifier MLPRegressor",
     "serialization": "load save",
     "display.curve": "LossCurveDisplay plot_learning_curve",

@@ -22,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
         if args.proba and document["labels"] is None:
             raise ValueError("--proba needs a classifier, and this model is for regression: leave it out")
         X, y = samples(args.data, model, document)
+        if args.data == "digits":
+            note("a model of 'train digits' has seen most of these scans; its held-out accuracy speaks of others")
         text = pd.DataFrame(_columns(model, X, document, args.proba)).to_csv(index=False, lineterminator="\n")
         score = _score(model, X, y) if y is not None else None
     if args.out is None:
@@ -54,9 +56,6 @@ def samples(path: str, model: Any, document: dict[str, Any]) -> tuple[Any, Any]:
     if path == "digits":
         data = digits()
         X, y = data.X, data.y
-        note(
-            "a model of 'train digits' has seen most of these scans; the held-out accuracy is what it says about others"
-        )
     elif is_table(path):
         table = read_table(path)
         known = getattr(model, "feature_names_in_", None)

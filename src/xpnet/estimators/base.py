@@ -272,8 +272,8 @@ class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, Conversion, Cal
         backend, (X, Y, w) = self._as_trained(X, y, sample_weight)
         state = self._state(backend, X, check_random_state(self.random_state), incremental=True)
         model = replace(self._model(), loss=self._loss_descended())
-        step = {"schedule": self._schedule(), "clip_norm": self.clip_norm, "backend": backend}
-        return explain(model, state, X, Y, w, check=check, **step)
+        schedule, clip_norm = self._schedule(), self.clip_norm
+        return explain(model, state, X, Y, w, check=check, schedule=schedule, clip_norm=clip_norm, backend=backend)
 
     def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:
         """The backend that computes, and X, the targets and the weights as the fitted model trains on them."""

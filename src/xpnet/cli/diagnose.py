@@ -1,0 +1,29 @@
+"""``xpnet diagnose``: what is wrong with a saved model's training."""
+
+import argparse
+from typing import Any
+
+from ..diagnosis import diagnose
+from ..serialization import describe, load
+from .console import computing_on
+from .data import as_labels
+from .predict import samples
+
+
+def run(args: argparse.Namespace) -> int:
+    """The whole command; errors are ValueErrors that explain themselves."""
+    with computing_on(args.backend):
+        found = diagnose(*with_target(args))
+    print(found.to_json() if args.json else found)
+    return 1 if found else 0
+
+
+def with_target(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """The saved model, its samples, and the target as it was trained on."""
+    model = load(args.model, args.backend)
+    document = describe(args.model)
+    X, y = samples(args.data, model, document)
+    if y is None:
+        named = ", ".join(document.get("target_names") or ["y"])
+        raise ValueError(f"{args.data!r} lacks the target {named}, which {args.command} needs: add it")
+    return model, X, y if document["labels"] is None else as_labels(y, "the target")

@@ -1,0 +1,72 @@
+"""``xpnet gradcheck``: gradients held against central differences, of a saved model or of the package itself."""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..equations import activations, losses
+from ..equations.layers import Dense, PReLU
+from ..gradcheck import GradientCheck, check_gradients
+from ..model import Model
+from ..network import Sequential
+from .console import Console, computing_on
+
+LAYERS = (Dense(3), Dense(3, "tanh", bias=False), PReLU())
+_WIDTH = 32
+_ROWS = 100
+"""Samples that a saved model is checked on: more would cost time and say no more."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """The whole command; errors are ValueErrors that explain themselves."""
+    console = Console()
+    if args.model is not None and args.data is None:
+        raise ValueError(f"FILE is missing: give samples with their target, xpnet gradcheck {args.model} FILE")
+    with computing_on(args.backend) as (backend, why):
+        console.line("backend", f"{backend} ({why})", _WIDTH)
+        if args.model is not None:
+            check = _of_model(args)
+            console.line("model", str(check), _WIDTH)
+            return 0 if check.ok else 1
+        return _show_all(console, _of_package(args.every))
+
+
+def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> int:
+    """A line for each; in full where it is wrong."""
+    right = []
+    for name, check in checks:
+        kink = " at a longer step: a kink lies near" if check.kink else ""
+        console.line(name, f"right: off by {check.error:.1e}{kink}" if check.ok else str(check), _WIDTH)
+        right.append(check.ok)
+    console.line("")
+    console.line("together", f"{sum(right)} of {len(right)} gradients are right", _WIDTH)
+    return 0 if all(right) else 1
+
+
+def _of_model(args: argparse.Namespace) -> GradientCheck:
+    from ..diagnosis.case import of_estimator
+    from .diagnose import with_target
+
+    model, X, y = with_target(args)
+    case = of_estimator(model, X, y, None, None)
+    each = -(-case.X.shape[0] // _ROWS)
+    X, Y = case.X[::each], case.Y[::each, ...]
+    return check_gradients(case.model, X, Y, theta=case.theta, every=args.every, backend=case.backend)
+
+
+def _of_package(every: bool) -> Iterator[tuple[str, GradientCheck]]:
+    """Every layer, activation and loss, and a model of several with penalties and sample weights."""
+    rng = np.random.default_rng(0)
+    X, Y, w = rng.normal(size=(6, 4)), np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.5, 2.0, 6)
+    for layer in LAYERS:
+        yield (
+            f"layer {type(layer).__name__}{' ' + f if (f := getattr(layer, 'activation', '')) else ''}",
+            check_gradients(layer, X, every=every),
+        )
+    for f in dict.fromkeys(activations.BY_NAME.values()):
+        yield f"activation {type(f).__name__}", check_gradients(f, X, every=every)
+    for loss in losses.BY_NAME.values():
+        yield f"loss {type(loss).__name__}", check_gradients(loss, X, Y, sample_weight=w, every=every)
+    model = Model(Sequential(Dense(5, "relu"), PReLU(), Dense(5, "tanh"), Dense(4)), "cross_entropy", l1=0.01, l2=0.01)
+    yield "model", check_gradients(model, X, Y, sample_weight=w, every=every)

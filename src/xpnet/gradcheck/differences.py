@@ -1,0 +1,172 @@
+"""Derivatives by central differences, and what they say of a gradient along a line."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STEP = 0.01
+"""h of the differences: with eighth order and float64 they reach 1e-13 of a smooth cost's gradient."""
+_COEFFICIENTS = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
+_HALVINGS = 17
+"""From STEP down to 1e-7, below which rounding leaves seven digits of a slope and fewer."""
+_ROUNDING = 20 * float(np.finfo(np.float64).eps)
+"""What a difference is off by for a step of 1 and a cost of size 1, added up over samples and eight points."""
+
+
+def derivative_along(J: Callable[[Any], float], theta: Any, direction: Any, h: float = STEP) -> float:
+    """dJ(theta + t direction)/dt at t = 0, of eighth order: the error is h^8 J''''''''' / 630.
+
+    J is asked at eight points of the line, none further than 4 h from theta; theta and direction (n,) are of one kind.
+    """
+    return (
+        sum(c * (J(theta + k * h * direction) - J(theta - k * h * direction)) for k, c in enumerate(_COEFFICIENTS, 1))
+        / h
+    )
+
+
+def unit_direction(rng: Any, n: int) -> np.ndarray:
+    """A random direction (n,) of length 1, drawn from rng, a NumPy Generator or RandomState."""
+    d = rng.normal(size=n)
+    return d / np.linalg.norm(d)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What differences say of the gradient along one direction.
+
+    ``error`` is |numeric - analytic|; ``reason`` says why a line is right although they disagree at the step STEP.
+    """
+
+    ok: bool
+    analytic: float
+    numeric: float
+    error: float
+    kink: bool = False
+    reason: str = ""
+
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """What orders lines: wrong ones above those that something explains, then by their errors."""
+        return not self.ok, self.error if math.isfinite(self.error) else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """A cost and its gradient at theta, all on the host in float64, to be held against differences.
+
+    Attributes
+    ----------
+    cost_and_gradient : callable
+        theta -> J and its gradient.
+    theta, gradient : array, (n,)
+        The point, and the gradient there.
+    norm : float
+        The gradient's norm, or the largest slope that differences found where that is more.
+    size : float
+        |J(theta)|, by which rounding goes.
+    rtol : float
+        How far differences may be off, as a fraction of ``norm``.
+    rng : numpy.random.Generator
+        The source of directions.
+    """
+
+    cost_and_gradient: Callable[[np.ndarray], tuple[float, np.ndarray]]
+    theta: np.ndarray
+    gradient: np.ndarray
+    norm: float
+    size: float
+    rtol: float
+    rng: Any
+
+    def J(self, theta: np.ndarray) -> float:
+        """The cost: the gradient that comes with it is not looked at."""
+        return self.cost_and_gradient(theta)[0]
+
+    def allowed(self, h: float) -> float:
+        """What a right gradient may be off by for differences of this step."""
+        return self.rtol * self.norm + _ROUNDING * self.size / h
+
+    def along(self, direction: np.ndarray) -> Line:
+        """The line in this direction; where a kink lies right at theta, it is looked at beside theta."""
+        line = self._halving(direction)
+        if line.ok:
+            return line
+        beside = slopes_at(
+            self.cost_and_gradient, self.theta + 1e-3 * unit_direction(self.rng, self.theta.size), self.rtol, self.rng
+        )
+        if not beside._halving(direction).ok:
+            return line
+        reason = "a kink (such as ReLU's at 0, or |w|'s) lies at these very parameters: right beside them all agrees"
+        return Line(True, line.analytic, line.numeric, line.error, True, reason)
+
+    def _halving(self, direction: np.ndarray) -> Line:
+        """Differences of ever smaller steps, until they agree with the gradient, or with one another and not with it.
+
+        Halving the step takes a smooth cost's error down by 2^8; a kink's falls slowly, and then to nothing at once.
+        """
+        analytic = float(self.gradient @ direction)
+        numeric: list[float] = []
+        errors: list[float] = []
+        for k in range(_HALVINGS):
+            h = STEP / 2**k
+            numeric.append(derivative_along(self.J, self.theta, direction, h))
+            errors.append(abs(numeric[-1] - analytic))
+            if errors[-1] <= self.allowed(h):
+                return Line(True, analytic, numeric[0], errors[0], *self._why(errors, h))
+            if k and abs(numeric[-1] - numeric[-2]) <= self.allowed(h):
+                break
+        best = int(np.argmin(np.nan_to_num(errors, nan=math.inf)))
+        return Line(False, analytic, numeric[best], errors[best])
+
+    def _why(self, errors: list[float], h: float) -> tuple[bool, str]:
+        """Whether a kink is why the larger steps disagreed, and the words for it."""
+        if len(errors) == 1:
+            return False, ""
+        fell_at_once = errors[-2] > 300 * self.allowed(h)
+        fell_slowly = len(errors) > 2 and errors[-2] > errors[-3] / 20
+        then = f"differences of step {h:.1e} agree, those of step {STEP:g} do not"
+        if fell_at_once or fell_slowly:
+            return True, f"a kink (such as ReLU's at 0, or |w|'s) lies within {8 * h:.1e} of the parameters: {then}"
+        return False, f"the cost bends too sharply for long steps: {then}"
+
+    def along_random(self, count: int) -> list[Line]:
+        """Lines along the gradient itself and random directions."""
+        own = [self.gradient / np.linalg.norm(self.gradient)] if np.any(self.gradient) else []
+        random = [unit_direction(self.rng, self.theta.size) for _ in range(count - len(own))]
+        return [self.along(direction) for direction in own + random]
+
+    def each(self, places: Iterable[int]) -> list[tuple[Line, int]]:
+        """The line of each of these parameters by itself."""
+        return [(self.along(self._direction(np.asarray([i]), np.ones(1))), int(i)) for i in places]
+
+    def narrowed(self, places: np.ndarray) -> np.ndarray:
+        """At most 16 of these parameters, the half kept each time along which the gradient is further off."""
+        while len(places) > 16:
+            places = max(np.array_split(places, 2), key=self._off)
+        return places
+
+    def _off(self, places: np.ndarray) -> tuple[bool, float]:
+        signs = [self.rng.choice([-1.0, 1.0], size=len(places)) for _ in range(2)]
+        return max(self.along(self._direction(places, s / math.sqrt(len(places)))).badness for s in signs)
+
+    def _direction(self, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+        direction = np.zeros(self.theta.size)
+        direction[places] = values
+        return direction
+
+
+def slopes_at(cost_and_gradient: Callable, theta: np.ndarray, rtol: float, rng: Any) -> Slopes:
+    """The cost and its gradient there, both finite."""
+    J, g = cost_and_gradient(theta)
+    if not (math.isfinite(J) and np.isfinite(g).all()):
+        raise ValueError(
+            f"at these parameters the cost is {J}, and {np.count_nonzero(~np.isfinite(g))} of {g.size} entries of its "
+            "gradient are not finite: give other parameters (theta=) or samples"
+        )
+    norm = float(np.linalg.norm(g))
+    # A gradient that is wrongly 0 has no norm to measure by.
+    steepest = norm or abs(derivative_along(lambda t: cost_and_gradient(t)[0], theta, unit_direction(rng, theta.size)))
+    return Slopes(cost_and_gradient, theta, g, steepest, abs(J), rtol, rng)
