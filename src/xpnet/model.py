@@ -222,6 +222,18 @@ class Model:
 
         return explain(self, state, X, Y, sample_weight, check=check)
 
+    def summary(self, n_features: int | Shape, batch_size: int = 200, dtype: Any = None) -> Any:
+        """Equations, shapes, parameters, FLOPs and memory layer by layer: see :func:`xpnet.summary`."""
+        from .display.summary import summary
+
+        return summary(self, n_features, batch_size, dtype)
+
+    def to_svg(self, n_features: int | Shape, theta: Any = None) -> Any:
+        """The network as a picture, with theta's weights: see :func:`xpnet.to_svg`, which has more options."""
+        from .display.network import to_svg
+
+        return to_svg(self, n_features, theta)
+
     def read(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, may_stay: bool = False
     ) -> tuple[Backend, Array, Array, Array | None]:

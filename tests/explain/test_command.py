@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet import cli
-from xpnet.cli import main
+from xpnet.cli import arguments, main
 from xpnet.explain.documents import EXAMPLES
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['sklearn', 'pandas', 'matplotlib', 'rich', 'scipy']))\n"
@@ -49,7 +48,7 @@ def test_documents_need_nothing_but_numpy(what):
 
 
 def test_the_documents_of_the_command_are_all_there_are():
-    assert cli._DOCUMENTS == tuple(EXAMPLES)
+    assert arguments.DOCUMENTS == tuple(EXAMPLES)
 
 
 def test_without_scikit_learn_the_rest_says_what_is_missing():

@@ -75,8 +75,8 @@ def of_estimator(estimator: Any, X: Any, y: Any, sample_weight: Any, backend: An
     mlp, X, y = opened(estimator, X, y)
     backend = get_backend(mlp.backend if backend is None else backend, X)
     model = mlp._model()
-    Y = mlp._targets(to_numpy(y), incremental=True)
-    backend, X, Y, w = model.read(X, Y, sample_weight, backend)
+    y, w = to_numpy(y), None if sample_weight is None else to_numpy(sample_weight)
+    backend, X, Y, w = model.read(X, mlp._encode(y), mlp._weigh_classes(y, w, incremental=False), backend)
     X, Y, w, n = _evenly(model, X, Y, w)
     theta = mlp._theta(backend, X)
     state = replace(mlp._resume, theta=theta) if hasattr(mlp, "_resume") else None  # a file holds no moments

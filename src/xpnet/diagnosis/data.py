@@ -70,6 +70,5 @@ def class_imbalance(case: Case) -> Iterator[Finding]:
             ratio,
             10.0,
             "He and Garcia, Learning from Imbalanced Data, IEEE TKDE 2009, section 2: imbalance from 10:1 on",
-            "weigh the classes alike, sample_weight=sklearn.utils.class_weight.compute_sample_weight('balanced', y) in "
-            "fit, or collect more samples of this class",
+            "weigh the classes alike, class_weight='balanced' of MLPClassifier, or collect more samples of this class",
         )

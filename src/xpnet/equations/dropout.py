@@ -20,8 +20,8 @@ _A, _B, _C = 31743, 28607, 25411
 
 @dataclass(frozen=True)
 class Dropout:
-    """A = X * keep / (1 - rate): each unit of each sample is 0 with probability ``rate`` while training, and nothing
-    is done in prediction   (Srivastava et al., JMLR 2014, section 4, in the form that scales while training).
+    """A = X * keep / (1 - rate) while training, A = X in prediction; keep is 0 with probability ``rate``, else 1, for
+    each unit of each sample   (Srivastava et al., JMLR 2014, section 4, in the form that scales while training).
     """
 
     rate: float = 0.5

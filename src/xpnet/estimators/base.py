@@ -257,24 +257,6 @@ class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, Conversion, Cal
         tags.array_api_support = True
         return tags
 
-    def explain_step(self, X: Any, y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
-        """The step that ``partial_fit`` would make next on all of X at once, explained; the model stays as it is.
-
-        X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
-        """
-        from ..explain import explain
-
-        check_is_fitted(self)
-        if self.solver == "lbfgs":
-            raise ValueError(
-                "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
-            )
-        backend, (X, Y, w) = self._as_trained(X, y, sample_weight)
-        state = self._state(backend, X, check_random_state(self.random_state), incremental=True)
-        model = replace(self._model(), loss=self._loss_descended())
-        schedule, clip_norm = self._schedule(), self.clip_norm
-        return explain(model, state, X, Y, w, check=check, schedule=schedule, clip_norm=clip_norm, backend=backend)
-
     def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:
         """The backend that computes, and X, the targets and the weights as the fitted model trains on them."""
         backend = get_backend(self.backend, X)
