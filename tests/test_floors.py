@@ -33,7 +33,7 @@ FLOORS = {
     "estimators": 6,
     "diagnosis": 7,
     "display": 7,
-    "explain": 7,
+    "explanation": 7,
     "onnx": 7,
     "serialization": 7,
     "cli": 8,
@@ -44,7 +44,7 @@ FLOORS = {
 HANDED_UP = {
     (module, other)
     for module in ("model", "estimators.inside")
-    for other in ("explain", "display.summary", "display.network")
+    for other in ("explanation", "display.summary", "display.network")
 }
 """A method that hands its caller on to a higher floor, which it imports when it is called."""
 

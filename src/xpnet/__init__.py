@@ -17,7 +17,7 @@ _HOMES = {
     "network": "Layout Sequential",
     "model": "Model State initial_state",
     "training": "DivergedError epochs weights_settled",
-    "explain": "explain",
+    "explanation": "explain",
     "gradcheck": "GradientCheck GradientError check_gradients",
     "diagnosis": "Diagnosis Finding diagnose",
     "estimators": "MLPClassifier MLPRegressor",

@@ -218,7 +218,7 @@ class Model:
 
     def explain(self, state: State, X: Any, Y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
         """One training step on X, quantity by quantity: see :func:`xpnet.explain`, which has more options."""
-        from .explain import explain
+        from .explanation import explain
 
         return explain(self, state, X, Y, sample_weight, check=check)
 

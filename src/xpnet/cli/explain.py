@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..equations.layers import Dense
 from ..equations.optimizers import Adam
-from ..explain import Record, explain
-from ..explain.documents import EXAMPLES
-from ..explain.page import as_page
+from ..explanation import Record, explain
+from ..explanation.documents import EXAMPLES
+from ..explanation.page import as_page
 from ..model import Model
 from ..network import Sequential
 from .console import computing_on, note

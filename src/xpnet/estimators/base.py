@@ -20,6 +20,7 @@ from ..equations.dropout import draw_seed
 from ..model import State, initial_state
 from .architecture import Architecture, Array
 from .conversion import Conversion
+from .inside import Inside
 from .lbfgs import LBFGSFit
 from .records import RECORDS, Job
 from .stochastic import StochasticFit
@@ -41,7 +42,9 @@ BEYOND_SCIKIT_LEARN: dict[str, list] = {
 """What the parameters may be that scikit-learn does not have, or not as much of."""
 
 
-class BaseMLP(Architecture, Validation, StochasticFit, LBFGSFit, Conversion, CallbackSupportMixin, BaseEstimator):
+class BaseMLP(
+    Architecture, Validation, StochasticFit, LBFGSFit, Conversion, Inside, CallbackSupportMixin, BaseEstimator
+):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
     Between calls ``coefs_`` and ``intercepts_`` are the truth: they are read at every call and may be set by hand.

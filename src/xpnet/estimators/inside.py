@@ -29,7 +29,7 @@ class Inside:
 
         X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
         """
-        from ..explain import explain
+        from ..explanation import explain
 
         check_is_fitted(self)
         if self.solver == "lbfgs":

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from xpnet.equations import activations, losses, optimizers
-from xpnet.explain import sources
-from xpnet.explain.documents import EXAMPLES
-from xpnet.explain.page import DOCUMENTS
+from xpnet.explanation import sources
+from xpnet.explanation.documents import EXAMPLES
+from xpnet.explanation.page import DOCUMENTS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ALL = [(name, i) for name, examples in EXAMPLES.items() for i in range(len(examples()))]

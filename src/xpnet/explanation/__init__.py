@@ -1,8 +1,6 @@
 """A network that explains its own training step: every quantity in order, its equation, its source and a check."""
 
 import dataclasses
-import sys
-from types import ModuleType
 from typing import Any
 
 from ..backends import Backend
@@ -71,12 +69,3 @@ def explain(
         checked = checks(step)
         found = [dataclasses.replace(q, check=checked.get(q.name)) for q in found]
     return Record(tuple(found), facts(step), tuple(map(described, model.network.layers)), notes=notes(step, narrow))
-
-
-class _Callable(ModuleType):
-    """This module, which may be called: importing anything from it makes ``xpnet.explain`` the module's name."""
-
-    __call__ = staticmethod(explain)
-
-
-sys.modules[__name__].__class__ = _Callable

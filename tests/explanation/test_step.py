@@ -345,7 +345,7 @@ def test_threads_watch_their_own_steps(rng):
 
 
 def test_the_name_is_the_function_whatever_was_imported_first():
-    for first in ("import xpnet", "import xpnet.explain.record", "from xpnet.explain import Record"):
+    for first in ("import xpnet", "import xpnet.explanation.record", "from xpnet.explanation import Record"):
         code = f"{first}\nimport xpnet\nfrom xpnet import explain\nprint(callable(xpnet.explain), callable(explain))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.split() == ["True", "True"]

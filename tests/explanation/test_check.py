@@ -8,7 +8,7 @@ import pytest
 from xpnet import Dense, GradientDescent, Model, Sequential, explain, initial_state
 from xpnet.equations.activations import Activation
 from xpnet.equations.losses import Loss, Quantile
-from xpnet.explain.check import compare
+from xpnet.explanation.check import compare
 
 EPS = float(np.finfo(np.float64).eps) ** 0.5
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xpnet.cli import arguments, main
-from xpnet.explain.documents import EXAMPLES
+from xpnet.explanation.documents import EXAMPLES
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['sklearn', 'pandas', 'matplotlib', 'rich', 'scipy']))\n"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from xpnet import Adam, Dense, Model, Sequential, explain
-from xpnet.explain.documents import EXAMPLES
-from xpnet.explain.page import as_page
+from xpnet.explanation.documents import EXAMPLES
+from xpnet.explanation.page import as_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
