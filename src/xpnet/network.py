@@ -43,7 +43,7 @@ class Sequential:
         """The output, and ``backward(dA) -> gradients`` of each layer. Inference (``train=None``) keeps no closure."""
         A, backwards = X, []
         for k, (layer, of_layer) in enumerate(zip(self.layers, params, strict=True)):
-            A, backward = layer.forward(of_layer, A, train if train is None else train._replace(layer=k))
+            A, backward = layer.forward(of_layer, A, train if train is None else Training(train.key, k))
             if train is not None:
                 backwards.append(backward)
             del backward

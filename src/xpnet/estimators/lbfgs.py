@@ -74,7 +74,7 @@ class LBFGSFit(Records):
         The state to go on from, with the parameters that were evaluated last or those of the best validation score, is
         in ``_resume`` throughout: an interrupt keeps it.
         """
-        self._resume, self._plateau, self.n_iter_ = state, Plateau(), 0
+        self._resume, self._plateau, self.n_iter_ = state, Plateau(self.tol), 0
         job.keeps_last = not self.early_stopping
         search = Search(self, job, state)
         # SciPy before 1.15 printed its own report for iprint.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ class Records:
             self._resume, job.keeps_last = state, False
         elif job.keeps_last:
             self._resume = state
-        self._plateau = replace(self._plateau, tol=self.tol).after(monitored)
+        self._plateau = self._plateau.after(monitored)
         if not self.early_stopping:
             self.best_loss_ = self._plateau.best
         if self._prints_table():

@@ -112,7 +112,7 @@ class StochasticFit(Records):
             clip_norm=self.clip_norm,
             backend=job.backend,
         )
-        self._resume, self._plateau = state, getattr(self, "_plateau", Plateau())
+        self._resume, self._plateau = state, replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
         job.keeps_last = not self.early_stopping or self._plateau.best < math.inf
         self.n_iter_ = 0
         try:
@@ -123,8 +123,10 @@ class StochasticFit(Records):
                 self.t_ += m
                 ends = self._after_epoch(job, state, cost, state.learning_rate, time.perf_counter() - begin)
                 rate, stops = self._next_rate(state.learning_rate)
-                state = replace(state, learning_rate=rate)
-                self._resume = replace(self._resume, learning_rate=rate)
+                if rate != self._resume.learning_rate:
+                    self._resume = replace(self._resume, learning_rate=rate)
+                if rate != state.learning_rate:
+                    state = replace(state, learning_rate=rate)
                 if stops or ends:
                     return True
         except DivergedError as error:
