@@ -16,7 +16,8 @@ QUOTED = re.findall(r"^\|[^|]*\| `([^`]+)` \| `(src/[^`:]+)` \|$", README, flags
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[f"program{i}" for i in range(len(PROGRAMS))])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_programs_run(program):
+def test_programs_run(program, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the files that they write
     exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
 
 

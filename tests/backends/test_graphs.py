@@ -223,6 +223,21 @@ def test_data_too_large_for_the_device_come_batch_by_batch(gpu, data, monkeypatc
     np.testing.assert_allclose(A, MODEL.predict(np.array(ours[-1][0].theta), data[0]), rtol=1e-10)
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_on_a_disk_come_batch_by_batch(gpu, data, monkeypatch, shuffle):
+    class Source:
+        shape, dtype = data[0].shape, data[0].dtype
+
+        def __getitem__(self, rows):
+            return data[0][rows]
+
+    on_disk = Source(), *data[1:]
+    ours = run(gpu.backend, on_disk, batch_size=9, shuffle=shuffle)
+    assert_same(ours, run("numpy", on_disk, batch_size=9, shuffle=shuffle))
+    A = MODEL.predict(ours[-1][0].theta, on_disk[0], gpu.backend)
+    np.testing.assert_allclose(A, MODEL.predict(np.array(ours[-1][0].theta), data[0]), rtol=1e-10)
+
+
 def test_divergence_is_found_behind_a_relu_that_makes_nan_zero(gpu, data):
     X, Y, _ = data
     relu = Model(Sequential(Dense(16, "relu"), Dense(16, "relu"), Dense(4)), "half_squared_error")
