@@ -30,6 +30,7 @@ FLOORS = {
     "communicators": 4,
     "training": 5,
     "gradcheck": 6,
+    "watched": 6,
     "estimators": 6,
     "diagnosis": 7,
     "display": 7,

@@ -4,8 +4,7 @@ All come from the code that trains: layers are watched while :meth:`Model.object
 :func:`xpnet.epochs`. Everything returned is on the host.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,40 +12,14 @@ import numpy as np
 from ..backends import is_host_data, namespace, to_numpy
 from ..backends.sparse import is_sparse
 from ..equations.activations import Activation, Linear, Softmax
-from ..equations.layers import Layer, Parameter, Shape
+from ..equations.layers import Layer
 from ..gradcheck.subjects import named_windows
 from ..network import Sequential
 from ..training import DivergedError, epochs
+from ..watched import WatchedLayer, watching
 from .case import Case
 
 Array = Any
-
-
-@dataclass(frozen=True, eq=False)
-class Watched:
-    """A layer that remembers its latest A, and the size of the dA that came back."""
-
-    layer: Layer
-    seen: dict[str, Any] = field(default_factory=dict)
-
-    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
-        """The layer's."""
-        return self.layer.shapes(in_shape)
-
-    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
-        """The layer's."""
-        return self.layer.initial(rng, in_shape)
-
-    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
-        """The layer's, remembered."""
-        A, backward = self.layer.forward(params, X, train)
-        self.seen["A"] = A
-
-        def watched(dA: Array, need_dX: bool = True) -> tuple:
-            self.seen["dA"] = norm(to_numpy(dA))
-            return backward(dA, need_dX)
-
-        return A, watched
 
 
 @dataclass(frozen=True)
@@ -74,17 +47,15 @@ class Units:
 @np.errstate(over="ignore", invalid="ignore")
 def units(case: Case) -> list[Units]:
     """Each layer, after one pass forwards and back."""
-    layers = [Watched(layer) for layer in case.model.network.layers]
-    model = replace(case.model, network=Sequential(*layers))
-    model.objective(case.X, case.Y, case.w, case.backend)(case.theta)
-    found = [_units(k, layer) for k, layer in enumerate(layers, 1)]
-    for layer in layers:
-        layer.seen.clear()  # layouts are kept, and their networks with them
-    return found
+    layers = case.model.network.layers
+    watched = Sequential(*(WatchedLayer(layer, k) for k, layer in enumerate(layers, 1)))
+    with watching() as seen:
+        replace(case.model, network=watched).objective(case.X, case.Y, case.w, case.backend)(case.theta)
+    return [_units(k, layer, seen["A", k], norm(to_numpy(seen["dA", k]))) for k, layer in enumerate(layers, 1)]
 
 
-def _units(number: int, watched: Watched) -> Units:
-    f, A, size = getattr(watched.layer, "f", None), watched.seen["A"], watched.seen["dA"]
+def _units(number: int, layer: Layer, A: Array, size: float) -> Units:
+    f = getattr(layer, "f", None)
     if not isinstance(f, Activation) or isinstance(f, Linear | Softmax):
         return Units(number, None, None, size)
     xp = namespace(A)

@@ -7,7 +7,7 @@ not into the wrappers: equal wrappers stay equal, so that caches keyed by layers
 import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,14 @@ import numpy as np
 
 from ..backends import Backend, definitions_as_they_stand, to_numpy
 from ..equations.activations import Activation, Linear
-from ..equations.layers import Layer, Parameter, Shape
+from ..equations.layers import Shape
 from ..equations.losses import HalfSquaredError, Loss
 from ..equations.optimizers import GradientDescent, Optimizer
 from ..equations.schedules import Schedule
 from ..model import Model, State
 from ..network import Layout, Sequential
 from ..training import DivergedError, epochs
+from ..watched import WatchedLayer, tell, watching
 
 Array = Any
 
@@ -41,35 +42,6 @@ _seen: contextvars.ContextVar[Seen] = contextvars.ContextVar("xpnet_seen")
 
 
 @dataclass(frozen=True)
-class WatchedLayer:
-    """Layer k, any layer; inside it the activation too, where it has one by that name."""
-
-    layer: Layer
-    k: int
-
-    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
-        """The layer's."""
-        return self.layer.shapes(in_shape)
-
-    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
-        """The layer's."""
-        return self.layer.initial(rng, in_shape)
-
-    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
-        """The layer's output and backward: parameters, X, ``train``, A; and dA, dX and gradients are taken down."""
-        A, backward = self.layer.forward(params, X, train)
-        of = _seen.get().of
-        of.update({("params", self.k): params, ("X", self.k): X, ("train", self.k): train, ("A", self.k): A})
-
-        def watched_backward(dA, need_dX=True):
-            dX, gradients = backward(dA, need_dX)
-            of.update({("dA", self.k): dA, ("dX", self.k): dX, ("gradients", self.k): gradients})
-            return dX, gradients
-
-        return A, watched_backward
-
-
-@dataclass(frozen=True)
 class WatchedActivation(Activation):
     """The activation of layer k: Z and dZ, which lie inside the layer, are taken down."""
 
@@ -77,11 +49,12 @@ class WatchedActivation(Activation):
     k: int = 0
 
     def forward(self, Z, b=None):
-        _seen.get().of["Z", self.k] = Linear().forward(Z, b)
+        tell("Z", self.k, Linear().forward(Z, b))
         return self.of.forward(Z, b)
 
     def backward(self, dA, A):
-        dZ = _seen.get().of["dZ", self.k] = self.of.backward(dA, A)
+        dZ = self.of.backward(dA, A)
+        tell("dZ", self.k, dZ)
         return dZ
 
 
@@ -202,7 +175,7 @@ def watch(
     seen = Seen()
     token = _seen.set(seen)
     try:
-        with definitions_as_they_stand():
+        with watching() as seen.of, definitions_as_they_stand():
             options: dict[str, Any] = {"schedule": schedule, "clip_norm": clip_norm, "backend": chosen}
             passes = epochs(watched, start, data[0], data[1], sample_weight=data[2], **options)
             _, seen.cost = next(passes)
