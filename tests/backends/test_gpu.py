@@ -1,11 +1,13 @@
 """What only a GPU can show: captured training beside NumPy's, the products and their epilogues, streamed data."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from xpnet.backends import Backend, get_backend, to_numpy
+from xpnet.equations.dropout import Dropout
 from xpnet.equations.layers import Dense
 from xpnet.equations.optimizers import Adam, GradientDescent
 from xpnet.model import Model
@@ -70,6 +72,26 @@ def test_an_epoch_is_the_same_however_it_is_run(gpu, data, monkeypatch):
     for (a, cost), (b, expected) in zip(captured, eager, strict=True):
         assert cost == expected
         np.testing.assert_array_equal(to_numpy(a.theta), to_numpy(b.theta))
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16"], ids=str)
+@pytest.mark.parametrize("batch_size", [None, 32])
+def test_captured_steps_draw_numpys_masks(gpu, data, batch_size, precision):
+    layers = Dense(64, "tanh"), Dropout(0.5), Dense(40, "tanh"), Dropout(0.2), Dense(5)
+    of = Model(Sequential(*layers), "cross_entropy", precision=precision)
+    ours = train(gpu, data, of, 5, batch_size=batch_size)
+    theirs = train("numpy", data, replace(of, precision=None), 5, batch_size=batch_size)
+    assert distance(ours, theirs) < (1e-10 if precision is None else 0.02)
+
+
+def test_the_gradients_norm_is_numpys(gpu, data):
+    rng = np.random.default_rng(0)
+    start = model().initial(rng, 30, GradientDescent(0.1))
+    norms = []
+    for backend in (gpu, "numpy"):
+        passes = epochs(model(), start, *data, batch_size=100, shuffle=False, clip_norm=np.inf, backend=backend)
+        norms.append([state.gradient_norm for state, _ in islice(passes, 5)])
+    np.testing.assert_allclose(norms[0], norms[1], rtol=1e-9)
 
 
 def test_other_work_between_epochs_harms_no_graph(gpu, data):
