@@ -3,6 +3,7 @@
 import functools
 import logging
 import types
+from dataclasses import replace
 from itertools import islice
 
 import cublas_emulation
@@ -127,6 +128,9 @@ def test_captured_steps_draw_new_masks_and_the_same_as_numpys(gpu, data, batch_s
     ours = run(gpu.backend, data, **settings)
     assert_same(ours, run("numpy", data, **settings))
     assert MACHINE.launches > 0
+    narrow = run(gpu.backend, data, **{**settings, "model": replace(model, precision="bfloat16")})
+    for (state, _), (expected, _) in zip(narrow, ours, strict=True):
+        assert np.abs(state.theta.get() - expected.theta.get()).max() < 0.02
 
 
 def test_small_batches_share_a_launch_and_a_rest_has_its_own(gpu, data, monkeypatch):
