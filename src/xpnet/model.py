@@ -105,6 +105,8 @@ class Model:
 
     def __post_init__(self):
         plain_numbers(self)
+        if not isinstance(self.network, Sequential):
+            raise ValueError(f"network is {self.network!r}; it must be a Sequential, such as Sequential(Dense(1))")
         checked_precision(self.precision)
         for name in ("l1", "l2"):
             if not 0.0 <= getattr(self, name) < math.inf:
@@ -139,6 +141,8 @@ class Model:
 
     def draw(self, rng: Any, n_features: int | Shape) -> Array:
         """Initial parameters, drawn on the host in float64 from rng, a NumPy Generator or RandomState."""
+        if not hasattr(rng, "uniform"):
+            raise ValueError(f"rng is {rng!r}; it must be a generator, such as numpy.random.default_rng(0)")
         layout = self.layout(n_features)
         return host.concat(layout.pieces(self.network.initial(rng, layout.in_shape)))
 
@@ -196,11 +200,11 @@ class Model:
         return self.objective(X, Y, sample_weight)(theta)
 
     def objective(
-        self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None
+        self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, train: Training = Training()
     ) -> Callable[[Any], tuple[float, Array]]:
         """theta -> J(theta) and its gradient (n_parameters,), on the backend: what minimisers of other libraries take.
 
-        The data are read and checked once.
+        The data are read and checked once. Nothing is drawn, unless ``train`` has a step's key.
         """
         backend, X, Y, w = self.read(X, Y, sample_weight, backend)
         layout = self.layout(X.shape[1:])
@@ -208,7 +212,7 @@ class Model:
         def cost_and_gradient(theta: Any) -> tuple[float, Array]:
             theta = layout.checked(backend.asarray(theta, X.dtype))
             with backend.active():
-                g, loss_sum, weight_sum = self.sums(theta, X, Y, w)
+                g, loss_sum, weight_sum = self.sums(theta, X, Y, w, train)
                 c = self.scale(weight_sum)
                 pieces = zip(g, layout.parts, strict=True)
                 parts = [(g_k, theta[at], c, *self.lambdas(c, is_w)) for g_k, (at, is_w) in pieces]
@@ -300,6 +304,10 @@ class Model:
 
 def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
     """The state before the first step from these parameters."""
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            f"optimizer is {optimizer!r}; it must be an object such as Adam(0.001) or GradientDescent(0.1)"
+        )
     xp = namespace(theta)
     moments = tuple(xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta)) for _ in range(optimizer.moments))
     return State(theta, moments, optimizer, optimizer.learning_rate, rng=rng)

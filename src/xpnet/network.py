@@ -21,6 +21,11 @@ class Sequential:
     def __init__(self, *layers: Layer):
         if not layers:
             raise ValueError("Sequential needs at least one layer, for example Sequential(Dense(1))")
+        for layer in layers:
+            if not callable(getattr(layer, "forward", None)) or isinstance(layer, type):
+                raise ValueError(
+                    f"Sequential got {layer!r}, which is no layer: Sequential(Dense(16, 'relu'), Dense(1))"
+                )
         object.__setattr__(self, "layers", layers)
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[tuple[Parameter, ...], ...], Shape]:

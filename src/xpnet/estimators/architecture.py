@@ -58,9 +58,13 @@ class Architecture:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}; give whole numbers, such as (100, 50)")
         return [int(n) for n in sizes]
 
+    def _widths(self) -> list[int]:
+        """Units of each hidden layer: of the fitted coefficients, where there are any, as they are the truth."""
+        return [W.shape[1] for W in self.coefs_[:-1]] if hasattr(self, "coefs_") else self._hidden()
+
     def _for_each_hidden_layer(self, name: str) -> list:
         """The parameter ``name``, which is one value for all hidden layers or a list with one for each."""
-        given, n = getattr(self, name), len(self._hidden())
+        given, n = getattr(self, name), len(self._widths())
         if not isinstance(given, list | tuple):
             return [given] * n
         if len(given) != n:
@@ -75,10 +79,10 @@ class Architecture:
         last = given[-1:] or [self.activation if isinstance(self.activation, str | Activation) else "linear"]
         return [activation(f) for f in given + last]
 
-    def _model(self) -> Model:
-        """The parameters as layers and a loss: alpha becomes lambda."""
-        sizes = [*self._hidden(), self.n_outputs_]
-        rates = [*self._for_each_hidden_layer("dropout"), 0.0]
+    def _model(self, drops: bool = True) -> Model:
+        """The parameters as layers and a loss: alpha becomes lambda. A prediction ``drops`` nothing."""
+        sizes = [*self._widths(), self.n_outputs_]
+        rates = [*self._for_each_hidden_layer("dropout"), 0.0] if drops else [0.0] * len(sizes)
         activations = self._activations()
         layers: list[Any] = []
         for k, (n, f, rate) in enumerate(zip(sizes, activations, rates, strict=True)):
@@ -117,7 +121,7 @@ class Architecture:
             return
         refused = {
             "dropout": (
-                any(self._for_each_hidden_layer("dropout")),
+                bool(np.any(self.dropout)),
                 "0",
                 "the cost must not change from call to call",
             ),
@@ -136,17 +140,13 @@ class Architecture:
 
     def _theta(self, backend: Backend, X: Array) -> Array:
         """coefs_ and intercepts_ as the flat vector, on the backend and in the dtype that X is computed in."""
-        dtype, model = data_dtype(self._precision, backend) or X.dtype, self._model()
-        layers = iter(zip(self.coefs_, self.intercepts_, strict=True))
-        nested = [
-            tuple(backend.asarray(a, dtype) for a in next(layers)) if isinstance(layer, Dense) else ()
-            for layer in model.network.layers
-        ]
-        return model.layout(X.shape[1]).pack(tuple(nested))
+        dtype, model = data_dtype(self._precision, backend) or X.dtype, self._model(drops=False)
+        layers = zip(self.coefs_, self.intercepts_, strict=True)
+        return model.layout(X.shape[1]).pack(tuple(tuple(backend.asarray(a, dtype) for a in layer) for layer in layers))
 
     def _coefficients(self, theta: Array) -> dict[str, list]:
         """coefs_ and intercepts_ for this flat vector, copied out of it, in its library."""
-        layers = [layer for layer in self._model().layout(self.n_features_in_).unpack(theta) if layer]
+        layers = self._model(drops=False).layout(self.n_features_in_).unpack(theta)
         xp = namespace(theta)
         coefs, intercepts = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
         return {"coefs_": coefs, "intercepts_": intercepts}

@@ -285,7 +285,7 @@ class BaseMLP(
             X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
         backend = get_backend(self.backend, X)
         X = self._matrix(X, backend, reset=False)
-        A = getattr(self._model(), method)(self._theta(backend, X), X, backend)
+        A = getattr(self._model(drops=False), method)(self._theta(backend, X), X, backend)
         return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
 
 

@@ -158,9 +158,9 @@ class Step:
         return np.concatenate([to_numpy(piece) for piece in pieces])
 
     def at(self, theta: Any) -> tuple[float, Array]:
-        """J and its gradient on the step's samples at other parameters, by the same definitions."""
+        """J and its gradient on the step's samples at other parameters, by the same definitions and masks."""
         with definitions_as_they_stand(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.model.objective(*self.data, self.backend)(theta)
+            return self.model.objective(*self.data, self.backend, self.seen.of["train", 1])(theta)
 
 
 def watch(
