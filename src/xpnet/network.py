@@ -22,7 +22,7 @@ class Sequential:
         if not layers:
             raise ValueError("Sequential needs at least one layer, for example Sequential(Dense(1))")
         for layer in layers:
-            if not callable(getattr(layer, "forward", None)) or isinstance(layer, type):
+            if not hasattr(layer, "shapes") or isinstance(layer, type):
                 raise ValueError(
                     f"Sequential got {layer!r}, which is no layer: Sequential(Dense(16, 'relu'), Dense(1))"
                 )

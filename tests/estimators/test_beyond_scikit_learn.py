@@ -594,3 +594,181 @@ def test_memmaps_give_the_numbers_of_arrays(digits, dtype, early_stopping, tmp_p
     file[:] = X
     params = {"max_iter": 3, "random_state": 0, "early_stopping": early_stopping}
     same(MLPClassifier(**params).fit(file, y), MLPClassifier(**params).fit(X, y))
+
+
+# --- a fitted model survives
+
+
+def survives(model, X, y, error, **fit):
+    """The fit fails, and the model is what it was."""
+    before, P = dict(vars(model)), model.predict(X)
+    with pytest.raises(error):
+        model.fit(X, y, **fit)
+    assert vars(model).keys() == before.keys()
+    np.testing.assert_array_equal(model.predict(X), P)
+
+
+def test_a_fit_that_can_not_begin_leaves_the_model_as_it_was(diabetes):
+    X, y = diabetes
+    counts = MLPRegressor(xpnet.losses.HalfPoissonDeviance(), max_iter=3).fit(X, np.exp(y))
+    survives(counts, X, y, ValueError)
+    model = MLPRegressor(max_iter=2).fit(X, y)
+    survives(model.set_params(scoring="nonsense"), X, y, ValueError)
+    survives(model.set_params(scoring=None, learning_rate=Cosine), X, y, ValueError)
+    model.set_params(learning_rate="constant")
+    survives(model, X, y, ValueError, validation_data=(X, np.stack([y, y], axis=1)))
+
+    class Failing(Watcher):
+        def on_fit_task_begin(self, estimator, context):
+            raise OSError("no room")
+
+    watcher = Failing()
+    survives(model.set_callbacks(watcher), X, y, OSError)
+    assert watcher.told == ["setup", "teardown"]
+    with pytest.raises(ValueError, match=r"1-hot|one-hot|sums to 1"):
+        MLPRegressor(loss=xpnet.losses.CrossEntropy()).fit(X, np.stack([y, y], axis=1))
+
+
+def test_a_fitted_model_predicts_whatever_its_parameters_are_set_to(digits):
+    X, y = digits
+    model = MLPClassifier((8,), dropout=0.2, max_iter=3, random_state=0).fit(X, y)
+    P = model.predict_proba(X)
+    model.set_params(hidden_layer_sizes=(16, 16), dropout=[0.5])
+    np.testing.assert_array_equal(model.predict_proba(X), P)
+    assert [a.shape for a in model.partial_fit(X, y).coefs_] == [(64, 8), (8, 10)]
+
+
+def test_copies_keep_their_arrays_where_they_are(library, digits):
+    import copy
+
+    X, y = digits
+    model = MLPClassifier(max_iter=1).fit(library.asarray(X), library.asarray(y))
+    for copied in (copy.copy(model), copy.deepcopy(model)):
+        assert library.owns(copied.coefs_[0])
+        assert library.owns(copied.predict_proba(library.asarray(X)))
+    assert copy.deepcopy(model).coefs_[0] is not model.coefs_[0]
+
+
+# --- early stopping at its edges
+
+
+def test_partial_fit_after_fit_may_stop_early_and_keeps_the_better(digits):
+    X, y = digits
+    params = {"early_stopping": True, "n_iter_no_change": 2, "random_state": 0, "max_iter": 60}
+    model = MLPClassifier(learning_rate_init=0.01, **params).fit(X, y, validation_data=(X, y))
+    best = [a.copy() for a in model.coefs_]
+    model.set_params(solver="sgd", learning_rate_init=50.0, momentum=0.0).__dict__.pop("_resume")
+    while not getattr(model, "stopped_early_", False):
+        model.partial_fit(X, y, validation_data=(X, y))
+    for a, b in zip(model.coefs_, best, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_without_a_finite_score_the_last_parameters_are_kept(digits, solver):
+    X, y = digits
+    model = MLPClassifier(early_stopping=True, scoring=lambda *_: np.nan, max_iter=6, random_state=0, solver=solver)
+    with pytest.warns(UserWarning, match="No validation score was finite"):
+        model.fit(X, y, validation_data=(X, y))
+    assert model.score(X, y) > MLPClassifier(solver="sgd", learning_rate_init=1e-9, max_iter=1).fit(X, y).score(X, y)
+    assert np.isnan(model.validation_scores_).all()
+    with pytest.warns(UserWarning, match="No validation score was finite"):
+        MLPClassifier(early_stopping=True, scoring=lambda *_: np.nan).partial_fit(
+            X, y, classes=range(10), validation_data=(X, y)
+        )
+
+
+def test_divergence_under_early_stopping_keeps_the_curves_of_one_length(diabetes):
+    X, y = diabetes
+    watcher = Watcher()
+    watcher.on_fit_task_end = lambda estimator, context: watcher.told.append(("end", context.task_name, 0))
+    params = {"solver": "sgd", "learning_rate_init": 10, "activation": "identity", "random_state": 0}
+    model = MLPRegressor(early_stopping=True, **params).set_callbacks(watcher).fit(X, y)
+    assert len({len(values) for values in model.history_.values()}) == 1
+    begun, ended = ([e for e in watcher.told if e[0] == what and e[1] == "epoch"] for what in ("begin", "end"))
+    assert len(begun) == len(ended) == model.n_iter_
+
+
+def test_the_scorer_gets_the_weights_of_validation_data(digits):
+    X, y = digits
+    w = np.where(y < 5, 1.0, 1e-6)
+    scores = []
+    for scoring in (None, "accuracy"):
+        model = MLPClassifier(max_iter=2, random_state=0, scoring=scoring).fit(X, y, validation_data=(X, y, w))
+        scores.append(model.validation_scores_)
+    assert scores[0] == pytest.approx(scores[1])
+
+
+def test_a_table_is_scored_without_warnings(digits):
+    import pandas as pd
+
+    X, y = digits
+    table = pd.DataFrame(X, columns=[f"pixel {k}" for k in range(64)])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*feature names")
+        MLPClassifier(early_stopping=True, scoring="accuracy", max_iter=2).fit(table, y)
+        MLPClassifier(scoring="accuracy", max_iter=2).fit(table, y, validation_data=(table, y))
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_validation_targets_must_be_like_the_training_targets(diabetes, targets):
+    X, y = diabetes
+    Y, other = (y if n == 1 else np.stack([y] * n, axis=1) for n in (targets, 4 - targets))
+    with pytest.raises(ValueError, match=r"^validation_data: y has \d outputs, and the training data have \d"):
+        MLPRegressor(max_iter=1).fit(X, Y, validation_data=(X, other))
+
+
+# --- what else was found
+
+
+def test_class_weights_of_classes_that_a_part_lacks(digits):
+    X, y = digits
+    some = y < 4
+    model = MLPClassifier(class_weight={0: 2.0, 9: 3.0}, random_state=0)
+    weighted = MLPClassifier(random_state=0).partial_fit(X[some], y[some], np.where(y[some] == 0, 2.0, 1.0), range(10))
+    same(model.partial_fit(X[some], y[some], classes=range(10)), weighted)
+
+
+def test_sparse_labels(digits):
+    from scipy import sparse
+
+    X, y = digits
+    Y = sparse.csr_matrix(np.eye(10, dtype=int)[y])
+    model = MLPClassifier(random_state=0).partial_fit(X, Y, classes=range(10))
+    same(model, MLPClassifier(random_state=0).partial_fit(X, Y.toarray(), classes=range(10)))
+    model.set_params(scoring="f1_macro").fit(X, Y, validation_data=(X, Y))
+
+
+def test_lbfgs_takes_a_memmap_of_integers_as_workers_get_it(digits, tmp_path):
+    X, y = (16 * digits[0]).astype("u1"), digits[1]
+    file = np.memmap(tmp_path / "X", "u1", "w+", shape=X.shape)
+    file[:] = X
+    params = {"solver": "lbfgs", "max_iter": 3, "random_state": 0}
+    same(MLPClassifier(**params).fit(file, y), MLPClassifier(**params).fit(X, y))
+
+
+def test_the_table_of_verbose_2_when_a_column_stops(digits, capsys):
+    X, y = digits
+    model = MLPClassifier(max_iter=2, verbose=2, clip_norm=1.0, warm_start=True).fit(X, y)
+    model.set_params(clip_norm=None).fit(X, y)
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_a_patience_may_be_a_float(digits):
+    params = {"max_iter": 5, "tol": 1e9, "verbose": True}
+    MLPClassifier(learning_rate=Adaptive(patience=2.0), **params).fit(*digits)
+
+
+def test_models_of_scikit_learn_go_on_as_they_would_there(digits):
+    X, y = digits
+    params = {"max_iter": 30, "random_state": 0, "warm_start": True, "n_iter_no_change": 2, "tol": 0.05}
+    theirs = scikit_learns.MLPClassifier(learning_rate_init=0.01, **params).fit(X, y)
+    ours = MLPClassifier.from_sklearn(theirs)
+    assert set(ours.history_) == {"loss", "learning_rate"}
+    same(ours.fit(X, y), theirs.fit(X, y), atol=1e-12)
+    assert ours.n_iter_ == theirs.n_iter_
+    stopped = scikit_learns.MLPClassifier(early_stopping=True, warm_start=True, max_iter=2, random_state=0).fit(X, y)
+    MLPClassifier.from_sklearn(stopped).fit(X, y, validation_data=(X, y))
+    MLPClassifier(early_stopping=True, warm_start=True, max_iter=2).fit(X, y).to_sklearn().fit(X, y)
+    searched = MLPClassifier.from_sklearn(scikit_learns.MLPClassifier(solver="lbfgs", max_iter=2).fit(X, y))
+    assert searched.history_ == {}

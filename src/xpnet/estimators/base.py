@@ -1,5 +1,8 @@
 """What the classifier and the regressor share: data to arrays, fit and partial_fit, prediction."""
 
+import copy
+import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,11 +13,12 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import Backend, data_dtype, get_backend, is_host_data, is_in_rows, read_data, to_numpy
+from ..backends import Backend, get_backend, is_host_data, is_in_rows, to_numpy
 from ..equations.activations import BY_NAME, Activation
 from ..equations.dropout import draw_seed
 from ..model import State, initial_state
@@ -22,9 +26,10 @@ from .architecture import Architecture, Array
 from .conversion import Conversion
 from .inside import Inside
 from .lbfgs import LBFGSFit
+from .reading import Reading
 from .records import RECORDS, Job
 from .stochastic import StochasticFit
-from .validation import HeldOut, Validation
+from .validation import Validation
 
 BEYOND_SCIKIT_LEARN: dict[str, list] = {
     "activation": [StrOptions(set(BY_NAME)), Activation, list, tuple],
@@ -43,7 +48,7 @@ BEYOND_SCIKIT_LEARN: dict[str, list] = {
 
 
 class BaseMLP(
-    Architecture, Validation, StochasticFit, LBFGSFit, Conversion, Inside, CallbackSupportMixin, BaseEstimator
+    Reading, Architecture, Validation, StochasticFit, LBFGSFit, Conversion, Inside, CallbackSupportMixin, BaseEstimator
 ):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
@@ -60,14 +65,6 @@ class BaseMLP(
     def _learn_targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         """Check y (host) of training and learn what there is to be known of it; y, in the form that is encoded."""
         raise TypeError(f"{type(self).__name__} must define _learn_targets")
-
-    def _encode(self, y: np.ndarray) -> np.ndarray:
-        """y (host) as the network's targets, (m, n_outputs)."""
-        raise TypeError(f"{type(self).__name__} must define _encode")
-
-    def _weigh_classes(self, y: np.ndarray, w: np.ndarray | None, incremental: bool) -> np.ndarray | None:
-        """The samples' weights, those of their classes among them."""
-        return w
 
     # --- fit
 
@@ -98,8 +95,8 @@ class BaseMLP(
         home = None if is_host_data(X) else get_backend(None, X)
         with self._unchanged_by_errors():
             job, state = self._prepare(X, y, sample_weight, validation_data, incremental)
+            self._tell_fit(job, X, y, sample_weight, incremental)
         stopped = True
-        self._tell_fit(job, X, y, sample_weight, incremental)
         try:
             if self.solver == "lbfgs":
                 self._minimize(job, state)
@@ -108,9 +105,11 @@ class BaseMLP(
         finally:
             self._publish(home)
         if incremental:
-            self._keep_best(stopped)
+            self._keep_best(job)
         elif not stopped:
             self._warn_unconverged()
+        if self.early_stopping and self._plateau.best == math.inf:
+            warnings.warn("No validation score was finite: the parameters are the last ones.", stacklevel=3)
         if job.tasks is not None:
             job.tasks.call_on_fit_task_end(estimator=self, **job.given)
         return self
@@ -122,8 +121,9 @@ class BaseMLP(
         try:
             yield
         except BaseException:
+            begun = {name: value for name, value in self.__dict__.items() if name in _OF_CALLBACKS}
             self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__.update(before | begun)  # callbacks that were set up are still to be torn down
             raise
 
     def _prepare(
@@ -131,12 +131,9 @@ class BaseMLP(
     ) -> tuple[Job, State]:
         """All that was given, checked and on the backend; and the state where training begins."""
         self._validate_params()
+        self._check_settings()
         if self.solver == "lbfgs" and is_in_rows(X):
-            raise ValueError(
-                f"X is a {type(X).__name__} that is read in rows, and solver='lbfgs' computes with all at once: "
-                "pass X[:], or use solver='adam'"
-            )
-        self._check_solver_takes()
+            X = self._all_rows(X)
         if self.early_stopping and incremental and validation_data is None:
             raise ValueError("partial_fit does not support early_stopping=True without validation_data")
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -144,71 +141,51 @@ class BaseMLP(
         X, y, w = self._read(backend, X, y, sample_weight, first_pass)
         y = self._learn_targets(y, incremental)
         w = self._weigh_classes(y, w, incremental)
-        data = self._placed(backend, X, self._encode(y), w)
+        targets = self._encode(y)
+        data = self._placed(backend, X, targets, w)
         if first_pass:
-            self._initialize(n_outputs=data[1].shape[1])
-        elif data[1].shape[1] != self.n_outputs_:
+            self._initialize(n_outputs=targets.shape[1])
+        elif targets.shape[1] != self.n_outputs_:
             raise ValueError(
-                f"y has {data[1].shape[1]} outputs, but the fitted model has {self.n_outputs_}; call fit afresh"
+                f"y has {targets.shape[1]} outputs, but the fitted model has {self.n_outputs_}; call fit afresh"
             )
+        self._loss().check(data[1])
+        if incremental and self.early_stopping and hasattr(self, "coefs_") and not hasattr(self, "_best"):
+            self._best = {"coefs_": self.coefs_, "intercepts_": self.intercepts_}
         held_out = None if validation_data is None else self._read_held_out(backend, validation_data)
         rng = check_random_state(self.random_state)
         self._ready_records(has_held_out=held_out is not None or self.early_stopping)
         state = self._state(backend, data[0], rng, incremental)
         if self.early_stopping and held_out is None:
-            data, held_out = self._split(data, rng)
+            data, held_out = self._split(data, targets, rng)
         X, Y, w = data
         return Job(backend, self._model(), X, Y, w, held_out, rng), state
 
-    def _read(self, backend: Backend, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple:
-        """X on the backend; y and the weights or None on the host; all checked."""
-        y = y if is_host_data(y) else to_numpy(y)
-        if is_host_data(X) and not is_in_rows(X):
-            kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
-            X, y = validate_data(self, X, y, reset=reset, accept_sparse=("csr", "csc"), **kinds)
-        else:
-            y = np.asarray(y)
-            if reset:
-                self.__dict__.pop("feature_names_in_", None)
-        X = self._matrix(X, backend, reset=reset)
-        if y.shape[0] != X.shape[0]:
-            raise ValueError(f"X has {X.shape[0]} samples and y has {y.shape[0]}; each sample needs one row of y")
-        if sample_weight is None:
-            return X, y, None
-        host_X = np.empty((X.shape[0], 0))  # only its length is asked for
-        w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
-        return X, y, _check_sample_weight(w, host_X, dtype=np.float64)
+    @staticmethod
+    def _all_rows(X: Any) -> np.ndarray:
+        """A memmap in full, as workers of joblib get one for any large array; other files are refused."""
+        if isinstance(X, np.memmap):
+            return np.asarray(X, np.float64)
+        raise ValueError(
+            f"X is a {type(X).__name__} that is read in rows, and solver='lbfgs' computes with all at once: pass X[:], "
+            "or use solver='adam'"
+        )
 
-    def _placed(self, backend: Backend, X: Array, Y: np.ndarray, w: np.ndarray | None) -> tuple:
-        """(X, Y, w), Y and w in X's dtype and where X is."""
-        home = get_backend("numpy") if is_host_data(X) else backend
-        return X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w))
-
-    def _read_held_out(self, backend: Backend, validation_data: Any) -> HeldOut:
-        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-            raise ValueError(
-                f"validation_data is a {type(validation_data).__name__}; give a tuple (X, y) or (X, y, sample_weight)"
-            )
-        X, y, w = (*validation_data, None)[:3]
-        for_scorer = (X, to_numpy(y)) if self._asks_scorer() else None
-        X, y, w = self._read(backend, X, y, w, reset=False)
-        X, Y, w = self._placed(backend, X, self._encode(y), w)
-        return HeldOut(X, Y, w, for_scorer)
-
-    def _matrix(self, X: Any, backend: Backend, reset: bool) -> Array:
-        """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on."""
-        _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True)
-        if X.ndim != 2:
-            raise ValueError(f"X has shape {tuple(X.shape)}; it must be (n_samples, n_features): reshape it")
-        _check_n_features(self, X, reset=reset)
-        return X
+    def _check_settings(self) -> None:
+        """Settings that are right alone and not together, before anything is changed."""
+        self._check_solver_takes()
+        if isinstance(self.learning_rate, type):
+            raise ValueError(f"learning_rate is the class {self.learning_rate.__name__}; give an object of it")
+        if self._asks_scorer():
+            check_scoring(self, self.scoring)
 
     def _initialize(self, n_outputs: int) -> None:
         self.n_outputs_ = n_outputs
         self.n_layers_ = len(self._hidden()) + 2
         self.n_iter_, self.t_ = 0, 0
-        self.out_activation_ = _SCIKIT_LEARN_NAMES[type(self._loss().link).__name__]
-        for stale in ("coefs_", "intercepts_", "_resume", "_plateau", "_best", *RECORDS):
+        link = type(self._loss().link).__name__
+        self.out_activation_ = _SCIKIT_LEARN_NAMES.get(link, link.lower())
+        for stale in ("coefs_", "intercepts_", "loss_", "stopped_early_", "_resume", "_plateau", "_best", *RECORDS):
             self.__dict__.pop(stale, None)
 
     def _state(self, backend: Backend, X: Array, rng: Any, incremental: bool) -> State:
@@ -218,10 +195,9 @@ class BaseMLP(
             theta = backend.asarray(model.draw(rng, X.shape[1]), X.dtype)
         else:
             theta = self._theta(backend, X)
-            if incremental and hasattr(self, "_resume"):
-                return replace(self._resume, theta=theta)
-        state = initial_state(theta, self._update_rule())
-        return replace(state, seed=draw_seed(rng)) if model.draws else state
+        resumes = incremental and hasattr(self, "coefs_") and hasattr(self, "_resume")
+        state = replace(self._resume, theta=theta) if resumes else initial_state(theta, self._update_rule())
+        return replace(state, seed=draw_seed(rng)) if model.draws and state.seed == 0 else state
 
     def _tell_fit(self, job: Job, X: Any, y: Any, sample_weight: Any, incremental: bool) -> None:
         """Begin the task of fit, where callbacks are set: they are scikit-learn's, and know of fit alone."""
@@ -229,7 +205,7 @@ class BaseMLP(
             return
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         job.given = {"X": X, "y": y, "metadata": metadata}
-        # One more than max_iter: L-BFGS begins an iteration before SciPy says that there is none.
+        # One more than max_iter: L-BFGS may begin an iteration in which its line search fails.
         job.tasks = self._init_callback_context(max_subtasks=self.max_iter + (self.solver == "lbfgs"))
         job.tasks.call_on_fit_task_begin(estimator=self, **job.given)
 
@@ -242,6 +218,17 @@ class BaseMLP(
             del self._resume  # no optimiser's state: partial_fit by another solver begins afresh
             return
         self._resume = replace(state, theta=None, moments=tuple(map(bring, state.moments)), rng=None, order=None)
+
+    def __copy__(self) -> "BaseMLP":
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: dict) -> "BaseMLP":
+        """A copy whose arrays stay in their library; what pickle makes is on the host."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle saves: host arrays, so that a model fitted on a GPU loads where there is none."""
@@ -259,12 +246,6 @@ class BaseMLP(
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
-
-    def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:
-        """The backend that computes, and X, the targets and the weights as the fitted model trains on them."""
-        backend = get_backend(self.backend, X)
-        X, y, w = self._read(backend, X, y, sample_weight, reset=False)
-        return backend, self._placed(backend, X, self._encode(y), self._weigh_classes(y, w, incremental=False))
 
     # --- predict
 
@@ -289,4 +270,5 @@ class BaseMLP(
         return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
 
 
+_OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 _SCIKIT_LEARN_NAMES = {"Linear": "identity", "Sigmoid": "logistic", "Softmax": "softmax", "Exp": "exp"}

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier as ScikitLearns
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
@@ -23,7 +23,7 @@ from .base import BEYOND_SCIKIT_LEARN, BaseMLP
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """scikit-learn's multilayer perceptron classifier, on NumPy, CuPy or any Array API library.
 
-    Hidden layers of one activation; softmax and cross-entropy over more than two classes (D0), one sigmoid unit and
+    Hidden layers, and softmax and cross-entropy over more than two classes (D0), one sigmoid unit and
     binary cross-entropy for two (D3), one for each label where y has several (multilabel). Parameters, defaults and
     attributes are those of :class:`sklearn.neural_network.MLPClassifier`.
 
@@ -155,7 +155,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             )
         with self._unchanged_by_errors():
             if not hasattr(self, "classes_"):
-                labels = to_numpy(y)
+                labels = y if is_host_data(y) else to_numpy(y)
                 self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
                 self.classes_ = known
             return self._fit(X, y, sample_weight, validation_data, incremental=True)
@@ -245,8 +245,16 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
                 "class_weight is 'balanced', which partial_fit can't know from a part of the samples; give a dict such "
                 "as dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
             )
-        of_classes = compute_sample_weight(self.class_weight, y)
-        return of_classes if w is None else w * of_classes
+        if self._multilabel:
+            if isinstance(self.class_weight, dict):
+                raise ValueError(
+                    "class_weight is a dict, and y has several labels: 'balanced' is what there is for them"
+                )
+            of_samples = compute_sample_weight(self.class_weight, y)
+        else:
+            of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            of_samples = of_classes[np.searchsorted(self.classes_, y)]
+        return of_samples if w is None else w * of_samples
 
     def _score_outputs(self, y: np.ndarray, A: np.ndarray, sample_weight: np.ndarray | None) -> float:
         if self.n_outputs_ > 1 and not self._multilabel:

@@ -1,10 +1,12 @@
 """To scikit-learn's estimators and from them: the same predictions, from copies of the coefficients."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import sklearn.neural_network
+from sklearn.utils.validation import check_is_fitted
 
 from ..backends import to_numpy
 from ..equations.activations import activation
@@ -13,13 +15,16 @@ from ..equations.losses import HalfPoissonDeviance
 _ACTIVATIONS = {activation(name): name for name in ("identity", "logistic", "tanh", "relu")}
 _FITTED = (
     "n_features_in_ feature_names_in_ n_outputs_ n_layers_ n_iter_ t_ out_activation_ loss_ loss_curve_ best_loss_ "
-    "validation_scores_ best_validation_score_ classes_ _label_binarizer _no_improvement_count"
+    "validation_scores_ best_validation_score_ classes_ _label_binarizer"
 ).split()
 _OF_NO_CONSEQUENCE = ("backend", "precision")
 
 
 class Conversion:
     """``to_sklearn`` and ``from_sklearn``."""
+
+    early_stopping: bool
+    _restore_records: Callable[[int], None]
 
     def to_sklearn(self) -> Any:
         """scikit-learn's own estimator, fitted: it predicts the same within 1e-12, on the host.
@@ -32,6 +37,7 @@ class Conversion:
         ValueError
             A hidden layer's activation is one that scikit-learn does not have.
         """
+        check_is_fitted(self)
         kind = getattr(sklearn.neural_network, type(self).__name__)
         params, known = _given(self), kind().get_params(deep=False)
         translated = {name: _translated(self, name, params[name]) for name in known}
@@ -44,7 +50,10 @@ class Conversion:
                 f"scikit-learn's {kind.__name__} has no {named}: the copy predicts the same, and would train otherwise",
                 stacklevel=2,
             )
-        return _copied(self, kind(**translated))
+        copied = _copied(self, kind(**translated))
+        if self.early_stopping:
+            copied._best_coefs, copied._best_intercepts = copied.coefs_, copied.intercepts_
+        return copied
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Any:
@@ -61,7 +70,9 @@ class Conversion:
                 f"estimator is {estimator!r}; {cls.__name__}.from_sklearn takes a fitted sklearn.neural_network."
                 f"{cls.__name__}"
             )
-        return _copied(estimator, cls(**_given(estimator)))
+        copied = _copied(estimator, cls(**_given(estimator)))
+        copied._restore_records(getattr(estimator, "_no_improvement_count", 0))
+        return copied
 
 
 def _given(estimator: Any) -> dict[str, Any]:
@@ -97,6 +108,8 @@ def _copied(source: Any, target: Any) -> Any:
         if hasattr(source, name):
             value = getattr(source, name)
             setattr(target, name, list(value) if isinstance(value, list) else value)
+    if hasattr(source, "_no_improvement_count") and type(target).__module__.startswith("sklearn"):
+        target._no_improvement_count = source._no_improvement_count
     target.coefs_, target.intercepts_ = (
         [np.array(to_numpy(a)) for a in arrays] for arrays in (source.coefs_, source.intercepts_)
     )

@@ -29,12 +29,7 @@ class Search:
         self.cost_and_gradient = job.model.objective(job.X, job.Y, job.w, job.backend)
         self.dtype = data_dtype(job.model.precision, job.backend)
         self.evaluated: tuple[np.ndarray, float] | None = None
-        self.begin_iteration(start)
-
-    def begin_iteration(self, state: State) -> None:
-        """Tell the callbacks; an iteration that never runs is not ended."""
-        self.began = time.perf_counter()
-        self.estimator._begin_epoch(self.job, state)
+        self.began: float | None = None
 
     def state_at(self, theta: np.ndarray) -> State:
         """The state with these parameters, where they are computed with."""
@@ -42,10 +37,10 @@ class Search:
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """J(theta) and its gradient, on the host."""
-        state = self.state_at(theta)
-        if self.job.keeps_last:
-            self.estimator._resume = state
-        cost, gradient = self.cost_and_gradient(state.theta)
+        if self.began is None:  # an iteration begins where SciPy first asks for it
+            self.began = time.perf_counter()
+            self.estimator._begin_epoch(self.job, self.estimator._resume)
+        cost, gradient = self.cost_and_gradient(self.state_at(theta).theta)
         self.evaluated = theta.copy(), cost
         return cost, to_numpy(gradient).astype(np.float64, copy=False)
 
@@ -53,11 +48,11 @@ class Search:
         """Record theta, which the search has moved to; raise where that ends it."""
         is_last = self.evaluated is not None and np.array_equal(self.evaluated[0], theta)
         cost = self.evaluated[1] if is_last and self.evaluated else self.evaluate(theta)[0]
-        mlp, state = self.estimator, self.state_at(theta)
-        ends = mlp._after_epoch(self.job, state, cost, None, time.perf_counter() - self.began)
+        mlp, state, began = self.estimator, self.state_at(theta), self.began
+        self.began = None
+        ends = mlp._after_epoch(self.job, state, cost, None, time.perf_counter() - (began or 0.0))
         if ends or (mlp.early_stopping and mlp._plateau.epochs > mlp.n_iter_no_change):
             raise EndedEarlyError
-        self.begin_iteration(state)
 
 
 class LBFGSFit(Records):
@@ -71,8 +66,8 @@ class LBFGSFit(Records):
     def _minimize(self, job: Job, state: State) -> None:
         """Minimise J from ``state.theta``; SciPy's end, ``max_iter`` and ``max_fun`` among them, is warned of.
 
-        The state to go on from, with the parameters that were evaluated last or those of the best validation score, is
-        in ``_resume`` throughout: an interrupt keeps it.
+        The state to go on from, with the parameters of the last iteration or those of the best validation score, is in
+        ``_resume`` throughout: an interrupt keeps it.
         """
         self._resume, self._plateau, self.n_iter_ = state, Plateau(self.tol), 0
         job.keeps_last = not self.early_stopping

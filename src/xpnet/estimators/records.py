@@ -44,6 +44,10 @@ class Job:
     keeps_last : bool
         Whether parameters are kept epoch by epoch: without early stopping, and, as in scikit-learn, in a warm start
         until a score beats the best of earlier fits.
+    is_best : bool
+        Whether the last epoch had the best validation score so far.
+    stops : bool
+        Whether a plateau has ended training.
     """
 
     backend: Backend
@@ -57,6 +61,8 @@ class Job:
     task: Any = None
     given: dict[str, Any] = field(default_factory=dict)
     keeps_last: bool = True
+    is_best: bool = False
+    stops: bool = False
 
 
 class Records:
@@ -107,23 +113,50 @@ class Records:
             self.validation_loss_curve_, self.validation_scores_ = [*unknown], [*unknown]
             self.best_validation_score_ = -np.inf
 
+    def _restore_records(self, plateau_epochs: int = 0) -> None:
+        """Complete what grows with the epochs, for a model that was made elsewhere: what is unknown is NaN."""
+        n = len(self.__dict__.setdefault("loss_curve_", []))
+        for name in RECORDS:
+            self.__dict__.setdefault(name, None)
+        if self.validation_scores_ is not None and self.validation_loss_curve_ is None:
+            self.validation_loss_curve_ = [math.nan] * n
+        if self._course is None:
+            self._course = {"learning_rate": [math.nan] * n, "gradient_norm": [None] * n, "seconds": [None] * n}
+        best = self.best_loss_ if self.best_validation_score_ is None else -self.best_validation_score_
+        self._plateau = Plateau(self.tol, math.inf if best is None else best, plateau_epochs)
+
     def _after_epoch(self, job: Job, state: State, cost: float, rate: float | None, seconds: float) -> bool:
         """Record an epoch that led to ``state``, keep the best, and tell; whether a callback ends training."""
-        self._count_epoch(cost)
-        for name, value in (("learning_rate", rate), ("gradient_norm", state.gradient_norm), ("seconds", seconds)):
-            self._course[name].append(value)
-        monitored = self._look_at_held_out(job, state) if self.validation_scores_ is not None else cost
-        monitored = monitored if self.early_stopping else cost
+        loss, score = math.nan, math.nan
+        if job.held_out is not None:
+            loss, score = self._validate(job.model, state.theta, job.held_out, job.backend)
+        monitored = -score if self.early_stopping else cost
         if self.early_stopping and monitored < self._plateau.best:
             self._resume, job.keeps_last = state, False
-        elif job.keeps_last:
+        elif job.keeps_last or self._plateau.best == math.inf:  # no score has been finite yet
             self._resume = state
         self._plateau = self._plateau.after(monitored)
+        self._record(job, cost, loss, score, rate, state.gradient_norm, seconds)
+        return self._end_epoch(job, state)
+
+    def _record(
+        self, job: Job, cost: float, loss: float, score: float, rate: Any, gradient_norm: Any, seconds: Any
+    ) -> None:
+        """Append an epoch to every curve, and print it."""
+        self._count_epoch(cost)
+        for name, value in (("learning_rate", rate), ("gradient_norm", gradient_norm), ("seconds", seconds)):
+            self._course[name].append(value)
+        if self.validation_scores_ is not None:
+            self.validation_loss_curve_.append(loss)
+            self.validation_scores_.append(score)
+            if score > self.best_validation_score_:
+                self.best_validation_score_, job.is_best = score, True
+        if self._prints_lines() and job.held_out is not None:
+            print(f"Validation score: {score:f}")
         if not self.early_stopping:
             self.best_loss_ = self._plateau.best
         if self._prints_table():
             self._print_row()
-        return self._end_epoch(job, state)
 
     def _prints_table(self) -> bool:
         return self.verbose == 2
@@ -139,30 +172,16 @@ class Records:
         if self._prints_lines():
             print(f"Iteration {self.n_iter_}, loss = {cost:.8f}")
 
-    def _look_at_held_out(self, job: Job, state: State) -> float:
-        """Minus the validation score, so that less is better, as for a cost."""
-        loss, score = math.nan, math.nan
-        if job.held_out is not None:
-            loss, score = self._validate(job.model, state.theta, job.held_out, job.backend)
-            if self._prints_lines():
-                print(f"Validation score: {score:f}")
-        self.validation_loss_curve_.append(loss)
-        self.validation_scores_.append(score)
-        if score > self.best_validation_score_:
-            self.best_validation_score_ = score
-        return -score
-
     def _print_row(self) -> None:
         """The epoch as a line of a table; * marks the best so far of what training is stopped by."""
         history = self.history_
-        if self.n_iter_ == 1:
+        if len(self.loss_curve_) == 1:
             print("  ".join([f"{'epoch':>6}", *(f"{name.replace('validation', 'val'):>14}" for name in history)]))
-        judged = "validation_score" if self.early_stopping else "loss"
+        judged, best = ("validation_score", np.nanmax) if self.early_stopping else ("loss", np.nanmin)
         cells = []
         for name, values in history.items():
-            best = max if name == "validation_score" else min
-            mark = "*" if name == judged and values[-1] == best(values) else " "
-            cells.append(f"{values[-1]:>13.6g}{mark}")
+            mark = "*" if name == judged and not np.isnan(values[-1]) and values[-1] == best(values) else " "
+            cells.append(" " * 14 if values[-1] is None else f"{values[-1]:>13.6g}{mark}")
         print("  ".join([f"{self.n_iter_:>6}", *cells]))
 
     def _begin_epoch(self, job: Job, state: State) -> None:

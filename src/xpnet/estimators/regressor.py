@@ -35,7 +35,7 @@ _OTHER_LOSSES = {
 class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's multilayer perceptron regressor, on NumPy, CuPy or any Array API library.
 
-    Hidden layers of one activation, a linear output and half the squared error (D1, D2, D4), or an exponential output
+    Hidden layers, a linear output and half the squared error (D1, D2, D4), or an exponential output
     and half the Poisson deviance. Parameters, defaults and attributes are those of
     :class:`sklearn.neural_network.MLPRegressor`, which has the first two losses.
 

@@ -99,6 +99,7 @@ class StochasticFit(Records):
         m = job.X.shape[0]
         if self.solver != "sgd" and self.learning_rate in ("invscaling", "adaptive"):
             _say_that_it_is_ignored(self.learning_rate, self.solver)
+        self._resume, self._plateau = state, replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
         passes = epochs(
             job.model,
             state,
@@ -112,7 +113,6 @@ class StochasticFit(Records):
             clip_norm=self.clip_norm,
             backend=job.backend,
         )
-        self._resume, self._plateau = state, replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
         job.keeps_last = not self.early_stopping or self._plateau.best < math.inf
         self.n_iter_ = 0
         try:
@@ -127,37 +127,36 @@ class StochasticFit(Records):
                     self._resume = replace(self._resume, learning_rate=rate)
                 if rate != state.learning_rate:
                     state = replace(state, learning_rate=rate)
+                job.stops = stops
                 if stops or ends:
                     return True
         except DivergedError as error:
-            return self._diverged(error)
+            return self._diverged(job, error)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
             return True
         return False
 
-    def _keep_best(self, stopped: bool) -> None:
+    def _keep_best(self, job: Job) -> None:
         """partial_fit's early stopping: the best coefficients are kept aside until it stops, and then come back."""
         if not self.early_stopping:
             return
-        scores = self.validation_scores_
-        if scores.index(self.best_validation_score_) == len(scores) - 1:
+        if job.is_best or not hasattr(self, "_best"):
             self._best = {"coefs_": self.coefs_, "intercepts_": self.intercepts_}
-        self.stopped_early_ = stopped
-        if stopped:
+        self.stopped_early_ = job.stops
+        if job.stops:
             vars(self).update(self._best)
             del self._resume  # the moments are those of other coefficients
             self._plateau = replace(self._plateau, epochs=0)
 
-    def _diverged(self, error: DivergedError) -> bool:
+    def _diverged(self, job: Job, error: DivergedError) -> bool:
         """Raise, with scikit-learn's words first; under early stopping only warn: the best parameters are finite."""
         if not self.early_stopping:
             self._resume = error.state
             error.args = (f"{NOT_FINITE} {error}",)
             raise error
-        self._count_epoch(math.nan)
-        self.validation_loss_curve_.append(math.nan)
-        self.validation_scores_.append(math.nan)
+        self._record(job, math.nan, math.nan, math.nan, error.state.learning_rate, None, None)
+        self._end_epoch(job, error.state)
         warnings.warn(f"{error}: those of the best validation score.", ConvergenceWarning, stacklevel=5)
         return True
 
@@ -182,13 +181,13 @@ class StochasticFit(Records):
     def _next_rate(self, rate: float) -> tuple[float, bool]:
         """The next epoch's learning rate, and whether training stops before it."""
         if self._is_sgds("invscaling"):
-            rate = self.learning_rate_init * InverseScaling(self.power_t)(self.t_)
+            rate = self._resume.optimizer.learning_rate * InverseScaling(self.power_t)(self.t_)
         adaptive = self._adaptive()
         patience = self.n_iter_no_change if adaptive is None else adaptive.patience
         if self._plateau.epochs <= patience:
             return rate, False
         what = "Validation score" if self.early_stopping else "Training loss"
-        message = f"{what} did not improve more than tol={self.tol:f} for {patience:d} consecutive epochs."
+        message = f"{what} did not improve more than tol={self.tol:f} for {patience:g} consecutive epochs."
         new_rate = None
         if adaptive is not None:
             new_rate, self._plateau = adaptive(rate, self._plateau)

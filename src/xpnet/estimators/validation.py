@@ -15,14 +15,16 @@ Array = Any
 
 
 class HeldOut(NamedTuple):
-    """Samples to validate on: X, targets Y (m, n_outputs) and weights w or None, where training is; and as a scorer
-    takes them.
+    """Samples to validate on: X, targets Y (m, n_outputs) and weights w or None, where training is; the targets on the
+    host, unrounded; X and y as a scorer takes them.
     """
 
     X: Array
     Y: Array
     w: Array | None
-    for_scorer: tuple[Any, Any] | None
+    targets: np.ndarray
+    source: Any
+    y: Any
 
     @property
     def size(self) -> int:
@@ -50,10 +52,10 @@ class Validation:
     def _asks_scorer(self) -> bool:
         return self.scoring not in (None, "loss")
 
-    def _split(self, data: tuple, rng: Any) -> tuple[tuple, HeldOut]:
-        """What is trained on, (X, Y, w), and what early stopping holds out of it."""
-        X, Y, _ = data
-        labels = to_numpy(Y) > 0.5 if self._stratify and self.n_outputs_ == 1 else None
+    def _split(self, data: tuple, targets: np.ndarray, rng: Any) -> tuple[tuple, HeldOut]:
+        """What is trained on, (X, Y, w), and what early stopping holds out of it; ``targets`` are Y on the host."""
+        X = data[0]
+        labels = targets if self._stratify and self.n_outputs_ == 1 else None
         places = train_test_split(
             np.arange(X.shape[0]), random_state=rng, test_size=self.validation_fraction, stratify=labels
         )
@@ -62,8 +64,8 @@ class Validation:
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
         train, (X, Y, w) = (self._rows(data, reading_order(X, at)) for at in places)
-        for_scorer = (X, self._decode(to_numpy(Y))) if self._asks_scorer() else None
-        return train, HeldOut(X, Y, w, for_scorer)
+        targets = targets[reading_order(data[0], places[1])]
+        return train, HeldOut(X, Y, w, targets, X, self._decode(targets) if self._asks_scorer() else None)
 
     @staticmethod
     def _rows(data: tuple, at: np.ndarray) -> tuple:
@@ -77,7 +79,7 @@ class Validation:
     @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so itself
     def _validate(self, model: Model, theta: Array, held_out: HeldOut, backend: Backend) -> tuple[float, float]:
         """The loss of the held-out samples, without the penalty, and their score, of which more is better."""
-        X, Y, w, for_scorer = held_out
+        X, Y, w = held_out[:3]
         with backend.active():
             Z = backend.asarray(model.output(theta, X, backend))
             Y, w = (a if a is None else backend.asarray(a, Z.dtype) for a in (Y, w))
@@ -88,22 +90,21 @@ class Validation:
             return loss, np.nan
         if self.scoring == "loss":
             return loss, -loss
-        if for_scorer is None:
-            return loss, self._score_outputs(to_numpy(Y), A, None if w is None else to_numpy(w))
-        return loss, self._score_by_scorer(theta, for_scorer)
+        weights = None if w is None else to_numpy(w)
+        if not self._asks_scorer():
+            return loss, self._score_outputs(held_out.targets, A, weights)
+        return loss, self._score_by_scorer(theta, held_out.source, held_out.y, weights)
 
-    def _score_by_scorer(self, theta: Array, data: tuple[Any, Any]) -> float:
-        fitted = self._as_fitted(theta)
-        X, y = data
+    def _score_by_scorer(self, theta: Array, X: Any, y: Any, w: np.ndarray | None) -> float:
+        """The score of the parameters theta; a scorer of scikit-learn's, by its name, is given the weights too."""
+        fitted: Any = copy.copy(self)
+        vars(fitted).update(self._coefficients(theta))
+        if not hasattr(X, "columns"):
+            fitted.__dict__.pop("feature_names_in_", None)  # the table's names are no longer with X
         if not is_host_data(X) and is_host_data(fitted.coefs_[0]):
             X = to_numpy(X)
-        return float(check_scoring(fitted, self.scoring)(fitted, X, y))
-
-    def _as_fitted(self, theta: Array) -> Any:
-        """A copy of the estimator that predicts with this flat vector."""
-        fitted = copy.copy(self)
-        vars(fitted).update(self._coefficients(theta))
-        return fitted
+        weighted = {} if w is None or callable(self.scoring) else {"sample_weight": w}
+        return float(check_scoring(fitted, self.scoring)(fitted, X, y, **weighted))
 
     def _coefficients(self, theta: Array) -> dict[str, list]:
         raise TypeError(f"{type(self).__name__} must define _coefficients")

@@ -9,8 +9,8 @@ from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from ..backends import to_numpy
 from ..equations import activations, losses, schedules
-from ..equations.schedules import Plateau
 from ..estimators import MLPClassifier, MLPRegressor
+from ..estimators.records import RECORDS
 from .parts import Parts
 
 _CLASSES: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
@@ -23,7 +23,8 @@ _OBJECTS: dict[str, Any] = {
 """What a parameter may hold beside numbers, text and lists of them: the package's own settings, and nothing else."""
 _FACTS = (
     "n_features_in_ n_outputs_ n_layers_ out_activation_ n_iter_ t_ loss_ loss_curve_ best_loss_ validation_scores_ "
-    "best_validation_score_ validation_loss_curve_ _course"
+    "best_validation_score_ validation_loss_curve_ _course "
+    "_no_improvement_count"
 ).split()
 
 
@@ -142,10 +143,9 @@ def rebuild(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> Parts:
     mlp = _CLASSES[document["class"]](**document["params"])
     facts = document["facts"]
     for name in _FACTS:
-        if name in facts or name not in ("loss_", "best_loss_"):
+        if name in facts or name not in ("loss_", "_no_improvement_count", *RECORDS):
             setattr(mlp, name, facts[name])
-    best = mlp.best_loss_ if mlp.best_validation_score_ is None else -mlp.best_validation_score_
-    mlp._plateau = Plateau(mlp.tol, math.inf if best is None else best)
+    mlp._restore_records(facts.get("_no_improvement_count", 0))
     if document["labels"] is not None:
         mlp.classes_ = np.asarray(document["labels"]["values"], dtype=np.dtype(document["labels"]["dtype"]))
         seen = np.eye(len(mlp.classes_), dtype=np.int64) if document["multilabel"] else mlp.classes_

@@ -1,0 +1,87 @@
+"""What was given, checked and brought to where it is computed with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
+
+from ..backends import Backend, data_dtype, get_backend, is_host_data, is_in_rows, read_data, to_numpy
+from ..equations.losses import Loss
+from .validation import HeldOut
+
+Array = Any
+
+
+class Reading:
+    """Data of an estimator: X, targets and weights."""
+
+    backend: Any
+    precision: Any
+    n_outputs_: int
+    _y_numeric: bool
+    _loss: Callable[[], Loss]
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        """y (host) as the network's targets, (m, n_outputs)."""
+        raise TypeError(f"{type(self).__name__} must define _encode")
+
+    def _weigh_classes(self, y: np.ndarray, w: np.ndarray | None, incremental: bool) -> np.ndarray | None:
+        """The samples' weights, those of their classes among them."""
+        return w
+
+    def _read(self, backend: Backend, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple:
+        """X on the backend; y and the weights or None on the host; all checked."""
+        y = y if is_host_data(y) else to_numpy(y)
+        if is_host_data(X) and not is_in_rows(X):
+            kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
+            X, y = validate_data(self, X, y, reset=reset, accept_sparse=("csr", "csc"), **kinds)
+        else:
+            y = np.asarray(y)
+            if reset:
+                self.__dict__.pop("feature_names_in_", None)
+        X = self._matrix(X, backend, reset=reset)
+        if y.shape[0] != X.shape[0]:
+            raise ValueError(f"X has {X.shape[0]} samples and y has {y.shape[0]}; each sample needs one row of y")
+        if sample_weight is None:
+            return X, y, None
+        host_X = np.empty((X.shape[0], 0))  # only its length is asked for
+        w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
+        return X, y, _check_sample_weight(w, host_X, dtype=np.float64)
+
+    def _placed(self, backend: Backend, X: Array, Y: np.ndarray, w: np.ndarray | None) -> tuple:
+        """(X, Y, w), Y and w in X's dtype and where X is."""
+        home = get_backend("numpy") if is_host_data(X) else backend
+        return X, *(None if a is None else home.asarray(a, X.dtype) for a in (Y, w))
+
+    def _read_held_out(self, backend: Backend, validation_data: Any) -> HeldOut:
+        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                f"validation_data is a {type(validation_data).__name__}; give a tuple (X, y) or (X, y, sample_weight)"
+            )
+        source, labels, w = (*validation_data, None)[:3]
+        try:
+            X, y, w = self._read(backend, source, labels, w, reset=False)
+            targets = self._encode(y)
+            if targets.shape[1] != self.n_outputs_:
+                raise ValueError(f"y has {targets.shape[1]} outputs, and the training data have {self.n_outputs_}")
+            w = self._weigh_classes(y, w, incremental=False)
+            X, Y, w = self._placed(backend, X, targets, w)
+            self._loss().check(Y)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+        return HeldOut(X, Y, w, targets, source, y)
+
+    def _matrix(self, X: Any, backend: Backend, reset: bool) -> Array:
+        """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on."""
+        _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True)
+        if X.ndim != 2:
+            raise ValueError(f"X has shape {tuple(X.shape)}; it must be (n_samples, n_features): reshape it")
+        _check_n_features(self, X, reset=reset)
+        return X
+
+    def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:
+        """The backend that computes, and X, the targets and the weights as the fitted model trains on them."""
+        backend = get_backend(self.backend, X)
+        X, y, w = self._read(backend, X, y, sample_weight, reset=False)
+        return backend, self._placed(backend, X, self._encode(y), self._weigh_classes(y, w, incremental=False))
