@@ -109,7 +109,7 @@ class BaseMLP(
         elif not stopped:
             self._warn_unconverged()
         if self.early_stopping and self._plateau.best == math.inf:
-            warnings.warn("No validation score was finite: the parameters are the last ones.", stacklevel=3)
+            warnings.warn("No validation score was finite: the parameters are the last ones.", stacklevel=4)
         if job.tasks is not None:
             job.tasks.call_on_fit_task_end(estimator=self, **job.given)
         return self

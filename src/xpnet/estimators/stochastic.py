@@ -133,7 +133,7 @@ class StochasticFit(Records):
         except DivergedError as error:
             return self._diverged(job, error)
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
             return True
         return False
 
@@ -157,7 +157,7 @@ class StochasticFit(Records):
             raise error
         self._record(job, math.nan, math.nan, math.nan, error.state.learning_rate, None, None)
         self._end_epoch(job, error.state)
-        warnings.warn(f"{error}: those of the best validation score.", ConvergenceWarning, stacklevel=5)
+        warnings.warn(f"{error}: those of the best validation score.", ConvergenceWarning, stacklevel=6)
         return True
 
     def _batch_size(self, m: int) -> int:
@@ -165,7 +165,7 @@ class StochasticFit(Records):
             return min(200, m)
         if self.batch_size > m:
             warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
             )
         return int(min(self.batch_size, m))
 
@@ -201,5 +201,5 @@ class StochasticFit(Records):
             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
             "converged yet.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
