@@ -649,6 +649,12 @@ def test_copies_keep_their_arrays_where_they_are(library, digits):
     assert copy.deepcopy(model).coefs_[0] is not model.coefs_[0]
 
 
+def test_warnings_point_at_the_line_that_called_fit(digits):
+    with pytest.warns(ConvergenceWarning) as caught:
+        MLPClassifier(max_iter=1).fit(*digits)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 # --- early stopping at its edges
 
 
