@@ -117,6 +117,12 @@ def test_silent_on_poor_starts_and_converged_networks(seed):
             assert not found, f"{activation}: {found}"
 
 
+def test_lbfgs_has_no_rate():
+    model = regressor(solver="lbfgs", activation="logistic", alpha=1e-4, max_iter=200, random_state=10).fit(*DIABETES)
+    found = diagnose(model, *DIABETES)  # still falling, which scikit-learn's warning says
+    assert not found, str(found)
+
+
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("rate", [0.2, 0.3, 0.5])
 def test_silent_on_dropout(rate, seed):
@@ -516,6 +522,26 @@ def test_every_library(library):
     assert kinds(found) == kinds(expected) != []
     assert [f.number for f in found] == pytest.approx([f.number for f in expected], rel=1e-6)
     assert kinds(diagnose(there, 48.0 * X, y)) == kinds(expected)  # fitted there, data here
+
+
+@pytest.mark.parametrize(
+    ("network", "y"),
+    [
+        (MLPClassifier, DIGITS[1][:300]),
+        (MLPClassifier, (DIGITS[1][:300] == 3).astype(int)),
+        (MLPRegressor, SCALED[:300, 30]),
+        (lambda **params: MLPRegressor("poisson", **params), DIGITS[0][:300, 30]),
+    ],
+    ids=["softmax", "sigmoid", "linear", "exp"],
+)
+def test_no_better_than_a_constant_on_every_library(library, network, y):
+    X = SCALED[:300, 1:21]
+    model = network(alpha=3000.0, random_state=0, max_iter=200, learning_rate_init=0.01, batch_size=50).fit(
+        library.asarray(X), library.asarray(y)
+    )
+    finding = the("no better than a constant", diagnose(model, library.asarray(X), library.asarray(y)))
+    assert 0.95 < finding.number < 1.02
+    assert "lower the penalty" in finding.mend
 
 
 def test_by_hand_on_every_library(library):

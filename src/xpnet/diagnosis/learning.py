@@ -39,7 +39,8 @@ def rate_too_high(case: Case, unscaled: bool) -> Iterator[Finding]:
 def _unrest(case: Case) -> Iterator[tuple[float, float, str]]:
     """Measures within the history: (number, threshold, what the number is)."""
     L, range_ = case.history, float(np.ptp(case.history))
-    yield float(L[-1] - np.min(L)) / range_, 0.2, "how far the cost rose above its lowest, as a share of its range"
+    end = float(np.mean(L[-1 - len(L) // 20 :]))  # one epoch of small batches may be unlucky
+    yield (end - float(np.min(L))) / range_, 0.2, "how far the cost ended above its lowest, as a share of its range"
     ups = float(np.mean(np.maximum(np.diff(L[len(L) // 2 :]), 0.0))) / range_ if len(L) >= 6 else 0.0
     noise = 0.06 if case.model.draws else 0.03  # the masks of Dropout make a cost ragged by themselves
     yield ups, noise, "the mean rise an epoch in the second half, as a share of the cost's range"
@@ -86,7 +87,7 @@ def standing(case: Case) -> Iterator[Finding]:
 def still_falling(case: Case) -> Iterator[Finding]:
     """A cost that was still falling like a straight line when training ended."""
     L = case.history
-    if len(L) < 10 or case.stopped or np.ptp(L) == 0.0:
+    if len(L) < 10 or case.stopped or case.rate is None or np.ptp(L) == 0.0:
         return
     late = float((L[-1 - len(L) // 10] - L[-1]) / np.ptp(L))
     if late > 0.05:
