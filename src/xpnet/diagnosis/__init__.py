@@ -14,9 +14,10 @@ from ..model import Model, State
 from .case import Case, of_estimator, of_model
 from .data import class_imbalance, unscaled_features, unscaled_targets
 from .finding import Finding
-from .learning import large_updates, learning_rate
+from .learning import large_updates, rate_too_high, rate_too_low
 from .measures import units
-from .network import dead_units, gradients_across_layers, saturated_units
+from .network import alike_units, dead_units, gradients_across_layers, saturated_units
+from .outcome import no_better_than_a_constant, penalty_too_large
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
@@ -105,9 +106,10 @@ def diagnose(
     -------
     Diagnosis
         A sequence of :class:`Finding`, empty where all is well: unscaled features or targets, class imbalance, a
-        learning rate too high or too low, updates too large, dead ReLUs, saturated units, vanishing or exploding
-        gradients. Without a state (L-BFGS, or a model from a file) updates are not looked at, without a history the
-        cost is not.
+        penalty too large, units all alike, a learning rate too high or too low, updates too large, dead or saturated
+        units, vanishing or exploding gradients, outputs no better than a constant. Without a state (L-BFGS, or a model
+        from a file) updates are not looked at; without a history the cost and the outcome are not. ``looked_at`` says
+        so.
 
     Raises
     ------
@@ -124,11 +126,27 @@ def diagnose(
 
 
 def _findings(case: Case) -> Iterator[Finding]:
-    for rule in (unscaled_features, unscaled_targets, class_imbalance, learning_rate, large_updates):
-        yield from rule(case)
+    """Causes first, and of what follows from them no more than what has a mend of its own."""
+    data = [*unscaled_features(case), *unscaled_targets(case)]
+    yield from data
+    yield from class_imbalance(case)
+    causes = list(penalty_too_large(case)) or list(alike_units(case))
+    causes = causes or [*_steps(case, bool(data)), *_units(case, bool(data))] or list(rate_too_low(case))
+    yield from causes
+    if not (data or causes):
+        yield from no_better_than_a_constant(case)
+
+
+def _steps(case: Case, unscaled: bool) -> Iterator[Finding]:
+    yield from rate_too_high(case, unscaled)
+    yield from large_updates(case)
+
+
+def _units(case: Case, unscaled: bool) -> Iterator[Finding]:
     found = units(case)
-    for rule_of_units in (dead_units, saturated_units, gradients_across_layers):
-        yield from rule_of_units(case, found)
+    yield from dead_units(case, found, unscaled)
+    yield from saturated_units(found, unscaled)
+    yield from gradients_across_layers(found)
 
 
 def _looked_at(case: Case) -> str:
@@ -136,6 +154,7 @@ def _looked_at(case: Case) -> str:
     parts = [
         f"{m} samples" if m == case.n_samples else f"{m} of {case.n_samples} samples, evenly spaced",
         f"{case.theta.shape[0]} parameters",
-        f"{epochs} epochs" if epochs else "no history",
+        f"{epochs} epochs" if epochs else "no history: learning rate and outcome not looked at",
     ]
-    return ", ".join(parts + ["no optimiser's state"] * (case.state is None))
+    skipped = ["no optimiser's state: updates not looked at"] * (case.state is None)
+    return ", ".join(parts + skipped)

@@ -4,6 +4,7 @@ All come from the code that trains: layers are watched while :meth:`Model.object
 :func:`xpnet.epochs`. Everything returned is on the host.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..backends import is_host_data, namespace, to_numpy
 from ..backends.sparse import is_sparse
-from ..equations.activations import Activation, Linear, Softmax
+from ..equations.activations import Activation, Linear, Sigmoid, Softmax
 from ..equations.layers import Layer
 from ..gradcheck.subjects import named_windows
 from ..network import Sequential
@@ -83,13 +84,47 @@ def updates(case: Case) -> dict[str, float]:
     return found
 
 
-def column_sizes(A: Array) -> np.ndarray:
-    """The root mean square of each column, (n,)."""
+def column_moments(A: Array) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the root mean square of each column, (n,) each."""
     if is_sparse(A):
-        squares = A.multiply(A).mean(axis=0)
-        return np.sqrt(np.asarray(squares if is_host_data(squares) else to_numpy(squares)).ravel())
+        first, second = (B.mean(axis=0) for B in (A, A.multiply(A)))
+        first, second = (np.asarray(v if is_host_data(v) else to_numpy(v)).ravel() for v in (first, second))
+        return first, np.sqrt(second)
     host = to_numpy(A)
-    return np.sqrt(np.mean(np.square(host.reshape(len(host), -1), dtype=np.float64), axis=0))
+    host = host.reshape(len(host), -1)
+    return np.asarray(np.mean(host, axis=0, dtype=np.float64)), np.sqrt(
+        np.mean(np.square(host, dtype=np.float64), axis=0)
+    )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def loss_over_constant(case: Case) -> float:
+    """The loss now over that of the best constant output, penalties left out; near 1 nothing has been learned."""
+    bare = replace(case.model, l1=0.0, l2=0.0)
+    loss = bare.objective(case.X, case.Y, case.w, case.backend)(case.theta)[0]
+    least = min(constant_loss(case, z) for z in _constants(case))
+    return loss / least if least > 0.0 else 0.0
+
+
+def constant_loss(case: Case, z: np.ndarray) -> float:
+    """The loss of outputs that are z (n_out,) for every sample, as in training, without a penalty."""
+    Z = np.zeros(tuple(case.Y.shape)) + z
+    loss_sum, weight_sum, _ = case.model.criterion(case.backend.asarray(Z, case.Y.dtype), case.Y, case.w)
+    return float(case.model.scale(weight_sum) * loss_sum)
+
+
+def _constants(case: Case) -> Iterator[np.ndarray]:
+    """Outputs among which the best constant is: the link's inverse of the mean, and for robust losses quantiles."""
+    Y, link = to_numpy(case.Y).astype(np.float64), case.model.criterion.link
+    mean = np.average(Y, axis=0, weights=None if case.w is None else to_numpy(case.w))
+    if isinstance(link, Linear):
+        yield mean
+        yield from (np.quantile(Y, q, axis=0) for q in np.linspace(0.05, 0.95, 19))
+    elif isinstance(link, Sigmoid):
+        mean = np.clip(mean, 1e-6, 1.0 - 1e-6)
+        yield np.log(mean) - np.log1p(-mean)
+    else:
+        yield np.log(np.maximum(mean, 1e-6))
 
 
 def norm(A: np.ndarray) -> float:
