@@ -735,6 +735,14 @@ def test_class_weights_of_classes_that_a_part_lacks(digits):
     same(model.partial_fit(X[some], y[some], classes=range(10)), weighted)
 
 
+def test_balanced_weights_where_held_out_samples_lack_a_class(digits):
+    X, y = digits
+    some = y < 4
+    model = MLPClassifier(class_weight="balanced", max_iter=2).fit(X, y, validation_data=(X[some], y[some]))
+    assert np.isfinite(model.validation_loss_curve_).all()
+    assert model.explain_step(X[some], y[some], check=False)["w"].value.shape == (some.sum(),)
+
+
 def test_sparse_labels(digits):
     from scipy import sparse
 

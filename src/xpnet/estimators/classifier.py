@@ -245,13 +245,11 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
                 "class_weight is 'balanced', which partial_fit can't know from a part of the samples; give a dict such "
                 "as dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
             )
-        if self._multilabel:
-            if isinstance(self.class_weight, dict):
-                raise ValueError(
-                    "class_weight is a dict, and y has several labels: 'balanced' is what there is for them"
-                )
+        if not isinstance(self.class_weight, dict):
             of_samples = compute_sample_weight(self.class_weight, y)
-        else:
+        elif self._multilabel:
+            raise ValueError("class_weight is a dict, and y has several labels: give 'balanced', or sample_weight")
+        else:  # a part of the samples may lack a class
             of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
             of_samples = of_classes[np.searchsorted(self.classes_, y)]
         return of_samples if w is None else w * of_samples
