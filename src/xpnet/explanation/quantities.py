@@ -1,6 +1,8 @@
 """From what was seen of a step to its quantities in order, each with its equation and its source."""
 
 import dataclasses
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +12,7 @@ from ..backends import definitions_as_they_stand, namespace, to_numpy
 from ..backends.sparse import is_sparse
 from ..equations.activations import Activation, Linear
 from ..equations.layers import Dense
-from ..equations.regularization import add_penalty, clipping_scale
+from ..equations.regularization import add_penalty, clipping_scale, euclidean_norm
 from . import sources
 from .quantity import Quantity
 from .watch import Step
@@ -160,40 +162,67 @@ def _gradients(step: Step, k: int, layer: Any) -> Iterator[Quantity]:
 
 def update(step: Step) -> Iterator[Quantity]:
     """The clipping, the rate, and each parameter's moments and new value; the cost afterwards."""
-    rule, scalars = step.state.optimizer, step.seen.updates[0]["scalars"]
-    _, source = sources.spoken(rule)
-    dtype = step.gradient.dtype
+    rule = step.state.optimizer
+    source = sources.spoken(rule)[1]
     if step.clip_norm is not None:
-        with definitions_as_they_stand():
-            scale = host(clipping_scale(step.backend.asarray(step.gradient), step.clip_norm))
         said = f"clipping = min(1, {step.clip_norm:g} / ||dtheta||)"
-        yield Quantity("clipping", said, "Pascanu et al., ICML 2013", scale, "update")
-    said = f"the rule's numbers for step {step.state.step + 1}: the learning rate, with what the rule makes of it"
-    yield Quantity("rate", said, source, np.asarray(scalars if len(scalars) > 1 else scalars[0], dtype), "update")
+        yield Quantity("clipping", said, "Pascanu et al., ICML 2013", _clipping(step, step.clip_norm), "update")
+    yield from _scalars(step, source)
     theta = step.updated("new", 0)
     before = [step.updated("moments", i) for i in range(rule.moments)]
     after = [step.updated("new", i + 1) for i in range(rule.moments)]
     for k in range(1, step.depth + 1):
-        for name, _, at, shape in step.parameters(k):
-            *of_moments, of_theta = _rules(step, name)
-            for i, said in enumerate(of_moments):
-                moment = f"moment {i + 1} of {name}"
+        for name, is_weight, at, shape in step.parameters(k):
+            *of_moments, (_, of_theta) = _rules(step, name, is_weight)
+            for i, (symbol, said) in enumerate(of_moments):
+                moment = f"{symbol} of {name}"
                 old, new = (host(v[i][at]).reshape(shape) for v in (before, after))
                 yield Quantity(moment, f"{moment}, before the step", source, old, "update", k)
                 yield Quantity(f"{moment} new", said, source, new, "update", k)
             yield Quantity(f"{name} new", of_theta, source, host(theta[at]).reshape(shape), "update", k)
-    cost = np.asarray(step.at(step.backend.asarray(theta))[0], dtype)
+    cost = np.asarray(step.at(step.backend.asarray(theta))[0], step.gradient.dtype)
     yield Quantity("J new", "J of the same samples after the step", sources.SOURCES["J"], cost, "update")
 
 
-def _rules(step: Step, name: str) -> list[str]:
-    """The rule's equations for one parameter: of each moment, and of the parameter."""
+def _clipping(step: Step, limit: float) -> np.ndarray:
+    """What the gradient is multiplied by, 0-d."""
+    g = step.gradient
+    if limit == math.inf:
+        return np.ones((), g.dtype)
+    with definitions_as_they_stand():
+        return host(clipping_scale(euclidean_norm(step.backend.asarray(g)), limit))
+
+
+def _scalars(step: Step, source: str) -> Iterator[Quantity]:
+    """The rule's numbers for this step, the first of them called rate, with the settings they are made of."""
+    rule, scalars = step.state.optimizer, step.seen.updates[0]["scalars"]
+    said = rule.equations() or ("alpha", *(f"scalar {i}" for i in range(2, len(scalars) + 1)))
+    t, alpha = step.seen.rate
+    settings = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule) if f.name != "learning_rate"}
+    numbers = {name: value for name, value in settings.items() if isinstance(value, float)}
+    given = ", ".join(f"{name} = {value:g}" for name, value in {"alpha": alpha, "t": t, **numbers}.items())
+    for i, (equation, value) in enumerate(zip(said, scalars, strict=False)):  # those of the moments follow
+        name = re.split(" = |, ", equation)[0] if i else "rate"
+        more = "" if i else f"; {given}"
+        yield Quantity(name, equation + more, source, np.asarray(value, step.gradient.dtype), "update")
+
+
+def _rules(step: Step, name: str, is_weight: bool) -> list[tuple[str, str]]:
+    """What the rule does to one parameter: the symbol and the equation of each moment, and of the parameter."""
     rule = step.state.optimizer
-    said = sources.spoken(rule)[0] or f"theta, by {type(rule).__name__}"
-    said = sources.put(said, theta=name, g=f"d{name}" if step.clip_norm is None else f"clipping d{name}")
-    clauses = said.split("; ")
-    # Where it is said in another way, all of it stands beside each result.
-    return clauses if len(clauses) == 1 + rule.moments else [said] * (1 + rule.moments)
+    count = 1 + rule.moments
+    said = rule.equations(is_weight)[-count:]
+    if not said:  # a rule of the user's own: all of its docstring stands beside each result
+        whole = sources.spoken(rule)[0] or f"theta, by {type(rule).__name__}"
+        said = (whole,) * count
+        symbols = [f"moment {i}" for i in range(1, count)] + ["theta"]
+    else:
+        symbols = [clause.partition(" ")[0] for clause in said]
+    g = f"d{name}"
+    if step.clip_norm is not None:
+        g = f"clipping {g}"
+        said = tuple(re.sub(r"\bg\^", "(g)^", clause) for clause in said)
+    return [(symbol, sources.put(clause, theta=name, g=g)) for symbol, clause in zip(symbols, said, strict=True)]
 
 
 def facts(step: Step) -> dict[str, str]:
