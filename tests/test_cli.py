@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -668,6 +669,29 @@ def test_diagnose_and_gradcheck_refuse(capsys):
     assert_refused(capsys, "FILE is missing", "gradcheck", "iris.safetensors")
 
 
+def test_the_target_of_a_model_saved_from_python_is_named(capsys):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    import xpnet
+
+    X, y = FLOWERS.drop(columns="species"), FLOWERS["species"]
+    settings = {"learning_rate_init": 0.01, "max_iter": 200, "tol": 0.0, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged, or early
+        pipe = make_pipeline(StandardScaler(), xpnet.MLPClassifier((5,), **settings)).fit(X, y)
+    path = xpnet.save(pipe, "plain.safetensors") or "plain.safetensors"
+    for command in ("gradcheck", "diagnose", "explain"):
+        for target, lacked in (((), "y"), (("--target", "size"), "size")):
+            code, _, err = run(capsys, command, str(path), "iris.csv", *target)
+            assert code == 2
+            assert f"lacks the target {lacked}, which {command} needs: add it, or name its column with --target" in err
+        code, out, err = run(capsys, command, str(path), "iris.csv", "--target", "species")
+        assert code in ((0, 1) if command == "diagnose" else (0,)), err
+        assert out
+        assert_refused(capsys, "'digits' knows its target", command, str(path), "digits", "--target", "y")
+
+
 def test_gradcheck_of_a_model(capsys):
     succeed(capsys, "train", "iris.csv", "--target", "species", "--activation", "tanh", *FEW, "--quiet")
     for every, looked_at in (((), "5 directions of 803"), (("--every",), "each of 803")):
@@ -691,10 +715,11 @@ def test_gradcheck_of_the_package(capsys):
 
 def test_gradcheck_of_the_package_has_every_layer():
     from xpnet.cli.gradcheck import LAYERS
-    from xpnet.equations import layers
+    from xpnet.equations import dropout, layers
 
-    kinds = {kind for kind in vars(layers).values() if hasattr(kind, "shapes")} - {layers.Layer}
-    assert len(kinds) >= 2
+    homes = {**vars(layers), **vars(dropout)}.values()
+    kinds = {kind for kind in homes if hasattr(kind, "shapes")} - {layers.Layer}
+    assert len(kinds) >= 3
     assert {type(layer) for layer in LAYERS} >= kinds
 
 

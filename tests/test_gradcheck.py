@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, dataclass, replace
@@ -13,6 +14,8 @@ import xpnet
 from xpnet import Dense, GradientError, Model, PReLU, Sequential, check_gradients
 from xpnet.equations import activations, losses
 from xpnet.equations.activations import Activation, Sigmoid
+from xpnet.equations.dropout import Dropout, step_key
+from xpnet.equations.layers import Training
 from xpnet.equations.losses import HalfSquaredError, Loss
 
 RNG = np.random.default_rng(0)
@@ -103,8 +106,9 @@ def test_correct_kinks_are_never_blamed(seed):
     check = check_gradients(model, rng.normal(size=(20, 4)), np.eye(3)[rng.integers(3, size=20)], rng=rng)
     assert check.ok, str(check)
     assert check.kink  # so many units and weights: one of them crosses 0 on the way
-    assert check.error > 1e-6
-    assert "kink" in check.reason
+    assert check.error <= check.tolerance  # of the step that agrees; what the longest was off by is in the reason
+    assert float(re.search(r"step 0.01 are off by (\S+) of the norm", check.reason)[1]) > 1e-6
+    assert "a kink or a sharp bend" in check.reason
 
 
 @pytest.mark.parametrize("name", KINKED)
@@ -113,7 +117,8 @@ def test_a_kink_between_the_differences_points_is_seen(name):
     check = check_gradients(activations.BY_NAME[name], near, every=True)
     assert check.ok
     assert check.parameter == "Z[0, 0]"
-    assert check.numeric != pytest.approx(check.analytic, rel=1e-6)
+    assert check.numeric == pytest.approx(check.analytic, rel=1e-6)
+    assert "those of step 0.01 are off by" in check.reason
     if name != "elu":  # of alpha = 1 it bends in its second derivative only
         assert check.kink
     far = check_gradients(activations.BY_NAME[name], np.asarray([[0.5, 1.0], [-2.0, 0.5]]), every=True)
@@ -134,7 +139,9 @@ def test_a_kink_at_the_parameters_themselves():
     assert at_0.ok
     assert at_0.kink
     assert at_0.parameter == "Z[0, 0]"
-    assert at_0.analytic == 0.0
+    assert at_0.analytic in (0.0, 1.0)  # right beside 0
+    assert at_0.numeric == pytest.approx(at_0.analytic, abs=1e-9)
+    assert at_0.error <= at_0.tolerance
     assert "at these very parameters" in at_0.reason
 
 
@@ -172,7 +179,7 @@ def test_a_sharp_bend_is_not_called_a_kink():
 
     check = check_gradients(Steep(), [[0.01, -0.02], [0.03, 0.005]])
     assert check.ok
-    assert check.error > 1e-9
+    assert check.error <= check.tolerance
     assert not check.kink
     assert "bends too sharply" in check.reason
 
@@ -329,6 +336,36 @@ def test_a_cost_that_nothing_moves_is_right():
     assert check.error == check.norm == 0.0
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_an_optimum_is_no_kink(seed):
+    rng = np.random.default_rng(seed)
+    model, theta = Model(Sequential(Dense(3)), "half_squared_error"), rng.normal(size=15)
+    for scale in (1e-3, 1.0, 1e3):
+        A = scale * X @ theta[:12].reshape(4, 3) + theta[12:]
+        for every in (False, True):
+            check = check_gradients(model, scale * X, A, theta=theta, every=every, rng=rng)
+            assert check.ok, str(check)
+            assert not check.kink
+            assert check.error <= check.tolerance
+            assert check.norm < 1e-9
+            assert check.reason in ("", "the gradient is 0 but for rounding: an optimum")
+
+
+def test_dropout_is_checked_with_a_steps_masks():
+    network = Sequential(Dense(8, "tanh"), Dropout(0.5), Dense(3))
+    model = Model(network, "cross_entropy")
+    theta = RNG.normal(size=model.layout(4).n_parameters)
+    plain = check_gradients(model, X, Y, theta=theta)
+    masked = check_gradients(model, X, Y, theta=theta, train=Training(step_key(7, 1)), every=True)
+    assert plain.ok
+    assert masked.ok
+    assert masked.error <= 1e-12
+    assert masked.norm == pytest.approx(
+        np.linalg.norm(model.objective(X, Y, train=Training(step_key(7, 1)))(theta)[1]), rel=1e-14
+    )
+    assert masked.norm != pytest.approx(plain.norm, rel=1e-3)
+
+
 # --- how it says so
 
 
@@ -367,6 +404,9 @@ def test_refusals():
         check_gradients(model, X, Y, theta=np.zeros(3))
     with pytest.raises(ValueError, match="the cost is inf"), np.errstate(over="ignore"):
         check_gradients(activations.Exp(), [[1e4]], [[1.0]])
+    for rng in (0, "0"):
+        with pytest.raises(ValueError, match=f"rng is {rng!r}; it must be a generator"):
+            check_gradients(model, X, Y, rng=rng)
     sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
     with pytest.raises(ValueError, match=r"pass X.toarray\(\)"):
         check_gradients(Dense(3), sparse.csr_array(X))

@@ -91,3 +91,12 @@ def test_matplotlib_missing_names_the_install_line(recorder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'HistogramDisplay needs matplotlib.*pip install "xpnet\[cli\]"'):
         HistogramDisplay.from_recorder(recorder)
+
+
+@pytest.mark.parametrize("bins", [0, -1, 2.5])
+def test_bins_are_refused_by_name(bins):
+    recorder, model = Recorder(), Model(Sequential(Dense(2)))
+    X, Y = np.ones((3, 2)), np.ones((3, 2))
+    recorder.record(1, model, model.initial(np.random.default_rng(0), 2, Adam()), X, Y)
+    with pytest.raises(ValueError, match=f"bins is {bins}; it must be a whole number, 1 or more"):
+        HistogramDisplay.from_recorder(recorder, bins=bins)

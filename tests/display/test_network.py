@@ -10,11 +10,22 @@ import pytest
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from xpnet import Dense, MLPClassifier, MLPRegressor, Model, PReLU, Sequential, to_svg
+from xpnet import (
+    Dense,
+    FirstLayerWeightsDisplay,
+    MLPClassifier,
+    MLPRegressor,
+    Model,
+    PReLU,
+    Sequential,
+    summary,
+    to_svg,
+)
 from xpnet.equations.layers import Parameter
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -164,6 +175,9 @@ class Patches:
         h, w, c = in_shape
         return (Parameter("K", (3, 3, c, 5), "weight"),), (h - 2, w - 2, 5)
 
+    def forward(self, params, X, train=None):
+        raise AssertionError("a picture computes nothing")
+
 
 def test_layers_of_ones_own_that_join_no_units_are_blocks():
     svg = to_svg(Sequential(Patches()), (6, 6, 1))
@@ -218,7 +232,7 @@ def test_one_output_of_two_classes_is_the_second():
 # --- refused
 
 
-@pytest.mark.parametrize("model", [MLPClassifier(), make_pipeline(StandardScaler()), None, "net"])
+@pytest.mark.parametrize("model", [make_pipeline(StandardScaler()), None, "net"])
 def test_what_is_no_network_is_refused(model):
     with pytest.raises(ValueError, match=r"model is a .*; allowed: Model, Sequential, or a fitted"):
         to_svg(model)
@@ -309,3 +323,34 @@ def test_text_is_seen_on_light_and_on_dark_pages(browse, tmp_path, theme):
     pixels = np.asarray(PIL.open(shot).convert("L"), dtype=float)
     captions = pixels[190:260, :400]  # below the blocks
     assert abs(captions - captions[0, 0]).max() > 150
+
+
+@pytest.mark.parametrize(
+    "unfitted",
+    [
+        MLPClassifier(),
+        make_pipeline(StandardScaler(), MLPRegressor()),
+        TransformedTargetRegressor(MLPRegressor()),
+        GridSearchCV(MLPClassifier(), {"alpha": [0.1]}),
+    ],
+)
+def test_before_fit_is_said_as_scikit_learn_says_it(unfitted):
+    for show in (to_svg, summary, FirstLayerWeightsDisplay.from_estimator):
+        with pytest.raises(NotFittedError, match="is not fitted: call fit first"):
+            show(unfitted)
+
+
+def test_a_picture_is_written_as_svg_alone(tmp_path):
+    svg = to_svg(Sequential(Dense(1)), 2)
+    for name in ("x.png", "x"):
+        with pytest.raises(ValueError, match=rf"{name}', and the picture is written as \.svg"):
+            svg.write(tmp_path / name)
+    svg.write(tmp_path / "x.SVG")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.SVG"]
+
+
+def test_a_weight_of_0_is_grey():
+    svg = to_svg(Sequential(Dense(1, bias=False)), 3, np.asarray([1.0, 0.0, -1.0]))
+    strokes = {w: at["stroke"] for w, at in edges(svg)}
+    assert strokes[0.0] == "#8b949e"
+    assert len(set(strokes.values())) == 3

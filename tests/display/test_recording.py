@@ -191,3 +191,8 @@ def test_other_estimators_are_refused():
 def test_recording_needs_no_scikit_learn():
     code = "import sys, xpnet; xpnet.Recorder(); assert not {'sklearn', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_recorder_is_there_before_it_has_records():
+    assert Recorder()
+    assert len(Recorder()) == 0

@@ -68,7 +68,7 @@ def test_weights_that_are_all_zero_are_drawn(ax):
 
 
 def test_models_that_are_not_fitted_are_refused():
-    with pytest.raises(ValueError, match=r"this MLPClassifier has no coefs_.*after fit"):
+    with pytest.raises(ValueError, match="this MLPClassifier is not fitted: call fit first"):
         FirstLayerWeightsDisplay.from_estimator(MLPClassifier())
 
 

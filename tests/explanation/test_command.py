@@ -93,10 +93,13 @@ def test_options(capsys):
     [
         (("exercise", "--out", "a.pdf"), r"--out is 'a.pdf'.*\.txt, \.md, \.html, \.json"),
         (("exercise", "--out", "a.md", "--format", "html"), "is for markdown, and --format is html"),
-        (("exercise", "--out", "nowhere/a.md"), "No such file"),
+        (("exercise", "--out", "nowhere/a.md"), "the folder .*nowhere' is not there"),
         (("exercise", "--learning-rate", "0.2"), "those of the learning rate 0.1"),
         (("D0", "--batch-size", "2"), "brings its own samples"),
         (("D0", "data.csv"), "brings its own samples"),
+        (("m.safetensors",), "FILE is missing: give samples .* xpnet explain m.safetensors FILE"),
+        (("D0", "--target", "y"), "brings its own samples"),
+        (("digits", "--target", "y"), "brings its own samples"),
         (("D7",), "'D7' is none of exercise, D0, .*digits; for a saved model give its data file"),
         (("D0", "--format", "pdf"), "invalid choice"),
         (("missing.safetensors", "data.csv"), "missing.safetensors"),
@@ -153,7 +156,14 @@ def test_a_saved_model_on_its_table(data, target, tables, capsys):
     assert abs(np.asarray(by_name["Y"]["values"])).max() < 4.0  # scaled, or 0 and 1
     assert {q["check"]["verdict"] for q in found["quantities"] if "check" in q} <= {"agrees", "kink"}
     assert "A step of m.safetensors" in found["title"]
+    assert found["notes"] == [
+        "A model file holds no moments: the rule starts afresh here, and training would have gone on with its own."
+    ]
+    assert not np.any(by_name["m of W1"]["values"])
+    if target == "species":  # the table is sorted by it
+        assert set(np.argmax(by_name["Y"]["values"], axis=1)) == {0, 1, 2}
     tables.read_csv(data).drop(columns=target).to_csv("without.csv", index=False)
     code, _, err = run(capsys, "m.safetensors", "without.csv")
     assert code == 2
-    assert f"lacks the target '{target}'" in err
+    assert f"lacks the target {target}" in err
+    assert "--target" in err

@@ -111,10 +111,9 @@ def test_equations_are_read_from_the_definitions():
         value, slope, _ = sources.loss(loss)
         assert value.startswith("L = ")
         assert slope.startswith("dZ = ")
-    for rule in (optimizers.GradientDescent(), optimizers.Momentum(), optimizers.Adam()):
-        equation, source = sources.spoken(rule)
-        assert len(equation.split("; ")) == 1 + rule.moments
-        assert source
+    for rule in (optimizers.GradientDescent(), optimizers.Momentum(), optimizers.Adam(), optimizers.AdamW()):
+        assert len(rule.equations()) == len(rule.scalars(1, 0.1, True)) + rule.moments + 1
+        assert sources.spoken(rule)[1]
 
 
 def test_a_class_without_a_word_says_nothing():

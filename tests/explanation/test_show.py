@@ -154,6 +154,14 @@ def test_a_record_is_a_sequence_with_names(exercise):
     assert exercise["X"] is next(iter(exercise))
 
 
+def test_indices_and_letters_are_set(large):
+    page = as_page(large)
+    assert "dZ<sub>2,i</sub>" in page
+    assert "β<sub>2</sub><sup>t</sup>" in page
+    assert "ε = 1e-08" in page
+    assert "(dW<sub>1</sub><sup>2</sup> − v)" in page
+
+
 # --- a browser
 
 

@@ -3,22 +3,25 @@
 import gc
 import io
 import os
+import re
 import statistics
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from xpnet import (
     Adam,
+    AdamW,
     Dense,
     GradientDescent,
     Model,
+    Momentum,
     Sequential,
     activations,
     epochs,
@@ -103,8 +106,8 @@ def test_the_numbers_are_those_of_the_unlowered_step_bit_for_bit(name, unlowered
         ours["sums"] = flat(record, model, 40, before="sum d")
     else:
         ours["sums"] = flat(record, model, 40, before="d")
-    for i in range(1, 1 + state.optimizer.moments):
-        ours[f"moment {i}"] = flat(record, model, 40, before=f"moment {i} of ", after=" new")
+    for i, symbol in enumerate({0: "", 1: "v", 2: "mv"}[state.optimizer.moments], 1):
+        ours[f"moment {i}"] = flat(record, model, 40, before=f"{symbol} of ", after=" new")
     assert ours.keys() == expected.keys()
     for key, value in expected.items():
         assert ours[key].tobytes() == value.astype(ours[key].dtype).tobytes(), key
@@ -211,10 +214,90 @@ def test_the_moments_go_on(rng):
     model, state, X, Y, w = small(rng)
     second, _ = next(epochs(model, state, X, Y, sample_weight=w))
     record = explain(model, second, X, Y, w, check=False)
-    np.testing.assert_array_equal(flat(record, model, 3, before="moment 2 of "), second.moments[1])
+    np.testing.assert_array_equal(flat(record, model, 3, before="v of "), second.moments[1])
     third, _ = next(epochs(model, second, X, Y, sample_weight=w))
     np.testing.assert_allclose(flat(record, model, 3, after=" new"), third.theta, rtol=1e-13)
     assert "step 2" in record.facts["rule"]
+
+
+def test_clipping_is_one_number(rng):
+    model, state, X, Y, w = small(rng)
+    free = explain(model, state, X, Y, w, check=False)
+    norm = np.linalg.norm(flat(free, model, 3, before="d"))
+    for limit, expected in ((0.01, 0.01 / norm), (2.0 * norm, 1.0), (np.inf, 1.0)):
+        record = explain(model, state, X, Y, w, check=False, clip_norm=limit)
+        assert record["clipping"].value.shape == ()
+        assert record["clipping"].value == pytest.approx(expected, rel=1e-14)
+        moment = 0.1 * expected * flat(free, model, 3, before="d")
+        np.testing.assert_allclose(flat(record, model, 3, before="m of ", after=" new"), moment, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rule", "scalars", "lines"),
+    [
+        (GradientDescent(), {"rate": "alpha"}, {"W1 new": "W1 -= alpha dW1"}),
+        (
+            Momentum(0.1, 0.8),
+            {"rate": "alpha"},
+            {"v of W1 new": "v = momentum v - alpha dW1", "W1 new": "W1 += v"},
+        ),
+        (Momentum(0.1, nesterov=True), {"rate": "alpha"}, {"W1 new": "W1 += momentum v - alpha dW1"}),
+        (
+            Adam(),
+            {"rate": "alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t)"},
+            {
+                "m of W1 new": "m += (1 - beta_1) (dW1 - m)",
+                "v of W1 new": "v += (1 - beta_2) (dW1^2 - v)",
+                "b1 new": "b1 -= alpha_t m / (sqrt(v) + epsilon)",
+            },
+        ),
+        (
+            AdamW(),
+            {"rate": "alpha_t = ", "alpha decay": "alpha decay, of the weights"},
+            {
+                "W1 new": "W1 -= alpha_t m / (sqrt(v) + epsilon) + alpha decay W1",
+                "b1 new": "b1 -= alpha_t m / (sqrt(v) + epsilon)",
+            },
+        ),
+    ],
+)
+def test_what_is_said_of_the_update_is_what_is_done(rule, scalars, lines, rng):
+    """The printed lines, worked out from the record's own numbers, are its results."""
+    model = Model(Sequential(Dense(3, "tanh"), Dense(2)), l2=0.1)
+    state = replace(model.initial(rng, 4, rule), step=4)
+    state = replace(state, moments=tuple(rng.uniform(0.1, 1.0, v.shape) for v in state.moments))
+    record = explain(model, state, rng.normal(size=(5, 4)), rng.normal(size=(5, 2)), check=False)
+    for name, said in scalars.items():
+        assert record[name].equation.startswith(said)
+        assert record[name].value.shape == ()
+    given = dict(pair.split(" = ") for pair in record["rate"].equation.partition("; ")[2].split(", "))
+    settings = {f.name: getattr(rule, f.name) for f in fields(rule) if f.name not in ("learning_rate", "nesterov")}
+    assert {name: float(number) for name, number in given.items()} == settings | {"alpha": rule.learning_rate, "t": 5}
+    for name, said in lines.items():
+        assert record[name].equation == said
+    symbols = "mv"[-rule.moments :] if rule.moments else ""
+    for name in ("W1", "b1", "W2", "b2"):
+        known = settings | {"alpha": rule.learning_rate, "t": 5, "sqrt": np.sqrt, f"d{name}": record[f"d{name}"].value}
+        known |= {"alpha_t": record["rate"].value, name: record[name].value}
+        known |= {symbol: record[f"{symbol} of {name}"].value for symbol in symbols}
+        for place, symbol in [*((f"{s} of {name} new", s) for s in symbols), (f"{name} new", name)]:
+            known[symbol] = worked_out(record[place].equation, symbol, known)
+            np.testing.assert_allclose(record[place].value, known[symbol], rtol=1e-12, atol=1e-15, err_msg=place)
+
+
+def worked_out(equation, symbol, known):
+    """The equation as Python: powers, and a product where two factors stand side by side."""
+    _, operator, right = equation.partition(" ")[0], *equation.partition(" ")[2].split(" ", 1)
+    right = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", right.replace("^", "**"))
+    value = eval(right, {}, known)
+    return {"=": value, "+=": known[symbol] + value, "-=": known[symbol] - value}[operator]
+
+
+def test_clipped_gradients_are_squared_whole(rng):
+    model, state, X, Y, w = small(rng)
+    record = explain(model, state, X, Y, w, check=False, clip_norm=0.01)
+    assert record["v of W1 new"].equation == "v += (1 - beta_2) ((clipping dW1)^2 - v)"
+    assert record["m of W1 new"].equation == "m += (1 - beta_1) (clipping dW1 - m)"
 
 
 def test_a_schedule_and_its_rate(rng):

@@ -41,6 +41,12 @@ def _add_backend(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--target", metavar="COLUMN", help="the target's column, or array of an .npz; by default what train recorded"
+    )
+
+
 def _add_train(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "train",
@@ -106,11 +112,12 @@ def _add_explain(commands: argparse._SubParsersAction) -> None:
         description="Make one training step and show every quantity in order, with its equation, the document that it "
         "comes from, its numbers, and a check of each gradient by central differences.",
         epilog="'exercise' (D4) stands beside the numbers that the document prints; D0 to D3 are the other documents' "
-        "networks. A saved model makes its next step on the first samples of FILE, which must hold the target.",
+        "networks. A saved model makes a step on samples of FILE, evenly spaced, which must hold the target.",
     )
     add = command.add_argument
     add("what", metavar="exercise|D0|D1|D2|D3|D4|digits|MODEL", help="whose step: see below; MODEL is what train wrote")
     add("data", metavar="FILE", nargs="?", help="for a MODEL: a .csv or .npz file with the target, or 'digits'")
+    _add_target(command)
     add("--format", choices=("text", "markdown", "html", "json"), help="(text)")
     add("--out", metavar="FILE", help="the file to write, .txt, .md, .html or .json, instead of stdout")
     add("--batch-size", metavar="N", type=_count, help="samples of the step, for digits and a MODEL (32)")
@@ -128,6 +135,7 @@ def _add_diagnose(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("model", metavar="MODEL", help="a file that train wrote")
     command.add_argument("data", metavar="FILE", help="what it was trained on: a .csv or .npz file, or 'digits'")
+    _add_target(command)
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
     _add_backend(command)
 
@@ -141,6 +149,7 @@ def _add_gradcheck(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("model", metavar="MODEL", nargs="?", help="a file that train wrote")
     command.add_argument("data", metavar="FILE", nargs="?", help="a .csv or .npz file with the target, or 'digits'")
+    _add_target(command)
     command.add_argument("--every", action="store_true", help="look at each parameter, instead of five directions")
     _add_backend(command)
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..equations import activations, losses
-from ..equations.layers import Dense, PReLU
+from ..equations.dropout import Dropout, step_key
+from ..equations.layers import Dense, PReLU, Training
 from ..gradcheck import GradientCheck, check_gradients
 from ..model import Model
 from ..network import Sequential
 from .console import Console, computing_on
 
-LAYERS = (Dense(3), Dense(3, "tanh", bias=False), PReLU())
+LAYERS = (Dense(3), Dense(3, "tanh", bias=False), PReLU(), Dropout(0.5))
 _WIDTH = 32
 _ROWS = 100
 """Samples that a saved model is checked on: more would cost time and say no more."""
@@ -36,7 +37,7 @@ def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> 
     """A line for each; in full where it is wrong."""
     right = []
     for name, check in checks:
-        kink = " at a longer step: a kink lies near" if check.kink else ""
+        kink = "; a kink or a sharp bend lies near" if check.kink else ""
         console.line(name, f"right: off by {check.error:.1e}{kink}" if check.ok else str(check), _WIDTH)
         right.append(check.ok)
     console.line("")
@@ -48,7 +49,7 @@ def _of_model(args: argparse.Namespace) -> GradientCheck:
     from ..diagnosis.case import of_estimator
     from .diagnose import with_target
 
-    model, X, y = with_target(args)
+    model, X, y = with_target(args, args.model)
     case = of_estimator(model, X, y, None, None)
     each = -(-case.X.shape[0] // _ROWS)
     X, Y = case.X[::each], case.Y[::each, ...]
@@ -59,14 +60,16 @@ def _of_package(every: bool) -> Iterator[tuple[str, GradientCheck]]:
     """Every layer, activation and loss, and a model of several with penalties and sample weights."""
     rng = np.random.default_rng(0)
     X, Y, w = rng.normal(size=(6, 4)), np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.5, 2.0, 6)
+    train = Training(step_key(0, 0))  # with a step's masks of Dropout
     for layer in LAYERS:
         yield (
             f"layer {type(layer).__name__}{' ' + f if (f := getattr(layer, 'activation', '')) else ''}",
-            check_gradients(layer, X, every=every),
+            check_gradients(layer, X, train=train, every=every),
         )
     for f in dict.fromkeys(activations.BY_NAME.values()):
         yield f"activation {type(f).__name__}", check_gradients(f, X, every=every)
     for loss in losses.BY_NAME.values():
         yield f"loss {type(loss).__name__}", check_gradients(loss, X, Y, sample_weight=w, every=every)
-    model = Model(Sequential(Dense(5, "relu"), PReLU(), Dense(5, "tanh"), Dense(4)), "cross_entropy", l1=0.01, l2=0.01)
-    yield "model", check_gradients(model, X, Y, sample_weight=w, every=every)
+    network = Sequential(Dense(5, "relu"), PReLU(), Dropout(0.5), Dense(5, "tanh"), Dense(4))
+    model = Model(network, "cross_entropy", l1=0.01, l2=0.01)
+    yield "model", check_gradients(model, X, Y, sample_weight=w, train=train, every=every)

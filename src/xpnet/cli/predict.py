@@ -50,10 +50,12 @@ def _check_out(args: argparse.Namespace) -> None:
 # --- in
 
 
-def samples(path: str, model: Any, document: dict[str, Any]) -> tuple[Any, Any]:
-    """The features as the model wants them, and the target where the file has it."""
-    targets = document.get("target_names") or []
+def samples(path: str, model: Any, document: dict[str, Any], target: str | None = None) -> tuple[Any, Any]:
+    """The features as the model wants them, and the target, by its name or by the model's, where the file has it."""
+    targets = [target] if target is not None else document.get("target_names") or []
     if path == "digits":
+        if target is not None:
+            raise ValueError("--target is for files; 'digits' knows its target: leave it out")
         data = digits()
         X, y = data.X, data.y
     elif is_table(path):

@@ -4,6 +4,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..equations import whole_number
 from .figures import GRAY, axes, quiet_frame
 from .recording import Record, Recorder
 
@@ -67,6 +68,7 @@ class HistogramDisplay:
             raise ValueError(f"quantity is {quantity!r}; allowed: {', '.join(map(repr, get_args(Quantity)))}")
         if not recorder.records:
             raise ValueError("this Recorder has no records: train with it first, for at least `every` epochs")
+        bins = whole_number("bins", bins)
         layers = recorder.layers
         if not -len(layers) <= layer < len(layers):
             raise ValueError(f"layer is {layer}; the network has {len(layers)} layers, 0 to {len(layers) - 1}")

@@ -90,6 +90,9 @@ class Recorder:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __bool__(self) -> bool:
+        return True  # a Recorder is there before it has records
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 

@@ -64,7 +64,10 @@ def _host(theta: Any, layout: Layout) -> np.ndarray | None:
 
 
 def path_to(estimator: Any, attribute: str) -> list[Any]:
-    """The estimator, and what lies inside pipelines, target transformers and searches, up to who has the attribute."""
+    """The estimator, and what lies inside pipelines, target transformers and searches, up to who has the attribute.
+
+    Before ``fit`` there is none: scikit-learn's NotFittedError.
+    """
     path = [estimator]
     while not hasattr(path[-1], attribute):
         inner = path[-1]
@@ -74,6 +77,11 @@ def path_to(estimator: Any, attribute: str) -> list[Any]:
             path.append(getattr(inner, "regressor_", None) or inner.best_estimator_)
         else:
             break
+    holds_network = any(hasattr(path[-1], name) for name in ("_model", "regressor", "estimator"))
+    if holds_network and not hasattr(path[-1], attribute):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(path[-1], msg="this %(name)s is not fitted: call fit first")
     return path
 
 

@@ -31,7 +31,9 @@ class SVG(str):
         return f'<div style="max-width:100%;overflow-x:auto">{self}</div>'
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write the picture to a file, customarily ``NAME.svg``."""
+        """Write the picture to a file, ``NAME.svg``; another ending is a ValueError."""
+        if Path(path).suffix.lower() != ".svg":
+            raise ValueError(f"path is {os.fspath(path)!r}, and the picture is written as .svg: give NAME.svg")
         Path(path).write_text(str(self), encoding="utf-8")
 
 

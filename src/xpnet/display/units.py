@@ -56,7 +56,7 @@ def drawn_units(
     bottom = plan.bottom + LINE * (max(len(column.caption) for column in columns) + 0.9)
     legend, legend_width = _legend(edges, any(y is not None for y in plan.bias_ys), largest, bottom + LINE)
     lines = [_line(edge, largest) for edge in edges]
-    shapes = [*lines, *_nodes(plan, inputs, outputs), *_values(plan, edges), *captions, *legend]
+    shapes = [*lines, *_nodes(plan, inputs, outputs), *_values(plan, edges, largest), *captions, *legend]
     return shapes, max(plan.width, legend_width), bottom + (LINE * 1.8 if legend else 0.0) + MARGIN / 2
 
 
@@ -105,9 +105,11 @@ def _line(edge: Edge, largest: float) -> str:
 
 
 def _stroke(w: float | None, largest: float) -> dict[str, object]:
-    """Solid and blue above 0, dashed and orange below, as wide as |w| beside the largest; grey where w is not known."""
-    if w is None:
-        return {"stroke": UNSIGNED, "stroke_width": 1.2}
+    """Solid and blue above 0, dashed and orange below, as wide as |w| beside the largest; grey where w is 0
+    or not known.
+    """
+    if not w:
+        return {"stroke": UNSIGNED, "stroke_width": 1.2 if w is None else 0.8}
     style: dict[str, object] = {"stroke": NEGATIVE, "stroke_dasharray": "7 4"} if w < 0 else {"stroke": POSITIVE}
     return style | {"stroke_width": 0.8 + 3.6 * abs(w) / largest}
 
@@ -131,7 +133,7 @@ def _node(x: float, y: float, fill: str, inside: str) -> list[str]:
     return [element("circle", cx=x, cy=y, r=RADIUS, fill=fill, stroke=OUTLINE, stroke_width=1.2), inside]
 
 
-def _values(plan: Plan, edges: Sequence[Edge]) -> list[str]:
+def _values(plan: Plan, edges: Sequence[Edge], largest: float) -> list[str]:
     """Each weight in figures on its line, where they are few and all find a place; otherwise none of them."""
     if len(edges) > _MOST_VALUES or any(edge.w is None for edge in edges):
         return []
@@ -150,7 +152,7 @@ def _values(plan: Plan, edges: Sequence[Edge]) -> list[str]:
         x, y = free
         taken.append((x, y, half, 9.0))
         box = {"x": x - half, "y": y - 9.0, "width": 2 * half, "height": 18.0, "rx": 5}
-        border = NEGATIVE if edge.w is not None and edge.w < 0 else POSITIVE
+        border = _stroke(edge.w, largest)["stroke"]
         shapes += [element("rect", **box, fill=PAPER, stroke=border), label(text, x, y, 12, fill=INK)]
     return shapes
 

@@ -37,6 +37,12 @@ class Optimizer:
         """The scalars of step t = 1, 2, ... for the weights, or for all other parameters."""
         return (learning_rate,)
 
+    def equations(self, weights: bool = True) -> tuple[str, ...]:
+        """In symbols each scalar, then ``update``'s line for each moment, then that for theta, a weight or not; empty
+        where nobody wrote them.
+        """
+        return ()
+
     def update(self, xp: Any, theta: Array, g: Array, moments: tuple, scalars: tuple) -> tuple:
         """(theta, *moments) after one step."""
         raise TypeError(f"{type(self).__name__} must define update(self, xp, theta, g, moments, scalars)")
@@ -46,6 +52,9 @@ class Optimizer:
 class GradientDescent(Optimizer):
     """theta -= alpha g   (D0 "Weight updates"; D1; D2 eq. (13), (14); D3; D4 steps 4, 5)."""
 
+    def equations(self, weights=True):
+        return "alpha", "theta -= alpha g"
+
     def update(self, xp, theta, g, moments, scalars):
         (alpha,) = scalars
         return (theta - alpha * g,)
@@ -53,7 +62,7 @@ class GradientDescent(Optimizer):
 
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """v = mu v - alpha g; theta += v. With Nesterov: theta += mu v - alpha g after v's update.
+    """v = momentum v - alpha g; theta += v. With Nesterov: theta += momentum v - alpha g after v's update.
 
     (Polyak, 1964; Sutskever et al., ICML 2013, eq. 1-4, in the form that keeps the gradient at theta.)
     """
@@ -68,6 +77,10 @@ class Momentum(Optimizer):
         if not 0.0 <= self.momentum <= 1.0:
             raise ValueError(f"momentum is {self.momentum!r}; it must be from 0 to 1")
 
+    def equations(self, weights=True):
+        rise = "momentum v - alpha g" if self.nesterov else "v"
+        return "alpha", "v = momentum v - alpha g", f"theta += {rise}"
+
     def update(self, xp, theta, g, moments, scalars):
         (v,), (alpha,) = moments, scalars
         descent = alpha * g
@@ -77,8 +90,8 @@ class Momentum(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """m += (1 - b1) (g - m); v += (1 - b2) (g^2 - v); theta -= alpha_t m / (sqrt(v) + eps),
-    alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t)   (Kingma and Ba, ICLR 2015, end of section 2).
+    """m += (1 - beta_1) (g - m); v += (1 - beta_2) (g^2 - v); theta -= alpha_t m / (sqrt(v) + epsilon),
+    alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t)   (Kingma and Ba, ICLR 2015, end of section 2).
     """
 
     learning_rate: float = 0.001
@@ -94,6 +107,11 @@ class Adam(Optimizer):
         _fraction("beta_2", self.beta_2)
         if not self.epsilon > 0.0:
             raise ValueError(f"epsilon is {self.epsilon!r}; it must be above 0, or a gradient of 0 divides by 0")
+
+    def equations(self, weights=True):
+        alpha_t = "alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t)"
+        moments = "m += (1 - beta_1) (g - m)", "v += (1 - beta_2) (g^2 - v)"
+        return alpha_t, *moments, "theta -= alpha_t m / (sqrt(v) + epsilon)"
 
     def scalars(self, t, learning_rate, weights):
         return (learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t),)
@@ -115,6 +133,11 @@ class AdamW(Adam):
         super().__post_init__()
         if not self.decay >= 0.0:
             raise ValueError(f"decay is {self.decay!r}; it must be 0 or more")
+
+    def equations(self, weights=True):
+        alpha_t, *moments, of_theta = super().equations()
+        decayed = " + alpha decay theta" if weights else ""
+        return alpha_t, "alpha decay, of the weights", *moments, of_theta + decayed
 
     def scalars(self, t, learning_rate, weights):
         return *super().scalars(t, learning_rate, weights), learning_rate * self.decay * weights

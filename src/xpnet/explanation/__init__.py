@@ -7,9 +7,10 @@ from ..backends import Backend
 from ..equations.schedules import Constant, Schedule
 from ..model import Model, State
 from .check import Check, checks
-from .quantities import backward, described, facts, forward, loss, notes, update
+from .quantities import backward, described, facts, forward, loss, notes
 from .quantity import Quantity
 from .record import Record
+from .update import update
 from .watch import watch
 
 __all__ = ["Check", "Quantity", "Record", "explain"]

@@ -23,7 +23,7 @@ DOCUMENTS = {
     "D3": "Neural Network, Savoga, after Andrew Ng",
     "D4": "Neural Networks, Trần Minh Dương",
 }
-_LETTERS = {"lambda": "λ", "alpha": "α", "theta": "θ", "yhat": "ŷ", "sum": "Σ"}
+_LETTERS = {"lambda": "λ", "alpha": "α", "beta": "β", "epsilon": "ε", "theta": "θ", "yhat": "ŷ", "sum": "Σ"}
 
 
 def as_page(*records: Record) -> str:
@@ -148,8 +148,11 @@ def _numbers(a: np.ndarray, digits: int = 6) -> str:
 def _equation(said: str) -> str:
     """An equation with its indices, exponents and Greek letters set."""
     said = html.escape(said, quote=False)
-    said = re.sub(r"\b(lambda|alpha|theta|yhat|sum(?=_| [LwdW|]))(?![a-z])", lambda found: _LETTERS[found[0]], said)
+    said = re.sub(
+        r"\b(lambda|alpha|beta|epsilon|theta|yhat|sum(?=_| [LwdW|]))(?![a-z])", lambda found: _LETTERS[found[0]], said
+    )
     said = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", said)
     said = re.sub(r"(?<=\w)_(\w+)", r"<sub>\1</sub>", said)
     said = re.sub(r"\b(d?[A-Za-z]|d?α)(\d+)(?=ᵀ|\b)", r"\1<sub>\2</sub>", said)
+    said = said.replace("</sub><sub>", ",")
     return re.sub(r" -(=?) ", r" −\1 ", said)

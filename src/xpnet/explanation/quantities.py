@@ -10,7 +10,7 @@ from ..backends import definitions_as_they_stand, namespace, to_numpy
 from ..backends.sparse import is_sparse
 from ..equations.activations import Activation, Linear
 from ..equations.layers import Dense
-from ..equations.regularization import add_penalty, clipping_scale
+from ..equations.regularization import add_penalty
 from . import sources
 from .quantity import Quantity
 from .watch import Step
@@ -156,44 +156,6 @@ def _gradients(step: Step, k: int, layer: Any) -> Iterator[Quantity]:
             terms.append(f"penalty d{name}")
         equation = f"d{name} = {' + '.join(terms)}"
         yield Quantity(f"d{name}", equation, source, host(whole[at]).reshape(shape), "backward", k)
-
-
-def update(step: Step) -> Iterator[Quantity]:
-    """The clipping, the rate, and each parameter's moments and new value; the cost afterwards."""
-    rule, scalars = step.state.optimizer, step.seen.updates[0]["scalars"]
-    _, source = sources.spoken(rule)
-    dtype = step.gradient.dtype
-    if step.clip_norm is not None:
-        with definitions_as_they_stand():
-            scale = host(clipping_scale(step.backend.asarray(step.gradient), step.clip_norm))
-        said = f"clipping = min(1, {step.clip_norm:g} / ||dtheta||)"
-        yield Quantity("clipping", said, "Pascanu et al., ICML 2013", scale, "update")
-    said = f"the rule's numbers for step {step.state.step + 1}: the learning rate, with what the rule makes of it"
-    yield Quantity("rate", said, source, np.asarray(scalars if len(scalars) > 1 else scalars[0], dtype), "update")
-    theta = step.updated("new", 0)
-    before = [step.updated("moments", i) for i in range(rule.moments)]
-    after = [step.updated("new", i + 1) for i in range(rule.moments)]
-    for k in range(1, step.depth + 1):
-        for name, _, at, shape in step.parameters(k):
-            *of_moments, of_theta = _rules(step, name)
-            for i, said in enumerate(of_moments):
-                moment = f"moment {i + 1} of {name}"
-                old, new = (host(v[i][at]).reshape(shape) for v in (before, after))
-                yield Quantity(moment, f"{moment}, before the step", source, old, "update", k)
-                yield Quantity(f"{moment} new", said, source, new, "update", k)
-            yield Quantity(f"{name} new", of_theta, source, host(theta[at]).reshape(shape), "update", k)
-    cost = np.asarray(step.at(step.backend.asarray(theta))[0], dtype)
-    yield Quantity("J new", "J of the same samples after the step", sources.SOURCES["J"], cost, "update")
-
-
-def _rules(step: Step, name: str) -> list[str]:
-    """The rule's equations for one parameter: of each moment, and of the parameter."""
-    rule = step.state.optimizer
-    said = sources.spoken(rule)[0] or f"theta, by {type(rule).__name__}"
-    said = sources.put(said, theta=name, g=f"d{name}" if step.clip_norm is None else f"clipping d{name}")
-    clauses = said.split("; ")
-    # Where it is said in another way, all of it stands beside each result.
-    return clauses if len(clauses) == 1 + rule.moments else [said] * (1 + rule.moments)
 
 
 def facts(step: Step) -> dict[str, str]:

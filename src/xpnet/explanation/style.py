@@ -16,7 +16,7 @@ STYLE = """
 .xpnet-step dl div { display: flex; gap: .75rem }
 .xpnet-step dt { color: var(--soft); flex: 0 0 5.5rem }
 .xpnet-step dd { margin: 0; overflow-wrap: anywhere }
-.xpnet-step .note { color: var(--bad); font-weight: 600 }
+.xpnet-step .note { color: var(--kink); font-weight: 600 }
 .xpnet-step .tiles { display: flex; flex-wrap: wrap; gap: .6rem }
 .xpnet-step .tile { border: 1px solid var(--line); border-left: 4px solid var(--mark); border-radius: 6px;
   padding: .4rem .9rem; background: var(--card) }
@@ -42,8 +42,8 @@ STYLE = """
 .xpnet-step .lanes > * { min-width: 0 }
 .xpnet-step .lanes .wide { grid-column: 1 / -1 }
 .xpnet-step .grid { display: grid; gap: .6rem; grid-template-columns: minmax(0, 1fr) }
-.xpnet-step details > .grid, .xpnet-step .wide .grid {
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
+.xpnet-step details > .grid { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
+.xpnet-step .wide .grid { grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)) }
 .xpnet-step h3 { font-size: .85rem; letter-spacing: .06em; text-transform: uppercase; color: var(--mark);
   margin: .3rem 0 .5rem; border-bottom: 2px solid var(--line) }
 .xpnet-step article { background: var(--card); border-radius: 6px; padding: .55rem .8rem .6rem; min-width: 0 }

@@ -29,11 +29,14 @@ Array = Any
 
 @dataclass
 class Seen:
-    """What one step computed: ``of[kind, k]`` for layer k = 1, 2, ...; ``loss``; one entry of ``updates`` a piece."""
+    """What one step computed: ``of[kind, k]`` for layer k = 1, 2, ...; ``loss``; one entry of ``updates`` a piece;
+    ``rate``, the step's number and its learning rate.
+    """
 
     of: dict[tuple[str, int], Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     updates: list[dict[str, Any]] = field(default_factory=list)
+    rate: tuple[int, float] = (0, 0.0)
     cost: float | None = None
     diverged: DivergedError | None = None
 
@@ -91,6 +94,7 @@ class WatchedOptimizer(Optimizer):
         return self.of.moments
 
     def scalars(self, t, learning_rate, weights):
+        _seen.get().rate = t, learning_rate
         return self.of.scalars(t, learning_rate, weights)
 
     def update(self, xp, theta, g, moments, scalars):

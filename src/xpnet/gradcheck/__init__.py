@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..equations.activations import Activation
-from ..equations.layers import Layer
+from ..equations.layers import Layer, Training
 from ..equations.losses import Loss
 from ..model import Model
 from ..network import Sequential
@@ -43,15 +43,17 @@ class GradientCheck:
     ok : bool
         Whether the gradient is the cost's derivative, kinks aside.
     error : float
-        The largest |difference - gradient| of all that was looked at, as a fraction of the gradient's norm.
+        |difference - gradient| where they are furthest apart, as a fraction of the gradient's norm; of a right gradient
+        at the longest step that agrees.
     tolerance : float
-        What it may be: ``rtol``, and what rounding leaves of float64.
+        What it may be there: ``rtol``, and what rounding leaves of float64.
     parameter : str
         The worst parameter: "W2[3, 1]" is in the second layer; "X[0, 2]" and "Z[0, 2]" are in the input.
     analytic, numeric : float
-        Its entry of the gradient, and its derivative by differences.
+        Its entry of the gradient, and its derivative by differences; where a kink lies at the very parameters, both are
+        those right beside them.
     kink : bool
-        Whether a kink, such as ReLU's at 0 or |w|'s, explains what is off.
+        Whether a kink or a bend as sharp, such as ReLU's at 0 or |w|'s, explains what longer steps are off by.
     reason : str
         What explains it, in words; empty where nothing is off, or nothing explains it.
     norm : float
@@ -93,6 +95,7 @@ def check_gradients(
     *,
     theta: Any = None,
     sample_weight: Any = None,
+    train: Training = Training(),
     directions: int = 5,
     every: bool = False,
     rng: Any = None,
@@ -115,6 +118,9 @@ def check_gradients(
         N(0, 0.1^2), so that no zero hides anything.
     sample_weight : array-like, (m,), optional
         Weights of the samples' losses.
+    train : Training
+        What the layers are told: ``xpnet.equations.layers.Training(key)`` draws the masks of one step's Dropout, which
+        stay as they are; by default nothing is dropped.
     directions : int
         Along how many directions to look: the gradient's own, and random ones.
     every : bool
@@ -135,7 +141,7 @@ def check_gradients(
     Raises
     ------
     ValueError
-        The cost or the gradient is not finite, or Y is missing.
+        The cost or the gradient is not finite, Y is missing, or rng is no generator.
 
     Notes
     -----
@@ -145,23 +151,26 @@ def check_gradients(
     if directions < 1:
         raise ValueError(f"directions is {directions!r}; it must be 1 or more (every=True looks at each parameter)")
     rng = np.random.default_rng(0) if rng is None else rng
+    if not (hasattr(rng, "normal") and hasattr(rng, "choice")):
+        raise ValueError(f"rng is {rng!r}; it must be a generator, such as numpy.random.default_rng(0)")
     asked = problem(subject, X, Y, theta, sample_weight, rng, backend)
-    slopes = slopes_at(asked.cost_and_gradient(), asked.theta, rtol, rng)
+    slopes = slopes_at(asked.cost_and_gradient(train), asked.theta, rtol, rng)
     places = np.arange(asked.theta.size)
     lines = [] if every else slopes.along_random(directions)
     by_place = slopes.each(places if every or len(places) <= FEW else slopes.narrowed(places))
     worst, place = max(by_place, key=lambda found: found[0].badness)
     line = max([worst, *lines], key=lambda line: line.badness)
     norm = slopes.norm or 1.0  # a constant cost: differences of 0
+    is_noise = line.ok and not line.reason and 0.0 < slopes.norm <= slopes.noise
     return GradientCheck(
         ok=line.ok,
         error=line.error / norm,
-        tolerance=slopes.allowed(STEP) / norm,
+        tolerance=line.allowed / norm,
         parameter=asked.name(place),
         analytic=worst.analytic,
         numeric=worst.numeric,
         kink=line.kink,
-        reason=line.reason,
+        reason="the gradient is 0 but for rounding: an optimum" if is_noise else line.reason,
         norm=slopes.norm,
         looked_at=f"each of {len(places)} parameters"
         if every

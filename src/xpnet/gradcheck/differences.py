@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ _HALVINGS = 17
 """From STEP down to 1e-7, below which rounding leaves seven digits of a slope and fewer."""
 _ROUNDING = 20 * float(np.finfo(np.float64).eps)
 """What a difference is off by for a step of 1 and a cost of size 1, added up over samples and eight points."""
+_KINK = "a kink or a sharp bend (such as ReLU's at 0, or |w|'s)"
 
 
 def derivative_along(J: Callable[[Any], float], theta: Any, direction: Any, h: float = STEP) -> float:
@@ -37,20 +38,29 @@ def unit_direction(rng: Any, n: int) -> np.ndarray:
 class Line:
     """What differences say of the gradient along one direction.
 
-    ``error`` is |numeric - analytic|; ``reason`` says why a line is right although they disagree at the step STEP.
+    Of a right one all numbers are those of the step at which it was found to agree, and ``reason`` says why it did not
+    at the step STEP. ``error`` is |numeric - analytic|, ``allowed`` what that may be,
+    ``longest`` the error at STEP.
     """
 
     ok: bool
     analytic: float
     numeric: float
-    error: float
+    allowed: float
+    longest: float
     kink: bool = False
     reason: str = ""
 
     @property
+    def error(self) -> float:
+        """|numeric - analytic|."""
+        return abs(self.numeric - self.analytic)
+
+    @property
     def badness(self) -> tuple[bool, float]:
         """What orders lines: wrong ones above those that something explains, then by their errors."""
-        return not self.ok, self.error if math.isfinite(self.error) else math.inf
+        error = self.longest if self.ok else self.error
+        return not self.ok, error if math.isfinite(error) else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +75,8 @@ class Slopes:
         The point, and the gradient there.
     norm : float
         The gradient's norm, or the largest slope that differences found where that is more.
-    size : float
-        |J(theta)|, by which rounding goes.
+    noise : float
+        What rounding leaves of the gradient itself.
     rtol : float
         How far differences may be off, as a fraction of ``norm``.
     rng : numpy.random.Generator
@@ -77,17 +87,21 @@ class Slopes:
     theta: np.ndarray
     gradient: np.ndarray
     norm: float
-    size: float
+    noise: float
     rtol: float
     rng: Any
 
-    def J(self, theta: np.ndarray) -> float:
-        """The cost: the gradient that comes with it is not looked at."""
-        return self.cost_and_gradient(theta)[0]
+    def difference(self, direction: np.ndarray, h: float) -> tuple[float, float]:
+        """The derivative along the direction by differences of this step, and what a right gradient may be off by."""
+        sizes = []
 
-    def allowed(self, h: float) -> float:
-        """What a right gradient may be off by for differences of this step."""
-        return self.rtol * self.norm + _ROUNDING * self.size / h
+        def J(theta: np.ndarray) -> float:
+            cost, _ = self.cost_and_gradient(theta)
+            sizes.append(abs(cost))
+            return cost
+
+        found = derivative_along(J, self.theta, direction, h)
+        return found, self.rtol * self.norm + self.noise + _ROUNDING * max(sizes) / h
 
     def along(self, direction: np.ndarray) -> Line:
         """The line in this direction; where a kink lies right at theta, it is looked at beside theta."""
@@ -97,10 +111,11 @@ class Slopes:
         beside = slopes_at(
             self.cost_and_gradient, self.theta + 1e-3 * unit_direction(self.rng, self.theta.size), self.rtol, self.rng
         )
-        if not beside._halving(direction).ok:
+        agreeing = beside._halving(direction)
+        if not agreeing.ok:
             return line
-        reason = "a kink (such as ReLU's at 0, or |w|'s) lies at these very parameters: right beside them all agrees"
-        return Line(True, line.analytic, line.numeric, line.error, True, reason)
+        reason = f"{_KINK} lies at these very parameters: differences are those right beside them, where all agrees"
+        return replace(agreeing, longest=line.longest, kink=True, reason=reason)
 
     def _halving(self, direction: np.ndarray) -> Line:
         """Differences of ever smaller steps, until they agree with the gradient, or with one another and not with it.
@@ -110,26 +125,30 @@ class Slopes:
         analytic = float(self.gradient @ direction)
         numeric: list[float] = []
         errors: list[float] = []
+        limits: list[float] = []
         for k in range(_HALVINGS):
             h = STEP / 2**k
-            numeric.append(derivative_along(self.J, self.theta, direction, h))
-            errors.append(abs(numeric[-1] - analytic))
-            if errors[-1] <= self.allowed(h):
-                return Line(True, analytic, numeric[0], errors[0], *self._why(errors, h))
-            if k and abs(numeric[-1] - numeric[-2]) <= self.allowed(h):
+            found, allowed = self.difference(direction, h)
+            numeric.append(found)
+            errors.append(abs(found - analytic))
+            limits.append(allowed)
+            if errors[-1] <= allowed:
+                return Line(True, analytic, found, allowed, errors[0], *self._why(errors, h, allowed))
+            if k and abs(numeric[-1] - numeric[-2]) <= allowed:
                 break
         best = int(np.argmin(np.nan_to_num(errors, nan=math.inf)))
-        return Line(False, analytic, numeric[best], errors[best])
+        return Line(False, analytic, numeric[best], limits[best], errors[0])
 
-    def _why(self, errors: list[float], h: float) -> tuple[bool, str]:
+    def _why(self, errors: list[float], h: float, allowed: float) -> tuple[bool, str]:
         """Whether a kink is why the larger steps disagreed, and the words for it."""
         if len(errors) == 1:
             return False, ""
-        fell_at_once = errors[-2] > 300 * self.allowed(h)
+        fell_at_once = errors[-2] > 300 * allowed
         fell_slowly = len(errors) > 2 and errors[-2] > errors[-3] / 20
-        then = f"differences of step {h:.1e} agree, those of step {STEP:g} do not"
+        off = f" by {errors[0] / self.norm:.1e} of the norm" if self.norm else ""
+        then = f"differences of step {h:.1e} agree, those of step {STEP:g} are off{off}"
         if fell_at_once or fell_slowly:
-            return True, f"a kink (such as ReLU's at 0, or |w|'s) lies within {8 * h:.1e} of the parameters: {then}"
+            return True, f"{_KINK} lies within {8 * h:.1e} of the parameters: {then}"
         return False, f"the cost bends too sharply for long steps: {then}"
 
     def along_random(self, count: int) -> list[Line]:
@@ -167,6 +186,10 @@ def slopes_at(cost_and_gradient: Callable, theta: np.ndarray, rtol: float, rng: 
             "gradient are not finite: give other parameters (theta=) or samples"
         )
     norm = float(np.linalg.norm(g))
+    aside = unit_direction(rng, theta.size)
     # A gradient that is wrongly 0 has no norm to measure by.
-    steepest = norm or abs(derivative_along(lambda t: cost_and_gradient(t)[0], theta, unit_direction(rng, theta.size)))
-    return Slopes(cost_and_gradient, theta, g, steepest, abs(J), rtol, rng)
+    steepest = norm or abs(derivative_along(lambda t: cost_and_gradient(t)[0], theta, aside))
+    # Rounding is as good as other parameters nearby, where the gradient is another one.
+    turn = float(np.linalg.norm(cost_and_gradient(theta + STEP * aside)[1] - g)) / STEP
+    noise = _ROUNDING * float(np.linalg.norm(theta)) * turn
+    return Slopes(cost_and_gradient, theta, g, steepest, noise if math.isfinite(noise) else 0.0, rtol, rng)

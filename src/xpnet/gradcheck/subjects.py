@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Backend, get_backend, read_data, to_numpy
 from ..backends.sparse import is_sparse
 from ..equations.activations import Activation
-from ..equations.layers import Layer, Parameter, Shape
+from ..equations.layers import Layer, Parameter, Shape, Training
 from ..equations.losses import Loss
 from ..model import Model
 from ..network import Layout, Sequential, layout_of
@@ -81,9 +81,9 @@ class Problem:
         """Where the parameters lie."""
         return self.model.layout(tuple(self.X.shape[1:]))
 
-    def cost_and_gradient(self) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    def cost_and_gradient(self, train: Training) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """theta -> J and its gradient, by the code that trains, theta and gradient on the host."""
-        objective = self.model.objective(self.X, self.Y, self.w, self.backend)
+        objective = self.model.objective(self.X, self.Y, self.w, self.backend, train)
 
         def on_host(theta: np.ndarray) -> tuple[float, np.ndarray]:
             J, g = objective(theta)
