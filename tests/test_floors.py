@@ -26,6 +26,7 @@ FLOORS = {
     "equations.losses": 2,
     "equations.normalization": 2,
     "network": 3,
+    "state": 4,
     "model": 4,
     "communicators": 4,
     "training": 5,

@@ -14,8 +14,9 @@ from xpnet.equations.activations import ELU, Linear, Sigmoid
 from xpnet.equations.layers import Dense, PReLU, Training
 from xpnet.equations.losses import BinaryCrossEntropy, HalfSquaredError
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
-from xpnet.model import Model, initial_state, rows_a_block
+from xpnet.model import Model, rows_a_block
 from xpnet.network import Layout, Sequential
+from xpnet.state import initial_state
 from xpnet.training import epochs
 
 NETWORK = Sequential(Dense(4, "tanh"), PReLU(), Dense(3, "elu", bias=False), Dense(2))

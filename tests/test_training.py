@@ -15,8 +15,9 @@ from xpnet.communicators import Alone
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum
 from xpnet.equations.schedules import Adaptive, Cosine, InverseScaling, Plateau, WarmUp
-from xpnet.model import Model, initial_state
+from xpnet.model import Model
 from xpnet.network import Sequential
+from xpnet.state import initial_state
 from xpnet.training import DivergedError, epochs, training_step, weights_settled
 
 NETWORK = Sequential(Dense(5, "tanh"), PReLU(), Dense(3))

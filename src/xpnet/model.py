@@ -1,11 +1,9 @@
-"""Floor 4: the model, a pure function of the flat vector theta, and the state that training carries."""
+"""Floor 4: the model, a pure function of the flat vector theta."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-
-from array_api_compat import device
 
 from .backends import (
     Backend,
@@ -30,46 +28,9 @@ from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
 from .equations.regularization import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
+from .state import State, initial_state
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class State:
-    """All that training carries from step to step; pickled, it resumes the same run.
-
-    Attributes
-    ----------
-    theta : array, (n_parameters,)
-        The parameters, in the order of :class:`Layout`.
-    moments : tuple of arrays like theta
-        The optimiser's.
-    optimizer : Optimizer
-        The update rule.
-    learning_rate : float
-        Its learning rate now, before a schedule's factor.
-    step : int
-        How many steps have been made.
-    rng : numpy.random.Generator or RandomState
-        The source of shuffles, as it stood after the last epoch.
-    order : host array of int, optional
-        The order of the samples in the last epoch; the next shuffle permutes it further.
-    seed : int
-        Of the masks of Dropout, which follow from it and from ``step``.
-    gradient_norm : float, optional
-        The root mean square, over the last epoch's steps, of the norm of the cost's gradient before it was clipped;
-        None where ``epochs`` had no ``clip_norm``.
-    """
-
-    theta: Array
-    moments: tuple[Array, ...]
-    optimizer: Optimizer
-    learning_rate: float
-    step: int = 0
-    rng: Any = None
-    order: Any = None
-    seed: int = 0
-    gradient_norm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -300,17 +261,6 @@ class Model:
             blocks = [block(start) for start in range(0, X.shape[0], rows)]
             A = blocks[0] if len(blocks) == 1 else backend.xp.concat(blocks)
         return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
-
-
-def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
-    """The state before the first step from these parameters."""
-    if not isinstance(optimizer, Optimizer):
-        raise ValueError(
-            f"optimizer is {optimizer!r}; it must be an object such as Adam(0.001) or GradientDescent(0.1)"
-        )
-    xp = namespace(theta)
-    moments = tuple(xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta)) for _ in range(optimizer.moments))
-    return State(theta, moments, optimizer, optimizer.learning_rate, rng=rng)
 
 
 _BLOCK_VALUES = 1 << 22

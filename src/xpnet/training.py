@@ -20,8 +20,9 @@ from .equations.layers import Training
 from .equations.optimizers import Optimizer
 from .equations.regularization import add_penalty, clipping_scale, cost_gradient, euclidean_norm
 from .equations.schedules import Constant, Schedule
-from .model import Model, State
+from .model import Model
 from .network import Layout
+from .state import State
 
 Array = Any
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..model import Model, State
+from ..model import Model
+from ..state import State
 from .case import Case, of_estimator, of_model
 from .data import class_imbalance, unscaled_features, unscaled_targets
 from .finding import Finding

@@ -10,8 +10,9 @@ from array_api_compat import device
 from ..backends import Backend, gather, in_full, namespace, operand, products_in, to_numpy
 from ..equations import whole_number
 from ..equations.layers import Parameter
-from ..model import Model, State
+from ..model import Model
 from ..network import Layout
+from ..state import State
 
 PerLayer = tuple[tuple[np.ndarray, ...], ...]
 

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..backends import Backend, get_backend, is_host_data, is_in_rows, to_numpy
 from ..equations.activations import BY_NAME, Activation
 from ..equations.dropout import draw_seed
-from ..model import State, initial_state
+from ..state import State, initial_state
 from .architecture import Architecture, Array
 from .conversion import Conversion
 from .inside import Inside

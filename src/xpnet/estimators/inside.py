@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..equations.losses import Loss
 from ..equations.schedules import Schedule
-from ..model import Model, State
+from ..model import Model
+from ..state import State
 
 
 class Inside:

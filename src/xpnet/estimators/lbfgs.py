@@ -12,7 +12,8 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from ..backends import data_dtype, to_numpy
 from ..equations.schedules import Plateau
-from ..model import Model, State
+from ..model import Model
+from ..state import State
 from .records import Job, Records
 from .stochastic import NOT_FINITE
 

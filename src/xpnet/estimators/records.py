@@ -9,7 +9,8 @@ import numpy as np
 
 from ..backends import Backend
 from ..equations.schedules import Plateau
-from ..model import Model, State
+from ..model import Model
+from ..state import State
 from .validation import HeldOut
 
 Array = Any

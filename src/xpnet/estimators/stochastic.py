@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..equations.schedules import Adaptive, InverseScaling, Plateau, Schedule
-from ..model import State
+from ..state import State
 from ..training import DivergedError, epochs
 from .records import Job, Records
 

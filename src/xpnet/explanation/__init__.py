@@ -5,7 +5,8 @@ from typing import Any
 
 from ..backends import Backend
 from ..equations.schedules import Constant, Schedule
-from ..model import Model, State
+from ..model import Model
+from ..state import State
 from .check import Check, checks
 from .quantities import backward, described, facts, forward, loss, notes
 from .quantity import Quantity

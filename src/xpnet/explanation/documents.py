@@ -8,8 +8,9 @@ from ..backends import host
 from ..equations.layers import Dense
 from ..equations.losses import HalfSquaredError
 from ..equations.optimizers import GradientDescent
-from ..model import Model, State, initial_state
+from ..model import Model
 from ..network import Sequential
+from ..state import State, initial_state
 from . import explain
 from .record import Record
 

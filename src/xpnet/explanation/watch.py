@@ -19,8 +19,9 @@ from ..equations.layers import Shape
 from ..equations.losses import HalfSquaredError, Loss
 from ..equations.optimizers import GradientDescent, Optimizer
 from ..equations.schedules import Schedule
-from ..model import Model, State
+from ..model import Model
 from ..network import Layout, Sequential
+from ..state import State
 from ..training import DivergedError, epochs
 from ..watched import WatchedLayer, tell, watching
 
