@@ -727,6 +727,18 @@ def test_validation_targets_must_be_like_the_training_targets(diabetes, targets)
 # --- what else was found
 
 
+@pytest.mark.parametrize("first", ["float32", "float64"])
+def test_coefficients_go_on_in_their_own_dtype(library, digits, first):
+    X, y = digits
+    other = "float64" if first == "float32" else "float32"
+    models = [home.MLPClassifier(max_iter=2, random_state=0) for home in (scikit_learns, xpnet)]
+    for model, asarray in zip(models, (np.asarray, library.asarray), strict=True):
+        model.fit(asarray(X.astype(first)), y).partial_fit(asarray(X.astype(other)), y)
+    theirs, ours = models
+    assert to_numpy(ours.coefs_[0]).dtype == theirs.coefs_[0].dtype == first
+    same(ours, theirs, atol=1e-10 if first == "float64" else 1e-3)
+
+
 def test_class_weights_of_classes_that_a_part_lacks(digits):
     X, y = digits
     some = y < 4

@@ -9,7 +9,7 @@ import array_api_compat.numpy
 
 from .inputs import all_finite, check_finite, read_data
 from .precision import Precision, checked_precision, data_dtype, products_in
-from .rows import is_in_rows, reading_order, shuffled, subset
+from .rows import Rows, is_in_rows, reading_order, shuffled, subset
 from .seams import (
     Elementwise,
     compile_step,
@@ -42,6 +42,7 @@ __all__ = [
     "BackendUnavailableError",
     "Elementwise",
     "Precision",
+    "Rows",
     "all_finite",
     "auto_choice",
     "check_finite",

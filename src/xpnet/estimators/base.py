@@ -139,6 +139,7 @@ class BaseMLP(
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         backend = get_backend(self.backend, X)
         X, y, w = self._read(backend, X, y, sample_weight, first_pass)
+        X = X if first_pass else self._as_wide_as_coefs(X)
         y = self._learn_targets(y, incremental)
         w = self._weigh_classes(y, w, incremental)
         targets = self._encode(y)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
 
-from ..backends import Backend, data_dtype, get_backend, is_host_data, is_in_rows, read_data, to_numpy
+from ..backends import Backend, Rows, data_dtype, get_backend, is_host_data, is_in_rows, read_data, to_numpy
 from ..equations.losses import Loss
 from .validation import HeldOut
 
@@ -19,6 +19,7 @@ class Reading:
     backend: Any
     precision: Any
     n_outputs_: int
+    coefs_: list
     _y_numeric: bool
     _loss: Callable[[], Loss]
 
@@ -48,6 +49,13 @@ class Reading:
         host_X = np.empty((X.shape[0], 0))  # only its length is asked for
         w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
         return X, y, _check_sample_weight(w, host_X, dtype=np.float64)
+
+    def _as_wide_as_coefs(self, X: Array) -> Array:
+        """X in the dtype of the fitted coefficients, which go on in theirs; rows in a file come as they are."""
+        if self.precision is not None or isinstance(X, Rows):
+            return X
+        home = get_backend(None, X) if not is_host_data(X) else get_backend("numpy")
+        return home.asarray(X, getattr(home.xp, to_numpy(self.coefs_[0][:0, ...]).dtype.name))
 
     def _placed(self, backend: Backend, X: Array, Y: np.ndarray, w: np.ndarray | None) -> tuple:
         """(X, Y, w), Y and w in X's dtype and where X is."""
