@@ -449,3 +449,8 @@ def test_errors_are_those_of_training(rng):
         explain(model, state, X[:, :2], Y)
     with pytest.raises(KeyError, match="no quantity is called 'dW9'; there are: X, Y, "):
         explain(model, state, X, Y, check=False)["dW9"]
+
+
+def test_what_is_no_model_is_told_where_to_go():
+    with pytest.raises(ValueError, match=r"^model is a int; explain takes a Model and its state.*explain_step\(X, y\)"):
+        explain(1, 2, [[3.0]], [[4.0]])

@@ -62,6 +62,11 @@ def explain(
     >>> state = model.initial(np.random.default_rng(0), 3, GradientDescent(0.1))
     >>> print(explain(model, state, X, Y))
     """
+    if not isinstance(model, Model):
+        raise ValueError(
+            f"model is a {type(model).__name__}; explain takes a Model and its state, and a fitted MLPClassifier or "
+            "MLPRegressor has explain_step(X, y)"
+        )
     narrow = model.precision if model.precision in ("tf32", "bfloat16") else None
     if narrow is not None:  # rounding to it is a lowering's
         model = dataclasses.replace(model, precision="float32")
