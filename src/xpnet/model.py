@@ -264,12 +264,13 @@ class Model:
 
 
 _BLOCK_VALUES = 1 << 22
-"""Values that prediction keeps at a time in a network's layers."""
+"""Values that prediction keeps at a time in a network's layers, the input among them."""
 
 
 def rows_a_block(layout: Layout) -> int:
     """How many rows to predict at a time: bounded memory, whatever the number of rows."""
-    widest, shape = 1, layout.in_shape
+    shape = layout.in_shape
+    widest = math.prod(shape)
     for layer in layout.network.layers:
         _, shape = layer.shapes(shape)
         widest = max(widest, math.prod(shape))

@@ -3,6 +3,7 @@
 They are never copied whole. A network meets them as batches of rows, which are NumPy arrays.
 """
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -116,6 +117,13 @@ def is_in_rows(x: Any) -> bool:
     return is_source and not is_table and not is_array_api_obj(x)
 
 
+def _lies_in_a_file(x: Any) -> bool:
+    """Whether x is a memmap, or a plain array that looks into one, as scikit-learn's checks return."""
+    while isinstance(x, np.ndarray) and not isinstance(x, np.memmap):
+        x = x.base
+    return isinstance(x, np.memmap | mmap.mmap)
+
+
 def shuffled(order: np.ndarray, X: Any, rng: Any) -> np.ndarray:
     """A new order of X's rows: any permutation of the last one, or one in which they can be read."""
     if isinstance(X, Rows) and X.is_in_blocks:
@@ -130,5 +138,5 @@ def reading_order(X: Any, at: np.ndarray) -> np.ndarray:
 
 def subset(X: Any, at: np.ndarray) -> "Rows | None":
     """These rows of X, to be read when they are needed, where X lies in a file; None where it is in memory."""
-    rows = Rows(X) if isinstance(X, np.memmap) else X
+    rows = Rows(X) if _lies_in_a_file(X) else X
     return rows.part(at) if isinstance(rows, Rows) else None
