@@ -22,7 +22,7 @@ from .backends import (
 )
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
-from .equations.dropout import Dropout, draw_seed
+from .equations.dropout import draw_seed
 from .equations.layers import Shape, Training
 from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
@@ -114,8 +114,8 @@ class Model:
 
     @property
     def draws(self) -> bool:
-        """Whether a step of training draws random numbers, as Dropout does."""
-        return any(isinstance(layer, Dropout) for layer in self.network.layers)
+        """Whether a step of training draws random numbers, as a layer says by an attribute ``draws``."""
+        return any(getattr(layer, "draws", False) for layer in self.network.layers)
 
     def sums(
         self, theta: Array, X: Array, Y: Array, w: Array | None = None, train: Training = Training()

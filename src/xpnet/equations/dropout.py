@@ -26,6 +26,9 @@ class Dropout:
 
     rate: float = 0.5
 
+    draws = True
+    """Training draws a seed where a layer says so."""
+
     def __post_init__(self):
         plain_numbers(self)
         if not 0.0 <= self.rate < 1.0:

@@ -120,11 +120,7 @@ class Architecture:
         if self.solver != "lbfgs":
             return
         refused = {
-            "dropout": (
-                bool(np.any(self.dropout)),
-                "0",
-                "the cost must not change from call to call",
-            ),
+            "dropout": (bool(np.any(self.dropout)), "0", "the cost must not change from call to call"),
             "penalty": (self.penalty in ("l1", "elasticnet"), "'l2'", "the cost must have no kinks"),
             "clip_norm": (self.clip_norm is not None, "None", "there are no steps of its own to clip"),
             "learning_rate": (not isinstance(self.learning_rate, str), "'constant'", "its line search sets the rate"),

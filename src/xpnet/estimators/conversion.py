@@ -51,6 +51,7 @@ class Conversion:
                 stacklevel=2,
             )
         copied = _copied(self, kind(**translated))
+        copied._no_improvement_count = getattr(self, "_no_improvement_count", 0)
         if self.early_stopping:
             copied._best_coefs, copied._best_intercepts = copied.coefs_, copied.intercepts_
         return copied
@@ -108,8 +109,6 @@ def _copied(source: Any, target: Any) -> Any:
         if hasattr(source, name):
             value = getattr(source, name)
             setattr(target, name, list(value) if isinstance(value, list) else value)
-    if hasattr(source, "_no_improvement_count") and type(target).__module__.startswith("sklearn"):
-        target._no_improvement_count = source._no_improvement_count
     target.coefs_, target.intercepts_ = (
         [np.array(to_numpy(a)) for a in arrays] for arrays in (source.coefs_, source.intercepts_)
     )

@@ -63,8 +63,9 @@ class Validation:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        train, (X, Y, w) = (self._rows(data, reading_order(X, at)) for at in places)
-        targets = targets[reading_order(data[0], places[1])]
+        places = [reading_order(X, at) for at in places]
+        train, (X, Y, w) = (self._rows(data, at) for at in places)
+        targets = targets[places[1]]
         return train, HeldOut(X, Y, w, targets, X, self._decode(targets) if self._asks_scorer() else None)
 
     @staticmethod
