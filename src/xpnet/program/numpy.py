@@ -1,0 +1,152 @@
+"""A plan as a list of NumPy calls, each with its arrays and its output bound beforehand."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rows_of
+from .recorder import ELEMENTWISE, REDUCTIONS, Shape, Value
+
+Call = tuple[Callable, tuple]
+
+
+class Replay:
+    """A program over these arrays: ``replay()`` computes it, and allocates nothing.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs : sequence of ndarray, C-contiguous
+        The program's inputs, which are read where they lie each time, and overwritten by outputs as the plan says.
+    memory : ndarray of bytes, optional
+        Where all else lies; made here if it is missing or too small. Replays that do not run at once may share it.
+    """
+
+    def __init__(self, plan: Plan, inputs: Sequence[np.ndarray], memory: np.ndarray | None = None) -> None:
+        for value, array in zip(plan.program.inputs, inputs, strict=True):
+            if (value.shape, value.dtype) != (array.shape, array.dtype) or not array.flags.c_contiguous:
+                raise ValueError(f"an input is {array.dtype}{array.shape}, and the program has {value!r}")
+        if memory is None or memory.size < plan.memory:
+            memory = aligned(plan.memory)
+        self.memory = memory
+        self._places, self._inputs = plan.places, inputs
+        self._arrays: dict[Value, np.ndarray] = dict(zip(plan.program.inputs, inputs, strict=True))
+        self.calls: list[Call] = []
+        for item in plan.items:
+            self.calls += self._in_blocks(item) if item.block else self._at_once(item)
+        self.calls += [(np.copyto, (inputs[j], self._array(value))) for value, j in plan.copies]
+        self.outputs = [self._array(value) for value in plan.outputs]
+
+    def __call__(self) -> None:
+        for f, arguments in self.calls:
+            f(*arguments)
+
+    def _array(self, x: Value) -> np.ndarray:
+        """The array of a value that lies in no block's memory."""
+        if x not in self._arrays:
+            self._arrays[x] = self._look(x, self._owner(x.owner) if x.base is None else self._array(x.base))
+        return self._arrays[x]
+
+    @staticmethod
+    def _look(x: Value, owner: np.ndarray) -> np.ndarray:
+        if x.base is None:
+            return owner
+        size = x.dtype.itemsize
+        return np.ndarray(x.shape, x.dtype, owner, x.offset * size, [s * size for s in x.strides])
+
+    def _owner(self, x: Value) -> np.ndarray:
+        if x.data is not None:
+            return x.data
+        root, offset = self._places[x]
+        memory = self.memory if root == MEMORY else self._inputs[root]
+        return np.ndarray(x.shape, x.dtype, memory, offset)
+
+    # --- calls
+
+    def _at_once(self, item: Item) -> list[Call]:
+        return [
+            call
+            for x in item.operations
+            for call in calls_of(x, self._array(x), [self._array(y) for y in x.operands])
+        ]
+
+    def _in_blocks(self, item: Item) -> list[Call]:
+        """Block by block; what only this group needs lies in memory that stays in the cache."""
+        scratch, calls = aligned(item.scratch), []
+        for start in range(0, item.n_rows, item.block):
+            stop = min(start + item.block, item.n_rows)
+            for x in item.operations:
+                blocks = [self._block(y, x, scratch, start, stop) for y in (x, *x.operands)]
+                calls += calls_of(x, blocks[0], blocks[1:])
+        return calls
+
+    def _block(self, x: Value, of: Value, scratch: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Rows of x, if its operation goes through them with the others, or all of it."""
+        place = self._places.get(x.owner)
+        if place is not None and place.root == SCRATCH:
+            size = x.dtype.itemsize
+            shape = (stop - start, *x.shape[1:])
+            return np.ndarray(shape, x.dtype, scratch, place.offset + x.offset * size, [s * size for s in x.strides])
+        array = self._array(x)
+        return array[start:stop] if x is of or rows_of(x, of) else array
+
+
+def aligned(size: int) -> np.ndarray:
+    """Bytes that begin where a cache line does."""
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.__array_interface__["data"][0] % ALIGNMENT
+    return raw[start : start + size]
+
+
+def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
+    """NumPy's calls for one operation."""
+    if x.operation in ELEMENTWISE:
+        if x.operation in ("maximum", "minimum"):
+            operands = [_repeated(a, out) for a in operands]
+        return [(ELEMENTWISE[x.operation].ufunc, (*operands, out))]
+    if x.operation in REDUCTIONS:
+        axes, keepdims = x.settings
+        return [(REDUCTIONS[x.operation].ufunc.reduce, (operands[0], axes, None, out, keepdims))]
+    return _OTHERS[x.operation](x, out, operands)
+
+
+def _where(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
+    condition, yes, no = operands
+    second = [] if no is out else [(np.copyto, (out, no))]
+    return [*second, (np.copyto, (out, yes, "no", condition))]
+
+
+def _concat(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
+    (axis,) = x.settings
+    calls: list[Call] = []
+    at = 0
+    for part in operands:
+        window = (slice(None),) * axis + (slice(at, at + part.shape[axis]),)
+        calls.append((np.copyto, (out[window], part)))
+        at += part.shape[axis]
+    return calls
+
+
+_OTHERS: dict[str, Callable[[Value, np.ndarray, list[np.ndarray]], list[Call]]] = {
+    "matmul": lambda x, out, operands: [(np.matmul, (*operands, out))],
+    "vecdot": lambda x, out, operands: [(np.vecdot, (*operands, out))],
+    "take": lambda x, out, operands: [(np.take, (*operands, x.settings[0], out, "wrap"))],
+    "astype": lambda x, out, operands: [(np.copyto, (out, *operands, "unsafe"))],
+    "copy": lambda x, out, operands: [(np.copyto, (out, *operands))],
+    "where": _where,
+    "concat": _concat,
+}
+
+
+def _repeated(a: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """A number as an array like ``out``: NumPy's maximum is five times as fast as against the number."""
+    return a if a.ndim or not out.ndim else _constant(a.item(), a.dtype, out.size).reshape(out.shape)
+
+
+@functools.lru_cache(maxsize=64)
+def _constant(value: Any, dtype: np.dtype, size: int) -> np.ndarray:
+    constant = np.full(size, value, dtype)
+    constant.flags.writeable = False
+    return constant
