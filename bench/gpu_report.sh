@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU, in under ten minutes and without a network: what the border rests on, the GPU tests,
-# and all measurements. Writes <device>-<date>.md, .json and .png into bench/results, or into $OUT with the logs.
+# On a machine with an NVIDIA GPU, in under ten minutes and without a network: the GPU tests, and all measurements. Writes <device>-<date>.md, .json and .png into bench/results, or into $OUT with the logs.
 #
 #     bash bench/gpu_report.sh
 #
@@ -34,7 +33,6 @@ part() {  # part NAME SECONDS COMMAND...: run the command for so long at most, a
     printf '<== %s: exit status %d after %d s\n' "$name" "$status" $((SECONDS - start))
 }
 
-part probes 120 "$python" bench/gpu_probe.py --json "$work/probes.json"
 part tests 200 "$python" -m pytest -m gpu --require-gpu -q -p no:cacheprovider
 # The last case begins a minute before the end: torch.compile may take that long.
 part bench $(($(left) - 15)) "$python" -m pytest bench --backend numpy,cupy --set large -q -p no:cacheprovider \

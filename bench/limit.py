@@ -1,7 +1,6 @@
 """The limit: a path's matrix products and nothing else; for the update, a copy of as many bytes.
 
-The same shapes, transposes and dtype, outputs made beforehand, no gradient for the first layer's input. On CuPy there
-are two: ``cupy.matmul`` call by call, and the same products by cuBLASLt in one CUDA graph. The faster one counts.
+The same shapes, transposes and dtype, outputs made beforehand, no gradient for the first layer's input.
 """
 
 import contextlib
@@ -79,7 +78,7 @@ def limits(case: Case, backend: Backend, device: Device) -> dict[str, Callable[[
         return {"limit": copy}
     if backend.name == "numpy":
         return {"limit": lambda: contender(Products(case, np.asarray, np.matmul).one_pass)}
-    return {"limit": lambda: contender(_eager(case)), "limit, graph": lambda: contender(_graph(case))}
+    return {"limit": lambda: contender(_on_cupy(case))}
 
 
 def steps_of(case: Case) -> int:
@@ -97,7 +96,7 @@ def _on_gpu(case: Case) -> Callable[[np.ndarray], Array]:
     return lambda a: cupy.asarray(a).astype(ml_dtypes.bfloat16)
 
 
-def _eager(case: Case) -> Callable[[], None]:
+def _on_cupy(case: Case) -> Callable[[], None]:
     import cupy
 
     products = Products(case, _on_gpu(case), cupy.matmul)
@@ -121,38 +120,3 @@ def tf32_matmul() -> Iterator[None]:
         yield
     finally:
         linalg.set_compute_type(cupy.float32, before)
-
-
-def _graph(case: Case) -> Callable[[], None]:
-    import cupy
-
-    from xpnet.backends import cublas
-
-    workspace = cupy.empty(32 << 20, cupy.uint8)
-    blas = cublas.Lt(cublas.load(), workspace.data.ptr, workspace.nbytes)
-    stream = cupy.cuda.Stream(non_blocking=True)
-    precision = "tf32" if case.precision == "tf32" else "float32"
-
-    def product(A: Array, B: Array, out: Array) -> None:
-        if not blas.product(A, B, out, stream=stream.ptr, precision=precision):
-            raise RuntimeError(f"cuBLASLt has no algorithm for {A.shape} x {B.shape} in {case.precision}")
-
-    products = Products(case, _on_gpu(case), product)
-    cupy.cuda.Device().synchronize()
-    with stream:
-        products.one_pass()  # chooses the algorithms, which must not happen during the capture
-        stream.synchronize()
-        stream.begin_capture()
-        try:
-            products.one_pass()
-        finally:
-            graph = stream.end_capture()
-    here, done = cupy.cuda.get_current_stream(), cupy.cuda.Event(disable_timing=True)
-
-    def run() -> None:
-        graph.launch(stream)
-        done.record(stream)
-        here.wait_event(done)  # what is recorded behind it on the current stream waits for the graph
-
-    run.keeps = workspace, products  # as long as the graph, which knows their addresses only
-    return run

@@ -16,7 +16,7 @@ from limit import FIT_EPOCHS, steps_of
 
 import xpnet
 from xpnet import epochs, get_backend, initial_state, training
-from xpnet.backends import Backend, release_memory, to_numpy
+from xpnet.backends import Backend, to_numpy
 from xpnet.equations.layers import Training
 
 
@@ -40,8 +40,7 @@ def about() -> str:
 
 
 def forget() -> None:
-    """Give back what a case has taken."""
-    release_memory()
+    """Give back what a case has taken: nothing is kept."""
 
 
 def build(case: Case, name: str, device: str) -> Contender:
@@ -67,7 +66,7 @@ def _passes(case: Case, backend: Backend, model: Any, X: Any, Y: Any, batch: int
     theta = backend.asarray(case.theta())
     state, cost, clock = initial_state(theta, OPTIMIZERS[case.optimizer]), 0.0, LaunchClock()
     settings = {"batch_size": batch, "shuffle": case.path == "epoch", "rng": np.random.default_rng(2)}
-    with mock.patch.object(training, "compile_step", clock.timed(training.compile_step)):
+    with mock.patch.object(training, "training_steps", clock.timed(training.training_steps)):
         passes = epochs(model, state, X, Y, backend=backend, **settings)
 
     def run() -> None:
@@ -98,21 +97,23 @@ class LaunchClock:
         spent, self.spent = self.spent, 0.0
         return spent
 
-    def timed(self, compile_step: Callable) -> Callable:
-        """``compile_step``, whose steps note the time."""
+    def timed(self, training_steps: Callable) -> Callable:
+        """``training_steps``, whose epochs note the time when the last step has been launched."""
 
-        def compile_timed(*arguments: Any, **settings: Any) -> Callable:
-            step = compile_step(*arguments, **settings)
+        def timed_steps(*arguments: Any, **settings: Any) -> Any:
+            steps = training_steps(*arguments, **settings)
+            epoch = steps.epoch
 
-            @functools.wraps(step)
-            def timed_step(*of_step: Any, **settings: Any) -> Any:
-                result = step(*of_step, **settings)
+            @functools.wraps(epoch)
+            def timed_epoch(*of_epoch: Any) -> Any:
+                result = epoch(*of_epoch)
                 self.last = time.perf_counter()
                 return result
 
-            return timed_step
+            steps.epoch = timed_epoch
+            return steps
 
-        return compile_timed
+        return timed_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +133,10 @@ class KnownGradient:
 
 def _update(case: Case, backend: Backend) -> Contender:
     """``epochs`` over one row a step, whose gradient is known."""
-    model, layout = case.model(), case.model().layout(case.widths[0])
+    model = case.model()
     gradient = backend.asarray(case.gradient())
-    pieces = [gradient[at] for at, _ in layout.parts]
     X, Y = (backend.asarray(A[: case.steps]) for A in case.data()[:2])
-    known = KnownGradient(model, (pieces, backend.xp.sum(X[:1, :1] * 0.0), 1.0))
+    known = KnownGradient(model, (gradient, backend.xp.sum(X[:1, :1] * 0.0), 1.0))
     return _passes(case, backend, known, X, Y, 1)
 
 
@@ -173,10 +173,10 @@ def _backward(case: Case, backend: Backend) -> Contender:
         for i, Y in enumerate(Ys):
             Z, backward = waiting[i]
             waiting[i] = None  # as in a step, what a layer kept is let go once it has been used
-            g = layout.pieces(backward(model.criterion(Z, Y)[2]))
+            g = layout.pack(backward(model.criterion(Z, Y)[2]))
 
     def numbers() -> list[float]:
-        return [_norm(np.concatenate([to_numpy(g_k) for g_k in g])) / case.batch]
+        return [_norm(g) / case.batch]
 
     return Contender(run, numbers, case.steps, device_of(backend), before)
 

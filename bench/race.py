@@ -15,7 +15,7 @@ from limit import limits
 from paired import noise, paired_ratio
 from worker import PEERS, PeerError, Remote, Worker, installed
 
-from xpnet.backends import Backend, release_memory
+from xpnet.backends import Backend
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}
 ADAM = 1e-2
@@ -176,7 +176,6 @@ class Races:
 
     def _forget(self) -> None:
         gc.collect()
-        release_memory()
         for worker in self._workers.values():
             if worker.is_alive:
                 with contextlib.suppress(PeerError):  # then it is closed, and started anew for the next case

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpnet.backends import Backend, get_backend, to_numpy
-from xpnet.backends.seams import LOWERINGS
+from xpnet.program.functions import may_replay
 
 # Read when SciPy is first imported: without it scikit-learn skips its checks of other libraries' arrays.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -77,8 +77,8 @@ LIBRARIES = {
 }
 
 
-# Lowerings are NumPy's and CuPy's: without them the other libraries run the very same code once more.
-_RUN = LIBRARIES if LOWERINGS else ("numpy", "numpy-readonly", "cupy")
+# Only NumPy and CuPy replay programs: without that the other libraries run the very same code once more.
+_RUN = LIBRARIES if may_replay() else ("numpy", "numpy-readonly", "cupy")
 _EACH = [pytest.param(name, marks=pytest.mark.gpu) if name == "cupy" else name for name in _RUN]
 
 

@@ -631,10 +631,3 @@ def test_the_objective_reads_its_data_once(library, dtype, rng):
         expected, expected_gradient = model.cost_and_gradient(theta, X, y)
         assert cost == expected
         np.testing.assert_array_equal(library.to_numpy(gradient), library.to_numpy(expected_gradient))
-
-
-def test_kernels_are_made_once_for_equal_activations():
-    from xpnet.equations.activations import ELU, _kernels
-
-    assert _kernels(ELU(0.5)) is _kernels(ELU(0.5))
-    assert _kernels(ELU(0.5)) is not _kernels(ELU(0.25))

@@ -13,12 +13,13 @@ import pytest
 from xpnet.backends import to_numpy
 from xpnet.communicators import Alone
 from xpnet.equations.layers import Dense, PReLU
-from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum
+from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Rate
 from xpnet.equations.schedules import Adaptive, Cosine, InverseScaling, Plateau, WarmUp
 from xpnet.model import Model
 from xpnet.network import Sequential
+from xpnet.program.steps import Batch, Carry, flat
 from xpnet.state import initial_state
-from xpnet.training import DivergedError, epochs, training_step, weights_settled
+from xpnet.training import DivergedError, StepScalars, epochs, training_step, weights_settled
 
 NETWORK = Sequential(Dense(5, "tanh"), PReLU(), Dense(3))
 MODEL = Model(NETWORK, "cross_entropy", l1=1e-3, l2=1e-2)
@@ -69,12 +70,9 @@ def by_hand(model, theta, X, Y, batches, optimizer, w=None, rate=lambda t: 1.0):
     n_weights = model.layout(X.shape[1]).n_weights
     for t, rows in enumerate(batches, 1):
         cost, g = model.cost_and_gradient(theta, X[rows], Y[rows], None if w is None else w[rows])
-        scalars = [optimizer.scalars(t, optimizer.learning_rate * rate(t - 1), weights) for weights in (True, False)]
-        parts = [
-            optimizer.update(np, theta[at], g[at], tuple(v[at] for v in moments), s)
-            for at, s in zip((slice(0, n_weights), slice(n_weights, None)), scalars, strict=True)
-        ]
-        theta, *moments = (np.concatenate(column) for column in zip(*parts, strict=True))
+        scalars = optimizer.scalars(t, optimizer.learning_rate * rate(t - 1))
+        theta = np.concatenate([optimizer.decayed(theta[:n_weights], scalars), theta[n_weights:]])
+        theta, *moments = optimizer.update(theta, g, tuple(moments), scalars)
         costs.append((cost, len(rows)))
     return theta, sum(c * n for c, n in costs) / sum(n for _, n in costs)
 
@@ -122,23 +120,20 @@ def test_weighted_batches(XY, rng):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
-def test_a_step_overwrites_only_what_it_owns(library, dtype, XY, optimizer):
+def test_a_step_is_pure(library, dtype, XY, optimizer):
     X, Y = (library.asarray(a, dtype) for a in XY)
-    layout, step = MODEL.layout(4), training_step(MODEL, MODEL.layout(4), optimizer, clip_norm=0.5)
-
-    def carry():
-        theta = library.asarray(start().theta, dtype)
-        moments = (0.5 * theta * theta for _ in range(optimizer.moments))
-        return library.xp.asarray(theta, copy=True), *moments, library.xp.sum(theta), library.xp.max(theta)
-
-    scalars = [1.0, 0.0, *optimizer.scalars(1, 0.1, True), *optimizer.scalars(1, 0.1, False)]
-    mine, others = carry(), carry()
-    pure = step(others, (X, Y, None), scalars)
-    owned = step(mine, (X, Y, None), scalars, True)
-    for before, after, again, unused in zip(others, pure, owned, carry(), strict=True):
-        np.testing.assert_array_equal(to_numpy(before), to_numpy(unused))
-        np.testing.assert_array_equal(to_numpy(again), to_numpy(after))
-    assert layout.n_parameters == owned[0].shape[0]
+    step = training_step(MODEL, MODEL.layout(4), optimizer, clip_norm=0.5)
+    theta = library.asarray(start().theta, dtype)
+    xp = library.xp
+    carry = Carry(theta, (0.5 * theta * theta,) * optimizer.moments, xp.sum(theta), xp.max(theta))
+    scalars = StepScalars(1.0, 0.0, optimizer.scalars(1, 0.1))
+    before = [to_numpy(a).tobytes() for a in flat(carry)]
+    after, again = (step(carry, Batch(X, Y, None), scalars) for _ in range(2))
+    assert [to_numpy(a).tobytes() for a in flat(carry)] == before
+    assert [to_numpy(a).tobytes() for a in flat(after)] == [to_numpy(a).tobytes() for a in flat(again)]
+    assert [a.shape for a in flat(after)] == [a.shape for a in flat(carry)]
+    assert all(library.owns(a) for a in (after.theta, *after.moments))
+    assert all(a.dtype == theta.dtype for a in flat(after))
 
 
 def test_sum_against_mean(XY):
@@ -190,7 +185,8 @@ def test_a_batch_whose_weights_are_all_zero_is_still_penalised(XY):
     for scale_penalty in (False, True):
         model = Model(NETWORK, "cross_entropy", l2=0.5, scale_penalty=scale_penalty)
         state, step = start(model), training_step(model, model.layout(4), GradientDescent(0.1))
-        theta, cost = step((state.theta, np.zeros(())), (X[:8], Y[:8], w[:8]), [1.0, 0.0, 0.1, 0.1])
+        carry, scalars = Carry(state.theta, (), np.zeros(())), StepScalars(1.0, 0.0, Rate(0.1))
+        theta, _, cost, _ = step(carry, Batch(X[:8], Y[:8], w[:8]), scalars)
         n = model.layout(4).n_weights
         shrunk = state.theta[:n] * (1.0 if scale_penalty else 1 - 0.1 * 0.5)
         np.testing.assert_allclose(theta, np.concatenate([shrunk, state.theta[n:]]), rtol=1e-12)

@@ -8,15 +8,11 @@ from typing import Any, Literal
 from .backends import (
     Backend,
     Precision,
+    array_namespace,
     checked_precision,
     data_dtype,
     get_backend,
-    host,
-    in_full,
     is_host_data,
-    namespace,
-    operand,
-    products_in,
     read_data,
     to_numpy,
 )
@@ -28,6 +24,7 @@ from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
 from .equations.regularization import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
+from .program import Replayed
 from .state import State, initial_state
 
 Array = Any
@@ -105,7 +102,7 @@ class Model:
         if not hasattr(rng, "uniform"):
             raise ValueError(f"rng is {rng!r}; it must be a generator, such as numpy.random.default_rng(0)")
         layout = self.layout(n_features)
-        return host.concat(layout.pieces(self.network.initial(rng, layout.in_shape)))
+        return layout.pack(self.network.initial(rng, layout.in_shape))
 
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
         """The state before the first step, its parameters drawn from rng."""
@@ -119,17 +116,16 @@ class Model:
 
     def sums(
         self, theta: Array, X: Array, Y: Array, w: Array | None = None, train: Training = Training()
-    ) -> tuple[list[Array], Any, Any]:
-        """(the sum of the samples' gradients in ``layout.pieces``, loss_sum, weight_sum): what machines would add up.
+    ) -> tuple[Array, Any, Any]:
+        """(the sum of the samples' gradients, loss_sum, weight_sum): what machines would add up.
 
         theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype. ``train`` has
-        the step's key where layers draw; without one they do not.
+        the step's key if layers are to draw.
         """
         layout = self.layout(X.shape[1:])
-        with products_in(self.precision):
-            Z, backward = self.network.forward(layout.unpack(operand(theta)), operand(X), train)
-            loss_sum, weight_sum, dZ = self.criterion(in_full(Z), Y, w)
-            return layout.pieces(backward(operand(dZ))), loss_sum, weight_sum
+        Z, backward = self.network.forward(layout.unpack(theta), X, train)
+        loss_sum, weight_sum, dZ = self.criterion(Z, Y, w)
+        return layout.pack(backward(dZ)), loss_sum, weight_sum
 
     def scale(self, weight_sum: Any) -> Any:
         """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 where all of them are 0."""
@@ -137,20 +133,26 @@ class Model:
             return 1.0
         if type(weight_sum) is float:  # a number of samples; NumPy's float64 is a float too, and may be 0
             return 1.0 / weight_sum
-        xp = namespace(weight_sum)
+        xp = array_namespace(weight_sum)
         is_there = weight_sum != 0.0
         return xp.where(is_there, 1.0 / xp.where(is_there, weight_sum, 1.0), 0.0)
 
-    def lambdas(self, c: Any, on_weights: bool = True) -> tuple[Any, Any]:
-        """(lambda_1, lambda_2) for this c; None stands for a term that is not there, as on all but weights."""
-        if not on_weights:
-            return None, None
+    def lambdas(self, c: Any) -> tuple[Any, Any]:
+        """(lambda_1, lambda_2) for this c; None stands for a term that is not there."""
         scale = c if self.scale_penalty else 1.0
         return self.l1 * scale if self.l1 else None, self.l2 * scale if self.l2 else None
 
     def penalty(self, theta: Array, layout: Layout, c: Any) -> Any:
         """lambda_1 sum |W| + lambda_2 / 2 sum W^2."""
         return penalty(theta[: layout.n_weights], *self.lambdas(c))
+
+    def assemble(
+        self, theta: Array, layout: Layout, gradient: Array, loss_sum: Any, weight_sum: Any
+    ) -> tuple[Any, Any, Array]:
+        """(c sum_i L_i, the penalty, the gradient of their sum J) from what ``sums`` has added up."""
+        c = self.scale(weight_sum)
+        g = cost_gradient(gradient, theta, layout.n_weights, c, *self.lambdas(c))
+        return c * loss_sum, self.penalty(theta, layout, c), g
 
     def cost(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None) -> float:
         """J(theta) on these samples."""
@@ -170,14 +172,16 @@ class Model:
         backend, X, Y, w = self.read(X, Y, sample_weight, backend)
         layout = self.layout(X.shape[1:])
 
+        def evaluate(theta: Array, X: Array, Y: Array, w: Array | None) -> tuple[Array, Array]:
+            loss, penalty, gradient = self.assemble(theta, layout, *self.sums(theta, X, Y, w, train))
+            return loss + penalty, gradient
+
+        evaluated = Replayed(evaluate, (X, Y, w))
+
         def cost_and_gradient(theta: Any) -> tuple[float, Array]:
-            theta = layout.checked(backend.asarray(theta, X.dtype))
             with backend.active():
-                g, loss_sum, weight_sum = self.sums(theta, X, Y, w, train)
-                c = self.scale(weight_sum)
-                pieces = zip(g, layout.parts, strict=True)
-                parts = [(g_k, theta[at], c, *self.lambdas(c, is_w)) for g_k, (at, is_w) in pieces]
-                return float(c * loss_sum + self.penalty(theta, layout, c)), cost_gradient.join(parts)
+                cost, gradient = evaluated(layout.checked(backend.asarray(theta, X.dtype)))
+                return float(cost), gradient
 
         return cost_and_gradient
 
@@ -225,7 +229,7 @@ class Model:
             raise ValueError(
                 f"sample_weight has shape {tuple(w.shape)}; it must be ({X.shape[0]},), one number a sample"
             )
-        if float(namespace(w).sum(w)) == 0.0:
+        if float(array_namespace(w).sum(w)) == 0.0:
             raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
         return backend, X, Y, w
 
@@ -251,12 +255,12 @@ class Model:
         layout = self.layout(X.shape[1:])
         theta = layout.checked(backend.asarray(theta, X.dtype))
         rows = rows_a_block(layout)
-        with backend.active(), products_in(self.precision):
-            params = layout.unpack(operand(theta))
+        with backend.active():
+            params = layout.unpack(theta)
 
             def block(start):
                 A = backend.asarray(X[start : min(start + rows, X.shape[0]), ...])
-                return link(in_full(self.network.forward(params, operand(A))[0]))
+                return link(self.network.forward(params, A)[0])
 
             blocks = [block(start) for start in range(0, X.shape[0], rows)]
             A = blocks[0] if len(blocks) == 1 else backend.xp.concat(blocks)

@@ -1,12 +1,13 @@
 """Floor 3: networks, and the one flat vector of their parameters."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backends import composite
+from .backends import array_namespace
 from .equations.layers import Layer, Parameter, Shape, Training
 
 Array = Any
@@ -64,8 +65,6 @@ class Sequential:
 
 
 _ROLES = ("weight", "bias", "other")
-_SMALL_PIECE = 1 << 15
-"""Parameters up to which calling once more costs more than joining arrays in memory."""
 
 
 @dataclass(frozen=True)
@@ -111,68 +110,23 @@ class Layout:
 
     def unpack(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Each layer's parameters as windows of theta (copies, in libraries without views): never write to them."""
-        return windows_of(theta, self.windows)
-
-    def pieces(self, nested: tuple[tuple[Array, ...], ...]) -> list[Array]:
-        """Each layer's arrays, flattened, in theta's order: one after the other they are the flat vector.
-
-        Small arrays of one role come as one piece, so that what acts on pieces is called a few times and not often.
-        """
-        layers = zip(self.windows, nested, strict=True)
-        arrays = [a for layer, of_layer in layers for _, a in zip(layer, of_layer, strict=True)]
-        flat = flattened(*arrays)
-        return [flat[run[0]] if len(run) == 1 else join(*[flat[i] for i in run]) for run in self._runs]
+        xp = array_namespace(theta)
+        return tuple(tuple(xp.reshape(theta[at], shape) for at, shape in layer) for layer in self.windows)
 
     def pack(self, nested: tuple[tuple[Array, ...], ...]) -> Array:
         """One flat vector from each layer's arrays."""
-        return join(*self.pieces(nested))
+        placed = zip(itertools.chain(*self.windows), itertools.chain(*nested), strict=True)
+        in_order = [a for _, a in sorted(placed, key=lambda both: both[0][0].start)]
+        xp = array_namespace(in_order[0])
+        return xp.concat([xp.reshape(a, (-1,)) for a in in_order])
 
     @functools.cached_property
     def largest_product(self) -> int:
         """Multiplications and additions a sample of the largest product with a matrix of weights."""
         return max((2 * math.prod(shape) for layer in self.windows for _, shape in layer if len(shape) > 1), default=0)
 
-    @functools.cached_property
-    def parts(self) -> tuple[tuple[slice, bool], ...]:
-        """The window of each of ``pieces``, and whether it holds weights."""
-        at = [window for layer in self.windows for window, _ in layer]
-        windows = [slice(at[run[0]].start, at[run[-1]].stop) for run in self._runs]
-        return tuple((window, window.start < self.n_weights) for window in windows)
-
-    @functools.cached_property
-    def _runs(self) -> list[list[int]]:
-        """The arrays' places, layer by layer, in theta's order, where those of one piece stand together."""
-        at = [window for layer in self.windows for window, _ in layer]
-        runs: list[list[int]] = []
-        for i in sorted(range(len(at)), key=lambda i: at[i].start):
-            start = at[runs[-1][0]].start if runs else 0
-            is_small = at[i].stop - start <= _SMALL_PIECE and (start < self.n_weights) == (at[i].start < self.n_weights)
-            if runs and is_small:
-                runs[-1].append(i)
-            else:
-                runs.append([i])
-        return runs
-
 
 @functools.lru_cache(maxsize=64)
 def layout_of(network: Sequential, in_shape: Shape) -> Layout:
     """The layout, worked out once a network and input shape."""
     return Layout(network, in_shape)
-
-
-@composite
-def windows_of(xp: Any, theta: Array, windows: tuple) -> tuple[tuple[Array, ...], ...]:
-    """Each layer's arrays in theta."""
-    return tuple([tuple([xp.reshape(theta[at], shape) for at, shape in layer]) for layer in windows])
-
-
-@composite
-def flattened(xp: Any, *arrays: Array) -> list[Array]:
-    """Each array as a vector."""
-    return [xp.reshape(a, (-1,)) for a in arrays]
-
-
-@composite
-def join(xp: Any, *pieces: Array) -> Array:
-    """The one-dimensional pieces, one after the other."""
-    return xp.concat(pieces)

@@ -1,12 +1,11 @@
 """Floor 4: the state that training carries from step to step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from array_api_compat import device
-
-from .backends import namespace
+from .backends import array_namespace, device
 from .equations.optimizers import Optimizer
+from .program.steps import Kept
 
 Array = Any
 
@@ -48,6 +47,31 @@ class State:
     seed: int = 0
     gradient_norm: float | None = None
 
+    # Where a state comes from an epoch, its arrays are copied when they are first asked for: most never are.
+
+    def after(self, kept: Kept | None, **changes: Any) -> "State":
+        """This state with these changes, and the arrays that ``kept`` has; without arrays if that is None."""
+        state = object.__new__(State)
+        vars(state).update(vars(self) | changes, _kept=kept)
+        for name in ("theta", "moments"):
+            vars(state).pop(name, None)
+        return state
+
+    def is_at(self, kept: Kept) -> bool:
+        """Whether the arrays are those that ``kept`` has, and nobody has asked for them."""
+        return vars(self).get("_kept") is kept
+
+    def __getattr__(self, name: str) -> Any:
+        kept = vars(self).get("_kept")
+        if kept is None or name not in ("theta", "moments"):
+            raise AttributeError(f"'State' object has no attribute {name!r}")
+        theta, *moments = kept.take()
+        vars(self).update(theta=theta, moments=tuple(moments), _kept=None)
+        return vars(self)[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
     """The state before the first step from these parameters."""
@@ -55,6 +79,6 @@ def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
         raise ValueError(
             f"optimizer is {optimizer!r}; it must be an object such as Adam(0.001) or GradientDescent(0.1)"
         )
-    xp = namespace(theta)
+    xp = array_namespace(theta)
     moments = tuple(xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta)) for _ in range(optimizer.moments))
     return State(theta, moments, optimizer, optimizer.learning_rate, rng=rng)

@@ -4,24 +4,22 @@ for state, cost in islice(epochs(model, state, X, Y), 100): ...
 """
 
 import copy
-import functools
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from array_api_compat import device
-
-from .backends import Backend, all_finite, compile_step, elementwise, host, namespace, release_memory, shuffled
+from .backends import Backend, array_namespace, host, shuffled
 from .communicators import Alone
 from .equations import whole_number
 from .equations.dropout import step_key
 from .equations.layers import Training
 from .equations.optimizers import Optimizer
-from .equations.regularization import add_penalty, clipping_scale, cost_gradient, euclidean_norm
+from .equations.regularization import clipping_scale, euclidean_norm
 from .equations.schedules import Constant, Schedule
 from .model import Model
 from .network import Layout
+from .program.steps import Batch, Carry, Steps, training_steps
 from .state import State
 
 Array = Any
@@ -58,62 +56,47 @@ def _diverged(epoch: int, state: State, args: tuple) -> DivergedError:
     return error
 
 
-@functools.cache
-def descent(optimizer: Optimizer) -> Any:
-    """The whole update as one elementwise definition: theta, c * gradient + penalty, and the optimiser's rule."""
+class StepScalars(NamedTuple):
+    """A step's numbers: its share of the epoch's samples, its key for what layers draw, and the rule's own."""
 
-    def descend(xp, theta, g, c, l1, l2, *rest):
-        moments, scalars = rest[: optimizer.moments], rest[optimizer.moments :]
-        return optimizer.update(xp, theta, add_penalty(xp, c * g, theta, l1, l2), moments, scalars)
-
-    descend.__qualname__ = f"{type(optimizer).__name__}_step"
-    return elementwise(descend)
+    share: Any
+    key: Any
+    rule: Any
 
 
 def training_step(
     model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
-) -> Callable:
-    """``step((theta, *moments, cost, square), (X, Y, w), scalars, owned=False)``: the same after one step on a batch.
+) -> Callable[[Carry, Batch, StepScalars], Carry]:
+    """``step(carry, batch, scalars) -> carry``, a pure function of arrays of one library and dtype.
 
-    Pure, unless what comes in is ``owned``: then theta and moments may be overwritten by what comes out. ``scalars``
-    is a row of ``step_scalars``. The batch's cost before the step is added to ``cost``, weighted by its share of the
-    epoch (for a sum, the penalty alone is); so is the square of the gradient's norm to ``square``, which is carried
-    where there is a ``clip_norm``.
+    The batch's cost before the step is added to the epoch's, weighted by its share of the epoch (for a sum, the penalty
+    alone is); so is the square of the gradient's norm, if there is a ``clip_norm``.
     """
-    descend = descent(replace(optimizer, learning_rate=1.0))  # the rate comes with the scalars
-    is_mean, n = model.reduction == "mean", len(optimizer.scalars(1, 1.0, True))
 
-    def step(carry: tuple, batch: tuple, scalars: Sequence, owned: bool = False) -> tuple:
-        theta, moments, (cost, *square) = carry[0], carry[1 : 1 + optimizer.moments], carry[1 + optimizer.moments :]
-        share, key, of_weights, of_others = scalars[0], scalars[1], scalars[2 : 2 + n], scalars[2 + n :]
-        X, Y, w = batch
-        g, loss_sum, weight_sum = model.sums(theta, X, Y, w, Training(key))
-        *g, loss_sum, weight_sum = communicator.sum(*g, loss_sum, weight_sum)
-        c = model.scale(weight_sum)
-        cost = add_up(cost, share if is_mean else 1.0, c, loss_sum, share, model.penalty(theta, layout, c))
-        g_and_window = zip(g, layout.parts, strict=True)
-        pieces = [
-            (g_k, at, model.lambdas(c, is_w), of_weights if is_w else of_others) for g_k, (at, is_w) in g_and_window
-        ]
+    def step(carry: Carry, batch: Batch, scalars: StepScalars) -> Carry:
+        theta, moments, cost, square = carry
+        sums = communicator.sum(*model.sums(theta, *batch, Training(scalars.key)))
+        loss, penalty, g = model.assemble(theta, layout, *sums)
+        if model.reduction == "mean":
+            cost = cost + scalars.share * (loss + penalty)
+        else:
+            cost = cost + (loss + scalars.share * penalty)
         if clip_norm is not None:
-            clipped = cost_gradient.join([(g_k, theta[at], c, *lambdas) for g_k, at, lambdas, _ in pieces])
-            norm = euclidean_norm(clipped)
-            square = [add_up(square[0], share, norm, norm, 0.0, 0.0)]
-            c = clipping_scale(norm, clip_norm) if clip_norm < math.inf else 1.0
-            pieces = [(clipped[at], at, (None, None), s) for _, at, _, s in pieces]
-        moved = descend.join(
-            [(theta[at], g_k, c, *lambdas, *(v[at] for v in moments), *s) for g_k, at, lambdas, s in pieces],
-            (theta, *moments) if owned else (),
-        )
-        return *moved, cost, *square
+            norm = euclidean_norm(g)
+            square = square + scalars.share * (norm * norm)
+            g = g if clip_norm == math.inf else clipping_scale(norm, clip_norm) * g
+        start = _decayed(theta, layout, optimizer, scalars.rule)
+        theta, *updated = optimizer.update(start, g, moments, scalars.rule)
+        return Carry(theta, tuple(updated), cost, square)
 
     return step
 
 
-@elementwise
-def add_up(xp: Any, cost: Any, share: Any, c: Any, loss_sum: Any, penalty_share: Any, penalty: Any) -> Any:
-    """The epoch's cost so far, and this batch's."""
-    return cost + share * (c * loss_sum) + penalty_share * penalty
+def _decayed(theta: Array, layout: Layout, optimizer: Optimizer, scalars: Any) -> Array:
+    """theta, its weights as the rule's update wants them."""
+    W = theta[: layout.n_weights]
+    decayed = optimizer.decayed(W, scalars)
+    return theta if decayed is W else array_namespace(theta).concat([decayed, theta[layout.n_weights :]])
 
 
 def epochs(
@@ -193,79 +176,67 @@ def epochs(
     rng = rng if rng is not None else copy.deepcopy(state.rng)
     if is_shuffled and rng is None:
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
-    theta, *moments = (backend.asarray(a, X.dtype) for a in (state.theta, *state.moments))
-    state = replace(state, theta=theta, moments=tuple(moments))
-    step = training_step(model, layout, state.optimizer, clip_norm, communicator)
-    run = compile_step(step, (X, Y, w), theta, layout.largest_product)
-    n_sums = 1 if clip_norm is None else 2
-    size = min(batch_size or m, m)
-    return _epochs(state, X, size, rng if is_shuffled else None, schedule, run, backend, n_sums)
+    rule = replace(state.optimizer, learning_rate=1.0)  # the rate comes with the scalars
+    named = getattr(type(rule.scalars(1, 1.0)), "_make", tuple)
+    step = training_step(model, layout, rule, clip_norm, communicator)
+
+    def step_of_row(carry: Carry, batch: Batch, row: Sequence) -> Carry:
+        share, key, *of_rule = row
+        return step(carry, batch, StepScalars(share, key, named(of_rule)))
+
+    steps = training_steps(step_of_row, Batch(X, Y, w), backend, clip_norm is not None, layout.largest_product)
+    return _epochs(state, X, min(batch_size or m, m), rng if is_shuffled else None, schedule, steps, backend)
 
 
 def _epochs(
-    state: State, X: Array, batch_size: int, rng: Any, schedule: Schedule, run: Callable, backend: Backend, n_sums: int
+    state: State, X: Array, batch_size: int, rng: Any, schedule: Schedule, steps: Steps, backend: Backend
 ) -> Generator[tuple[State, float], State | None, None]:
     m = X.shape[0]
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
     epoch = 0
-    try:
-        while True:
-            epoch += 1
-            if rng is not None:
-                order = shuffled(order, X, rng)
-            with backend.active():
-                theta = state.theta
-                xp = namespace(theta)
-                sums = [xp.zeros((), dtype=theta.dtype, device=device(theta)) for _ in range(n_sums)]
-                table = step_scalars(state, schedule, shares)
-                # The state before the epoch stays as it is; what the epoch's own steps made is overwritten.
-                theta, *rest = run(
-                    (theta, *state.moments, *sums), order if rng is not None else range(m), batch_size, table
-                )
-                moments, (cost, *square) = tuple(rest[:-n_sums]), map(float, rest[-n_sums:])
-                finite = math.isfinite(cost) and all_finite(theta)
-            if not finite:
-                raise DivergedError(epoch, state, cost)
-            state = replace(
-                state,
-                theta=theta,
-                moments=moments,
-                step=state.step + len(shares),
-                gradient_norm=math.sqrt(square[0]) if square else None,
-                rng=copy.deepcopy(rng) if rng is not None else state.rng,
-                order=order if rng is not None else state.order,
-            )
-            changed = yield state, cost
-            if changed is not None:
-                state = changed
-    finally:
-        release_memory()
+    given: State | None = state
+    state = state.after(None)
+    while True:
+        epoch += 1
+        if rng is not None:
+            order = shuffled(order, X, rng)
+        with backend.active():
+            if given is not None:
+                theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
+                steps.begin(theta, tuple(moments))
+                given = None
+            table = step_scalars(state, schedule, shares)
+            cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
+        if not finite:
+            raise DivergedError(epoch, state.after(steps.before()), cost)
+        changes: dict[str, Any] = {"step": state.step + len(shares)}
+        changes["gradient_norm"] = None if square is None else math.sqrt(square)
+        if rng is not None:
+            changes |= {"rng": copy.deepcopy(rng), "order": order}
+        state = state.after(None, **changes)
+        kept = steps.after()
+        given = yield state.after(kept), cost
+        if given is not None:
+            state, given = given.after(None), None if given.is_at(kept) else given
 
 
 def step_scalars(state: State, schedule: Schedule, shares: Sequence[float]) -> Any:
-    """A row for each of an epoch's steps: its share of the epoch, its key, the optimiser's scalars for weights, for all
-    else.
+    """A row for each of an epoch's steps: its share of the epoch, its key, the rule's scalars.
 
-    Host float64, (n_steps, 2 + 2 n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
+    Host float64, (n_steps, 2 + n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
     """
-    t, optimizer = state.step, state.optimizer
-    rates = [state.learning_rate * schedule(t + i) for i in range(len(shares))]
+    t, rule, rate = state.step, state.optimizer, state.learning_rate
     return host.asarray(
         [
-            (
-                share,
-                step_key(state.seed, t + i),
-                *optimizer.scalars(t + i + 1, rate, True),
-                *optimizer.scalars(t + i + 1, rate, False),
-            )
-            for i, (share, rate) in enumerate(zip(shares, rates, strict=True))
+            (share, step_key(state.seed, t + i), *rule.scalars(t + i + 1, rate * schedule(t + i)))
+            for i, share in enumerate(shares)
         ]
     )
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:
     """max |theta_new - theta| <= tol max(1, max |theta|): "once our weights stop changing very much"   (D1)."""
-    xp = namespace(after)
+    xp = array_namespace(after)
     change, size = float(xp.max(xp.abs(after - before))), float(xp.max(xp.abs(after)))
     return change <= tol * max(1.0, size)

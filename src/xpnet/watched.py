@@ -7,9 +7,10 @@ keyed by networks hold no step's arrays.
 import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+from .equations.activations import Activation, Linear
 from .equations.layers import Layer, Parameter, Shape, Training
 
 Array = Any
@@ -22,7 +23,8 @@ _watch: contextvars.ContextVar[Seen] = contextvars.ContextVar("xpnet_watch")
 def watching() -> Iterator[Seen]:
     """What watched layers tell inside this block: ``seen[name, k]`` for layer k = 1, 2, ..., the latest of each.
 
-    Names are "params", "X", "train", "A", and after a backward pass "dA", "dX", "gradients".
+    Names are "params", "X", "train", "A", and after a backward pass "dA", "dX", "gradients"; "Z" and "dZ" too where the
+    layer has an activation that can be watched.
     """
     seen: Seen = {}
     token = _watch.set(seen)
@@ -65,3 +67,29 @@ class WatchedLayer:
             return dX, gradients
 
         return A, watched_backward
+
+
+@dataclass(frozen=True)
+class WatchedActivation(Activation):
+    """The activation of layer k: Z and dZ, which lie inside the layer, are told."""
+
+    of: Activation = Linear()
+    k: int = 0
+
+    def forward(self, Z):
+        tell("Z", self.k, Z)
+        return self.of.forward(Z)
+
+    def backward(self, dA, Z, A):
+        dZ = self.of.backward(dA, Z, A)
+        tell("dZ", self.k, dZ)
+        return dZ
+
+
+def watched_layer(layer: Any, k: int) -> WatchedLayer:
+    """Layer k with its activation watched as well, if it is a dataclass with a field ``activation`` and its f."""
+    names = {f.name for f in fields(layer)} if is_dataclass(layer) else set()
+    f = getattr(layer, "f", None)
+    if "activation" in names and isinstance(f, Activation):
+        layer = replace(layer, activation=WatchedActivation(f, k))  # type: ignore[type-var]
+    return WatchedLayer(layer, k)

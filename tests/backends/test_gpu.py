@@ -1,4 +1,4 @@
-"""What only a GPU can show: captured training beside NumPy's, the products and their epilogues, streamed data."""
+"""What only a GPU can show: training beside NumPy's, masks, other work in between, data that stay on the host."""
 
 from dataclasses import replace
 from itertools import islice
@@ -18,9 +18,8 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
-def gpu(monkeypatch):
-    """The first GPU, where every step must be captured."""
-    monkeypatch.setenv("XPNET_CAPTURE", "require")
+def gpu():
+    """The first GPU."""
     return get_backend("cupy")
 
 
@@ -65,18 +64,9 @@ def test_every_precision_trains(gpu, data, precision, activation):
     assert distance(ours, theirs) < {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2}[precision]
 
 
-def test_an_epoch_is_the_same_however_it_is_run(gpu, data, monkeypatch):
-    captured = train(gpu, data, model(), 4, Adam(0.01))
-    monkeypatch.setenv("XPNET_CAPTURE", "off")
-    eager = train(gpu, data, model(), 4, Adam(0.01))
-    for (a, cost), (b, expected) in zip(captured, eager, strict=True):
-        assert cost == expected
-        np.testing.assert_array_equal(to_numpy(a.theta), to_numpy(b.theta))
-
-
 @pytest.mark.parametrize("precision", [None, "bfloat16"], ids=str)
 @pytest.mark.parametrize("batch_size", [None, 32])
-def test_captured_steps_draw_numpys_masks(gpu, data, batch_size, precision):
+def test_steps_draw_numpys_masks(gpu, data, batch_size, precision):
     layers = Dense(64, "tanh"), Dropout(0.5), Dense(40, "tanh"), Dropout(0.2), Dense(5)
     of = Model(Sequential(*layers), "cross_entropy", precision=precision)
     ours = train(gpu, data, of, 5, batch_size=batch_size)
@@ -94,7 +84,7 @@ def test_the_gradients_norm_is_numpys(gpu, data):
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-9)
 
 
-def test_other_work_between_epochs_harms_no_graph(gpu, data):
+def test_other_work_between_epochs_harms_nothing(gpu, data):
     import cupy
 
     rng = np.random.default_rng(0)
@@ -118,37 +108,3 @@ def test_data_from_the_host_in_batches(gpu, data, monkeypatch, batch_size):
     for (a, cost), (b, expected) in zip(streamed, resident, strict=True):
         assert cost == expected
         np.testing.assert_array_equal(to_numpy(a.theta), to_numpy(b.theta))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (64, 100, 10), (200, 784, 100), (4096, 33, 257)])
-def test_products_and_their_epilogues(gpu, rng, dtype, shape):
-    import cupy
-
-    from xpnet.backends import cupy as way
-
-    m, k, n = shape
-    host = rng.normal(size=(m, k)), rng.normal(size=(k, n)), rng.normal(size=n), rng.normal(size=(m, n))
-    X, W, b, dZ = (cupy.asarray(a, dtype) for a in host)
-    rtol = 1e-11 if dtype == "float64" else 2e-4
-    with gpu.active():
-        A = way.matmul(X, W)
-        np.testing.assert_allclose(A.get(), host[0] @ host[1], rtol=rtol, atol=rtol * k)
-        for relu in (False, True):
-            if way._multiply(X, W, A, bias=b, relu=relu):
-                expected = host[0] @ host[1] + host[2]
-                expected = np.maximum(expected, 0.0) if relu else expected
-                np.testing.assert_allclose(A.get(), expected, rtol=rtol, atol=rtol * k)
-        dW, db = cupy.empty((k, n), dtype), cupy.empty(n, dtype)
-        if way._multiply(X.T, dZ, dW, column_sums=db):
-            np.testing.assert_allclose(dW.get(), host[0].T @ host[3], rtol=rtol, atol=rtol * m)
-            np.testing.assert_allclose(db.get(), host[3].sum(axis=0), rtol=rtol, atol=rtol * m)
-        np.testing.assert_allclose(way.column_sum(None, dZ).get(), host[3].sum(axis=0), rtol=rtol, atol=rtol * m)
-
-
-def test_too_large_a_step_says_what_it_needs(gpu, rng):
-    X, Y = rng.normal(size=(4096, 1)).astype(np.float32), np.zeros((4096, 1), np.float32)
-    wide = Model(Sequential(Dense(1 << 26, "relu"), Dense(1)), "half_squared_error")
-    state = wide.initial(rng, 1, GradientDescent(0.1))
-    with pytest.raises(MemoryError, match=r"a training step on 4096 samples needs more memory"):
-        next(epochs(wide, state, X, Y, backend=gpu))

@@ -1,13 +1,10 @@
 """Precision: per model, refused where it can't be computed, and the data's dtype where it can."""
 
-import threading
-
 import numpy as np
 import pytest
 
 from xpnet import MLPClassifier
-from xpnet.backends import Backend, data_dtype, operand, products_in, read_data
-from xpnet.backends.precision import current_precision
+from xpnet.backends import Backend, data_dtype, read_data
 from xpnet.equations.layers import Dense
 from xpnet.equations.optimizers import GradientDescent
 from xpnet.model import Model
@@ -52,14 +49,6 @@ def test_narrow_products_are_refused_where_there_are_none(library, XY, precision
             refused()
 
 
-def test_an_operand_is_never_rounded_in_silence():
-    with (
-        products_in("bfloat16"),
-        pytest.raises(ValueError, match=r'^precision is "bfloat16", which array_api_compat.numpy can\'t compute'),
-    ):
-        operand(np.ones(3))
-
-
 def test_there_are_four_precisions():
     with pytest.raises(ValueError, match=r"^precision is 'half'; allowed: \"float32\", .* or None for that of X"):
         Model(NETWORK, "cross_entropy", precision="half")
@@ -75,19 +64,6 @@ def test_estimators_hand_it_on(XY):
     assert net.predict_proba(X).dtype == np.float32
     with pytest.raises(ValueError, match=r'^precision is "tf32", which numpy can\'t compute'):
         MLPClassifier(precision="tf32").fit(X, y)
-
-
-def test_it_is_of_one_thread_and_ends_with_its_block():
-    seen = []
-    with products_in("tf32"):
-        thread = threading.Thread(target=lambda: seen.append(current_precision()))
-        thread.start()
-        thread.join()
-        assert current_precision() == "tf32"
-        with products_in("bfloat16"):
-            assert current_precision() == "bfloat16"
-        assert current_precision() == "tf32"
-    assert (current_precision(), seen) == (None, [None])
 
 
 def test_the_dtype_of_the_data(library):

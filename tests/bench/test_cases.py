@@ -3,6 +3,7 @@
 import itertools
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import ours
@@ -88,10 +89,10 @@ def test_times_are_a_steps():
 
 def test_launching_ends_where_a_pass_begins_to_wait():
     waiting = ours.LaunchClock()
-    step = waiting.timed(lambda step, like: step)(lambda batch: batch, None)
+    steps = waiting.timed(SimpleNamespace)(epoch=lambda batch: batch)
     for _ in range(3):
         with waiting:
-            step(1.0)
+            assert steps.epoch(1.0) == 1.0
             time.sleep(0.01)
     assert 0.0 < waiting.read() < 0.01
     assert waiting.read() == 0.0

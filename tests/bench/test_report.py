@@ -131,16 +131,12 @@ def test_names_at_the_ends_of_lines_do_not_touch():
     assert max(apart([98.0, 99.0], 5.0, 0.0, 100.0)) <= 100.0
 
 
-def test_parts_and_probes(tmp_path):
-    (tmp_path / "parts.tsv").write_text("probes\t1\t9\ntests\t0\t60\nbench\t124\t300\n")
-    for name in ("probes", "tests", "bench"):
+def test_parts(tmp_path):
+    (tmp_path / "parts.tsv").write_text("first\t1\t9\ntests\t0\t60\nbench\t124\t300\n")
+    for name in ("first", "tests", "bench"):
         (tmp_path / f"{name}.log").write_text("".join(f"{name} {i}\n" for i in range(99)))
-    found = [{"probe": "a_b", "ok": True, "found": {"x": "1 GB/s"}}, {"probe": "c", "ok": False, "error": "E | F"}]
-    (tmp_path / "probes.json").write_text(json.dumps(found))
     text = parts.markdown(parts.read(tmp_path))
-    assert cells(text)[1] == ["probes", "FAILED (1)", "9 s", "probes 98"]
+    assert cells(text)[1] == ["first", "FAILED (1)", "9 s", "first 98"]
     assert "| bench | OUT OF TIME | 300 s |" in text
-    assert "| a b | yes | x: 1 GB/s |" in text
-    assert "| c | NO | E / F |" in text
-    assert re.findall(r"^The end of (\w+):$", text, flags=re.MULTILINE) == ["bench"]
+    assert re.findall(r"^The end of (\w+):$", text, flags=re.MULTILINE) == ["first", "bench"]
     assert parts.markdown(parts.read(tmp_path / "empty")) == ""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from xpnet import Dense, DivergedError, GradientDescent, Model, Sequential, State, activations, epochs, losses
+from xpnet import layers as equations
 from xpnet.equations.layers import Training
 
 L1, L2, ALPHA = 0.02, 0.03, 0.5
@@ -65,8 +66,7 @@ def test_forward_1_to_4(numbers, library, dtype, same):
     X, Y, *parameters = numbers
     printed = printed_step(X, Y, *parameters, 0, 0, ALPHA)
     X, W1, b1, W2, b2 = (library.asarray(a, dtype) for a in (X, *parameters))
-    linear = activations.Linear()
-    same(linear.forward(X @ W1, b1[0, :]), printed.Z1, "Z1")
+    same(equations.affine(X, W1, b1[0, :]), printed.Z1, "Z1")
     A1, _ = Dense(5, "sigmoid").forward((W1, b1[0, :]), X)
     same(A1, printed.A1, "A1")
     Z2, _ = Dense(3).forward((W2, b2[0, :]), A1)
@@ -89,9 +89,9 @@ def test_backward_1_to_8(numbers, library, dtype, same):
     same(dW2 / m, printed.dW2, "2: dW2")
     same(db2 / m, printed.db2[0], "3: db2")
     same(dA1, printed.dA1, "4: dA1")
-    sigmoid = activations.Sigmoid()
-    same(sigmoid.backward(library.xp.ones_like(A1), A1), printed.sigma_prime, "5: sigma'")
-    same(sigmoid.backward(dA1, A1), printed.dZ1, "6: dZ1")
+    sigmoid, Z1 = activations.Sigmoid(), equations.affine(X, W1, b1[0, :])
+    same(sigmoid.derivative(Z1, A1), printed.sigma_prime, "5: sigma'")
+    same(sigmoid.backward(dA1, Z1, A1), printed.dZ1, "6: dZ1")
     _, (dW1, db1) = backward_1(dA1, need_dX=False)
     same(dW1 / m, printed.dW1, "7: dW1")
     same(db1 / m, printed.db1[0], "8: db1")

@@ -129,7 +129,7 @@ def test_the_gradient_is_that_of_the_cost_with_the_same_masks(data, rng):
         assert_is_gradient(
             lambda t: float(MODEL.sums(t, X, Y, train=train)[1]),
             theta,
-            np.concatenate(g),
+            g,
             unit_direction(rng, theta.size),
         )
 

@@ -23,13 +23,14 @@ def gradient(theta, t):
     return np.sin(theta) + 0.1 * theta + 0.3 * np.cos(t + np.arange(theta.size))
 
 
-def run(optimizer, theta, *, weights=True, steps=STEPS, xp=np, asarray=np.asarray, rate=lambda t: 1.0):
-    """theta after these steps, by ``update`` alone."""
+def run(optimizer, theta, *, weights=True, steps=STEPS, asarray=np.asarray):
+    """theta after these steps, all of it weights or none."""
     theta, moments = asarray(theta), tuple(asarray(np.zeros_like(theta)) for _ in range(optimizer.moments))
     for t in range(1, steps + 1):
         g = asarray(gradient(to_numpy(theta).astype(np.float64), t))
-        scalars = optimizer.scalars(t, optimizer.learning_rate * rate(t), weights)
-        theta, *moments = optimizer.update(xp, theta, g, tuple(moments), scalars)
+        scalars = optimizer.scalars(t, optimizer.learning_rate)
+        start = optimizer.decayed(theta, scalars) if weights else theta
+        theta, *moments = optimizer.update(start, g, tuple(moments), scalars)
         assert len(moments) == optimizer.moments
     return theta
 
@@ -69,7 +70,7 @@ def test_momentum_is_torchs_velocity_times_the_learning_rate(rng):
     """Ours is v = mu v - alpha g, theirs u = mu u + g and theta -= alpha u: v = -alpha u while alpha stays."""
     theta, g, v, u = rng.normal(size=3), rng.normal(size=3), np.zeros(3), np.zeros(3)
     for _ in range(5):
-        _, v = Momentum(0.1, 0.8).update(np, theta, g, (v,), (0.1,))
+        _, v = Momentum(0.1, 0.8).update(theta, g, (v,), Momentum().scalars(1, 0.1))
         u = 0.8 * u + g
         np.testing.assert_allclose(v, -0.1 * u, rtol=1e-14)
 
@@ -85,9 +86,7 @@ def test_adams_epsilon_stands_beside_the_root_of_v(rng):
 
 
 def test_adams_first_step_has_the_learning_rates_length():
-    theta, _, _ = Adam(0.01).update(
-        np, np.zeros(2), np.array([3.0, -1e-3]), (np.zeros(2),) * 2, Adam().scalars(1, 0.01, True)
-    )
+    theta, _, _ = Adam(0.01).update(np.zeros(2), np.array([3.0, -1e-3]), (np.zeros(2),) * 2, Adam().scalars(1, 0.01))
     np.testing.assert_allclose(theta, [-0.01, 0.01], rtol=1e-3)
 
 
@@ -132,7 +131,7 @@ def test_without_momentum_it_is_gradient_descent(rng):
 @pytest.mark.parametrize("optimizer", RULES, ids=repr)
 def test_every_library_agrees(library, optimizer, rng):
     theta = rng.normal(size=5)
-    ours = run(optimizer, theta, xp=library.xp, asarray=lambda a: library.asarray(a, "float64"), steps=8)
+    ours = run(optimizer, theta, asarray=lambda a: library.asarray(a, "float64"), steps=8)
     assert library.owns(ours)
     np.testing.assert_allclose(to_numpy(ours), run(optimizer, theta, steps=8), rtol=1e-12)
 
@@ -144,7 +143,8 @@ def test_rules_are_pure_values(optimizer, rng):
     arrays = (theta, g, *rng.uniform(size=(optimizer.moments, 4)))
     for a in arrays:
         a.flags.writeable = False
-    optimizer.update(np, theta, g, arrays[2:], optimizer.scalars(1, 0.1, True))
+    scalars = optimizer.scalars(1, 0.1)
+    optimizer.update(optimizer.decayed(theta, scalars), g, arrays[2:], scalars)
 
 
 @pytest.mark.parametrize("given", [0.0, -1.0, float("nan"), float("inf")])
@@ -173,4 +173,4 @@ def test_other_settings_are_refused(make, said):
 
 def test_a_base_class_says_what_is_missing():
     with pytest.raises(TypeError, match="Optimizer must define update"):
-        Optimizer().update(np, np.ones(1), np.ones(1), (), (0.1,))
+        Optimizer().update(np.ones(1), np.ones(1), (), Optimizer().scalars(1, 0.1))

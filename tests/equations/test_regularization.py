@@ -20,22 +20,24 @@ def test_penalty_and_gradient(library, dtype, l1, l2):
     value = (l1 or 0) * 5.5 + (l2 or 0) / 2 * 13.25
     assert float(penalty(w, l1, l2)) == pytest.approx(value, rel=1e-6)
     expected = 0.25 * G + (l1 or 0) * np.sign(W) + (l2 or 0) * W
-    gradient = cost_gradient(g, w, 0.25, l1, l2)
-    assert library.owns(gradient)
-    assert gradient.dtype == w.dtype
-    np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-6)
+    for n_weights in (4, 3, 0):
+        gradient = cost_gradient(g, w, n_weights, 0.25, l1, l2)
+        assert library.owns(gradient)
+        assert gradient.dtype == w.dtype
+        np.testing.assert_allclose(to_numpy(gradient)[:n_weights], expected[:n_weights], rtol=1e-6)
+        np.testing.assert_allclose(to_numpy(gradient)[n_weights:], 0.25 * G[n_weights:], rtol=1e-6)
 
 
 def test_lambda_is_added_after_c():
-    np.testing.assert_allclose(cost_gradient(G, W, 0.0, 0.3, 0.2), 0.3 * np.sign(W) + 0.2 * W)
-    np.testing.assert_array_equal(add_penalty(np, G, W, None, None), G)
+    np.testing.assert_allclose(cost_gradient(G, W, 4, 0.0, 0.3, 0.2), 0.3 * np.sign(W) + 0.2 * W)
+    np.testing.assert_array_equal(add_penalty(G, W, None, None), G)
 
 
 def test_numbers_and_arrays_without_dimensions_are_alike(library, dtype):
     w, g = library.asarray(W, dtype), library.asarray(G, dtype)
     c, l1, l2 = (library.xp.sum(library.asarray([x], dtype)) for x in (0.25, 0.5, 2.0))
     np.testing.assert_array_equal(
-        to_numpy(cost_gradient(g, w, c, l1, l2)), to_numpy(cost_gradient(g, w, 0.25, 0.5, 2.0))
+        to_numpy(cost_gradient(g, w, 4, c, l1, l2)), to_numpy(cost_gradient(g, w, 4, 0.25, 0.5, 2.0))
     )
     assert float(penalty(w, l1, l2)) == float(penalty(w, 0.5, 2.0))
 
@@ -46,7 +48,7 @@ def test_no_penalty_is_a_plain_zero():
 
 def test_the_sign_of_zero_is_zero():
     for zero in (0.0, -0.0):
-        np.testing.assert_array_equal(cost_gradient(np.zeros(1), np.array([zero]), 1.0, 0.3, None), [0.0])
+        np.testing.assert_array_equal(cost_gradient(np.zeros(1), np.array([zero]), 1, 1.0, 0.3, None), [0.0])
 
 
 def test_the_gradient_is_the_penaltys(rng):
@@ -55,7 +57,7 @@ def test_the_gradient_is_the_penaltys(rng):
         step = np.zeros(5)
         step[i] = 1e-6
         slope = (penalty(w + step, 0.3, 0.2) - penalty(w - step, 0.3, 0.2)) / 2e-6
-        assert cost_gradient(np.zeros(5), w, 1.0, 0.3, 0.2)[i] == pytest.approx(slope, rel=1e-6)
+        assert cost_gradient(np.zeros(5), w, 5, 1.0, 0.3, 0.2)[i] == pytest.approx(slope, rel=1e-6)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xpnet
+import xpnet.program.numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -243,7 +244,7 @@ def test_interrupting_lbfgs_keeps_the_parameters_of_the_last_iteration(monkeypat
     for evaluation in (2, 7, 12):
         model = xpnet.MLPClassifier(solver="lbfgs", random_state=0)
         with monkeypatch.context() as patch:
-            interrupt_at_evaluation(patch, model, None, evaluation)
+            interrupt_at_evaluation(patch, evaluation)
             with pytest.raises(KeyboardInterrupt):
                 model.fit(X, y)
         if model.loss_curve_:  # scikit-learn keeps a trial of the line search, which may be a worse place
@@ -252,19 +253,27 @@ def test_interrupting_lbfgs_keeps_the_parameters_of_the_last_iteration(monkeypat
         assert model.predict(X).shape == y.shape
 
 
-def interrupt_at_evaluation(monkeypatch, model, name, n):
+OURS = ((xpnet.model.Model, "sums"), (xpnet.program.numpy.Replay, "__call__"))
+"""What computes gradients: the definition, and a replay of it."""
+
+
+def interrupt_at_evaluation(monkeypatch, n, methods=OURS):
     """Ctrl-C while the n-th gradient is computed."""
-    home, name = (model, name) if name else (xpnet.model.Model, "sums")
-    function, calls = getattr(home, name), []
+    calls = []
 
-    def interrupted(*arguments):
-        calls.append(1)
-        value = function(*arguments)
-        if len(calls) == n:
-            raise KeyboardInterrupt
-        return value
+    def interrupted(function):
+        def call(self, *arguments):
+            is_recorded = isinstance(arguments[0], xpnet.program.recorder.Value) if arguments else False
+            calls.extend([] if is_recorded else [1])
+            value = function(self, *arguments)
+            if len(calls) == n:
+                raise KeyboardInterrupt
+            return value
 
-    monkeypatch.setattr(home, name, interrupted)
+        return call
+
+    for home, name in methods:
+        monkeypatch.setattr(home, name, interrupted(getattr(home, name)))
 
 
 def test_digits_five_splits_are_at_least_as_accurate():
@@ -326,12 +335,9 @@ def test_interrupting_keeps_what_scikit_learn_keeps_and_says(early_stopping, mon
     params = {"random_state": 0, "max_iter": 9, "batch_size": 100, "early_stopping": early_stopping}
     at = 3 * 6 + 2  # of six batches an epoch: in the fourth epoch
     models = []
-    for home, class_, name in (
-        (scikit_learns, scikit_learns.MLPClassifier, "_backprop"),
-        (xpnet, xpnet.model.Model, "sums"),
-    ):
+    for home, methods in ((scikit_learns, [(scikit_learns.MLPClassifier, "_backprop")]), (xpnet, OURS)):
         model = home.MLPClassifier(**params)
-        interrupt_at_evaluation(monkeypatch, class_, name, at)
+        interrupt_at_evaluation(monkeypatch, at, methods)
         with pytest.warns(UserWarning, match=r"^Training interrupted by user\.$"):
             model.fit(X, y)
         monkeypatch.undo()

@@ -62,7 +62,7 @@ found = {}
 for name, model, state, X, Y, w, options in cases():
     new, cost = next(epochs(model, state, X, Y, sample_weight=w, **options))
     sums, loss_sum, weight_sum = model.sums(np.asarray(state.theta, X.dtype), X, Y, w)
-    everything = {"theta": new.theta, "cost": cost, "sums": np.concatenate(sums), "loss_sum": loss_sum}
+    everything = {"theta": new.theta, "cost": cost, "sums": sums, "loss_sum": loss_sum}
     everything |= {f"moment {i}": v for i, v in enumerate(new.moments, 1)}
     found |= {f"{name}: {key}": value for key, value in everything.items()}
 file = io.BytesIO()

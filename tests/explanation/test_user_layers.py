@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xpnet import Dense, GradientDescent, Model, Sequential, State, explain
-from xpnet.backends import namespace
+from xpnet.backends import array_namespace
 from xpnet.equations.layers import Parameter
 
 
@@ -38,7 +38,7 @@ class Sigmoids:
         return ()
 
     def forward(self, params, X, train=None):
-        A = 1.0 / (1.0 + namespace(X).exp(-X))
+        A = 1.0 / (1.0 + array_namespace(X).exp(-X))
         return A, lambda dA, need_dX=True: (dA * A * (1.0 - A), ())
 
 
@@ -102,7 +102,7 @@ class Masked:
 
     def forward(self, params, X, train: Any = None):
         (scale,) = params
-        xp = namespace(X)
+        xp = array_namespace(X)
         keep = xp.asarray([1.0, 0.0] * X.shape[1], dtype=X.dtype)[: X.shape[1]] if train is not None else 1.0
 
         def backward(dA, need_dX=True):
@@ -141,7 +141,7 @@ class OfImages:
         return ()
 
     def forward(self, params, X, train=None):
-        xp = namespace(X)
+        xp = array_namespace(X)
 
         def backward(dA, need_dX=True):
             return (dA[:, :, None] * xp.ones_like(X) if need_dX else None), ()

@@ -1,4 +1,4 @@
-"""Floor 0: the border. Who computes, and how; the equations never see past it.
+"""Floor 0: the border. Which library computes, and how data come to it; the equations never see past it.
 
 ``host`` is the namespace in which random numbers are drawn and tables of scalars are made.
 """
@@ -6,24 +6,12 @@
 from typing import Any
 
 import array_api_compat.numpy
+from array_api_compat import device
 
 from .inputs import all_finite, check_finite, read_data
-from .precision import Precision, checked_precision, data_dtype, products_in
-from .rows import Rows, is_in_rows, reading_order, shuffled, subset
-from .seams import (
-    Elementwise,
-    compile_step,
-    composite,
-    counting,
-    definitions_as_they_stand,
-    elementwise,
-    gather,
-    in_full,
-    namespace,
-    operand,
-    release_memory,
-    rowwise,
-)
+from .namespaces import array_namespace
+from .precision import Precision, checked_precision, data_dtype
+from .rows import Rows, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
     Backend,
     BackendUnavailableError,
@@ -34,38 +22,30 @@ from .selector import (
     to_numpy,
     using_backend,
 )
+from .sparse import is_sparse
 
 host: Any = array_api_compat.numpy
 
 __all__ = [
     "Backend",
     "BackendUnavailableError",
-    "Elementwise",
     "Precision",
     "Rows",
     "all_finite",
+    "array_namespace",
     "auto_choice",
     "check_finite",
     "checked_precision",
-    "compile_step",
-    "composite",
-    "counting",
     "data_dtype",
-    "definitions_as_they_stand",
-    "elementwise",
-    "get_backend",
+    "device",
     "gather",
+    "get_backend",
     "host",
-    "in_full",
     "is_host_data",
     "is_in_rows",
-    "namespace",
-    "operand",
-    "products_in",
+    "is_sparse",
     "read_data",
     "reading_order",
-    "release_memory",
-    "rowwise",
     "set_backend",
     "shuffled",
     "subset",

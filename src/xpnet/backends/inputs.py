@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from .namespaces import array_namespace
 from .rows import Rows, is_in_rows
-from .seams import namespace
 from .selector import Backend, get_backend, is_host_data, to_numpy
 from .sparse import is_sparse, values_of
 
@@ -87,7 +86,7 @@ def _check_kind(X: Any, name: str) -> None:
 def all_finite(X: Array) -> bool:
     """Whether X holds neither NaN nor infinity, found without an array of X's size."""
     X = values_of(X)
-    xp = namespace(X)
+    xp = array_namespace(X)
     return 0 in X.shape or (bool(xp.isfinite(xp.max(X))) and bool(xp.isfinite(xp.min(X))))
 
 
@@ -95,6 +94,7 @@ def check_finite(X: Array, name: str) -> None:
     """Raise where X holds NaN or infinity, saying how many."""
     if all_finite(X):
         return
-    xp = namespace(X)
-    n_bad = int(xp.count_nonzero(~xp.isfinite(values_of(X))))
+    X = values_of(X)
+    xp = array_namespace(X)
+    n_bad = int(xp.count_nonzero(~xp.isfinite(X)))
     raise ValueError(f"{name} contains {n_bad} value(s) that are NaN or infinite; remove or impute those samples first")

@@ -5,15 +5,15 @@ precision      data, theta     products
 =============  ==============  ===========================================================================
 ``"float32"``  float32         float32
 ``"float64"``  float64         float64
-``"tf32"``     float32         factors rounded to 10 bits of mantissa, added up in float32   (CuPy alone)
-``"bfloat16"`` float32         activations, errors and a copy of theta in bfloat16 (7 bits), added up in
-                               float32; theta, gradients, moments and the loss in float32    (CuPy alone)
+``"tf32"``     float32         may round their factors to 10 bits of mantissa    (CuPy alone)
+``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy alone)
 =============  ==============  ===========================================================================
+
+The last two allow a rounding; for now CuPy's products are computed in float32 with them too, and the log says so.
 """
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
+import functools
+import logging
 from typing import Any, Literal
 
 from .selector import Backend
@@ -22,7 +22,7 @@ Precision = Literal["float32", "float64", "tf32", "bfloat16"]
 NARROW = ("tf32", "bfloat16")
 NAMES = '"float32", "float64", "tf32", "bfloat16", or None for that of X'
 
-_precision: contextvars.ContextVar[str | None] = contextvars.ContextVar("xpnet_precision", default=None)
+logger = logging.getLogger("xpnet")
 
 
 def data_dtype(precision: str | None, backend: Backend) -> Any:
@@ -35,42 +35,22 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
     """
     if precision is None:
         return None
-    if precision in NARROW and not backend.name.startswith("cupy"):
-        raise narrow_error(precision, backend.name)
+    if precision in NARROW:
+        if not backend.name.startswith("cupy"):
+            raise ValueError(
+                f'precision is "{precision}", which {backend.name} can\'t compute: it multiplies float32 in full. '
+                'Use precision="float32", or backend="cupy" on an NVIDIA GPU'
+            )
+        _say_that_it_is_float32(precision)
     return backend.xp.float64 if precision == "float64" else backend.xp.float32
 
 
-def narrow_error(precision: str | None, name: str) -> ValueError:
-    """The error of a backend that multiplies float32 in full."""
-    return ValueError(
-        f'precision is "{precision}", which {name} can\'t compute: it multiplies float32 in full. '
-        'Use precision="float32", or backend="cupy" on an NVIDIA GPU'
-    )
+@functools.cache
+def _say_that_it_is_float32(precision: str) -> None:
+    logger.warning('precision is "%s"; products are computed in float32, which is more precise and slower', precision)
 
 
 def checked_precision(precision: Any) -> None:
     """Raise where there is no such precision."""
     if precision not in (None, "float32", "float64", *NARROW):
         raise ValueError(f"precision is {precision!r}; allowed: {NAMES}")
-
-
-_AS_DATA = contextlib.nullcontext()
-
-
-def products_in(precision: str | None) -> contextlib.AbstractContextManager:
-    """A context, of this thread or task alone, in which products are computed in this precision."""
-    return _in_context(precision) if precision in NARROW else _AS_DATA
-
-
-@contextlib.contextmanager
-def _in_context(precision: str | None) -> Iterator[None]:
-    token = _precision.set(precision)
-    try:
-        yield
-    finally:
-        _precision.reset(token)
-
-
-def current_precision() -> str | None:
-    """ "tf32" or "bfloat16" inside their contexts, None elsewhere."""
-    return _precision.get()

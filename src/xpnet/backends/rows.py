@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj
 
+from .namespaces import array_namespace
+from .sparse import is_sparse
+
 _BLOCK_BYTES = 1 << 22
 """What is read at once, about; a whole number of the source's own chunks."""
 _BLOCKS_SHUFFLED_TOGETHER = 8
@@ -43,7 +46,7 @@ class Rows:
 
     @property
     def is_in_blocks(self) -> bool:
-        """Whether single rows are dear to read, so that neighbours should be read together; a memmap's are not."""
+        """Whether single rows are expensive to read, so that neighbours should be read together; a memmap's are not."""
         return not isinstance(self.source, np.ndarray)
 
     def __len__(self) -> int:
@@ -104,6 +107,16 @@ class Rows:
         groups = [order[i : i + _BLOCKS_SHUFFLED_TOGETHER] for i in range(0, len(order), _BLOCKS_SHUFFLED_TOGETHER)]
         together = [np.concatenate([cuts[k] for k in group]) for group in groups]
         return np.concatenate([group[rng.permutation(len(group))] for group in together])
+
+
+def gather(A: Any, rows: Any) -> Any:
+    """A's rows at these indices, an array of A's library, or in this range: A itself where that is all of it."""
+    if isinstance(rows, range):
+        is_all = len(rows) == A.shape[0] and not isinstance(A, Rows)
+        return A if is_all else A[rows.start : rows.stop, ...]
+    if isinstance(A, Rows):
+        return A.take(rows)
+    return A[rows] if is_sparse(A) else array_namespace(A).take(A, rows, axis=0)
 
 
 def is_in_rows(x: Any) -> bool:

@@ -18,23 +18,23 @@ def values_of(x: Any) -> Any:
     return x.data if x.format in ("csr", "csc", "coo") else x.tocsr().data
 
 
-def matmul(A: Any, B: Any) -> Any:
-    """A B, dense, for a sparse A."""
-    return A @ B
+class _Products:
+    """The namespace of a sparse matrix: what else a network may ask of X would make it dense."""
+
+    @staticmethod
+    def matmul(A: Any, B: Any) -> Any:
+        """A B, dense unless both are sparse."""
+        return A @ B
+
+    @staticmethod
+    def matrix_transpose(A: Any) -> Any:
+        """A^T: the same values, read as columns."""
+        return A.T
+
+    def __getattr__(self, name: str) -> Any:
+        raise TypeError(
+            f"X is sparse, and {name} would make it dense: let the first layer be Dense, or pass X.toarray()"
+        )
 
 
-def matrix_transpose(A: Any) -> Any:
-    """A^T: the same values, read as columns."""
-    return A.T
-
-
-def take(A: Any, rows: Any, *, axis: int) -> Any:
-    """A's rows at these indices."""
-    return A[rows]
-
-
-def dense_needed(definition: Any, parts: Any, onto: Any = ()) -> Any:
-    """Raise: elementwise work on sparse data would make it dense without a word."""
-    raise TypeError(
-        f"X is sparse, and {definition.__name__} would make it dense: let the first layer be Dense, or pass X.toarray()"
-    )
+ProductsAlone = _Products()

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import is_host_data, namespace, to_numpy
-from ..backends.sparse import is_sparse
+from ..backends import array_namespace, is_host_data, is_sparse, to_numpy
 from ..equations.activations import Activation, Linear, Sigmoid, Softmax
 from ..equations.layers import Layer
 from ..gradcheck.subjects import named_windows
 from ..network import Sequential
 from ..training import DivergedError, epochs
-from ..watched import WatchedLayer, watching
+from ..watched import watched_layer, watching
 from .case import Case
 
 Array = Any
@@ -49,19 +48,21 @@ class Units:
 def units(case: Case) -> list[Units]:
     """Each layer, after one pass forwards and back."""
     layers = case.model.network.layers
-    watched = Sequential(*(WatchedLayer(layer, k) for k, layer in enumerate(layers, 1)))
+    watched = Sequential(*(watched_layer(layer, k) for k, layer in enumerate(layers, 1)))
     with watching() as seen:
         replace(case.model, network=watched).objective(case.X, case.Y, case.w, case.backend)(case.theta)
-    return [_units(k, layer, seen["A", k], norm(to_numpy(seen["dA", k]))) for k, layer in enumerate(layers, 1)]
+    sizes = {k: norm(to_numpy(seen["dA", k])) for k in range(1, len(layers) + 1)}
+    return [_units(k, layer, seen.get(("Z", k)), sizes[k]) for k, layer in enumerate(layers, 1)]
 
 
-def _units(number: int, layer: Layer, A: Array, size: float) -> Units:
+def _units(number: int, layer: Layer, Z: Array | None, size: float) -> Units:
     f = getattr(layer, "f", None)
-    if not isinstance(f, Activation) or isinstance(f, Linear | Softmax):
+    if Z is None or not isinstance(f, Activation) or isinstance(f, Linear | Softmax):
         return Units(number, None, None, size)
-    xp = namespace(A)
-    slopes = to_numpy(f.backward(xp.ones_like(A), A))
-    at_0 = float(to_numpy(f.backward(xp.ones_like(A), f.forward(xp.zeros_like(A)))).flat[0])
+    xp = array_namespace(Z)
+    one, zero = xp.ones_like(Z), xp.zeros_like(Z)
+    slopes = to_numpy(f.backward(one, Z, f.forward(Z)))
+    at_0 = float(to_numpy(f.backward(one, zero, f.forward(zero))).flat[0])
     return Units(number, f, slopes / (at_0 or 1.0), size)
 
 

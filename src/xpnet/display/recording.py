@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
-from ..backends import Backend, gather, in_full, namespace, operand, products_in, to_numpy
+from ..backends import Backend, array_namespace, device, gather, to_numpy
 from ..equations import whole_number
 from ..equations.layers import Parameter
 from ..model import Model
@@ -131,7 +130,7 @@ class Recorder:
         rows = np.arange(X.shape[0]) if w is None else np.flatnonzero(to_numpy(w))
         if len(rows) > self.samples:
             rows = rows[np.linspace(0, len(rows) - 1, self.samples).astype(int)]
-        at = namespace(Y).asarray(rows, device=device(Y))
+        at = array_namespace(Y).asarray(rows, device=device(Y))
         return gather(X, at), gather(Y, at), None if w is None else gather(w, at)
 
     # --- scikit-learn's callback protocol (SLEP023)
@@ -174,10 +173,10 @@ class Recorder:
 def activations(model: Model, layout: Layout, theta: Any, X: Any, backend: Backend) -> tuple[np.ndarray, ...]:
     """Each layer's output A on X, as host arrays: the forward pass as the network makes it."""
     outputs = []
-    with backend.active(), products_in(model.precision):
-        params = layout.unpack(operand(backend.asarray(theta, X.dtype)))
-        A = operand(backend.asarray(X))
+    with backend.active():
+        params = layout.unpack(backend.asarray(theta, X.dtype))
+        A = backend.asarray(X)
         for layer, of_layer in zip(layout.network.layers, params, strict=True):
             A, _ = layer.forward(of_layer, A)
-            outputs.append(np.array(to_numpy(in_full(A))))
+            outputs.append(np.array(to_numpy(A)))
     return tuple(outputs)

@@ -1,15 +1,13 @@
 """Activations f and their derivatives: D4's table, D0's softmax, and exp.
 
-Each class is one row of the table. ``f`` and ``gradient`` are elementwise definitions: ``gradient(dA, A)`` is
-dA * f'(Z), with f' written through A = f(Z), so that a layer keeps nothing but its output. All are free of branches
-and stable for every finite float32 and float64 input.
+Each class is one row of the table: ``forward(Z)`` is A = f(Z), and ``derivative(Z, A)`` is f'(Z), written through Z or
+through A = f(Z), whichever is shorter. All are free of branches and stable for every finite float32 and float64 input.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends import Elementwise, elementwise, rowwise
+from ..backends import array_namespace
 from . import plain_numbers
 
 Array = Any
@@ -17,37 +15,22 @@ Array = Any
 
 @dataclass(frozen=True)
 class Activation:
-    """A function applied to every element of Z, and its derivative. Subclasses write ``f`` and ``gradient``."""
+    """A function of Z and its derivative. Subclasses write ``forward`` and ``derivative``."""
 
     def __post_init__(self):
         plain_numbers(self)
 
-    def f(self, xp: Any, Z: Array) -> Array:
-        """A = f(Z)."""
-        raise TypeError(f"{type(self).__name__} must define f(self, xp, Z)")
+    def forward(self, Z: Array) -> Array:
+        """A = f(Z), (m, n)."""
+        raise TypeError(f"{type(self).__name__} must define forward(self, Z)")
 
-    def gradient(self, xp: Any, dA: Array, A: Array) -> Array:
-        """dZ = dA * f'(Z), from A = f(Z)."""
-        raise TypeError(f"{type(self).__name__} must define gradient(self, xp, dA, A)")
+    def derivative(self, Z: Array, A: Array) -> Array:
+        """f'(Z) element by element, (m, n), from Z and A = f(Z)."""
+        raise TypeError(f"{type(self).__name__} must define derivative(self, Z, A)")
 
-    def biased(self, xp: Any, Z: Array, b: Array) -> Array:
-        """A = f(Z + b)."""
-        return self.f(xp, Z + b)
-
-    def forward(self, Z: Array, b: Array | None = None) -> Array:
-        """A = f(Z) or f(Z + b) in one pass over Z (m, n), b (n,)."""
-        of_sum, of_Z, _ = _kernels(self)
-        return of_Z(Z) if b is None else of_sum(Z, b)
-
-    def backward(self, dA: Array, A: Array) -> Array:
+    def backward(self, dA: Array, Z: Array, A: Array) -> Array:
         """dZ = dA * f'(Z), all (m, n)."""
-        return _kernels(self)[2](dA, A)
-
-
-@functools.cache
-def _kernels(of: Activation) -> tuple[Elementwise, Elementwise, Elementwise]:
-    """f(Z + b), f(Z) and the gradient, made once for equal activations."""
-    return elementwise(of.biased), elementwise(of.f), elementwise(of.gradient)
+        return dA * self.derivative(Z, A)
 
 
 @dataclass(frozen=True)
@@ -57,40 +40,27 @@ class Linear(Activation):
     alpha: float = 1.0
     c: float = 0.0
 
-    def f(self, xp, Z):
-        return self.alpha * Z + self.c
+    def forward(self, Z):
+        return Z if self == Linear() else self.alpha * Z + self.c
 
-    def gradient(self, xp, dA, A):
-        return self.alpha * dA
-
-    def biased(self, xp, Z, b):
-        return Z + b if self._identity else self.f(xp, Z + b)
-
-    def forward(self, Z, b=None):
-        return Z if self._identity and b is None else super().forward(Z, b)
-
-    def backward(self, dA, A):
-        return dA if self._identity else super().backward(dA, A)
-
-    @property
-    def _identity(self):
-        return self.alpha == 1.0 and self.c == 0.0
+    def backward(self, dA, Z, A):
+        return dA if self == Linear() else self.alpha * dA
 
 
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """a = 1 / (1 + e^-z), f' = a (1 - a)   (D0 forward 2 and backward 5; D1; D3; D4, table)."""
 
-    def f(self, xp, Z):
-        return sigmoid.definition(xp, Z)
+    def forward(self, Z):
+        return sigmoid(Z)
 
-    def gradient(self, xp, dA, A):
-        return dA * (A * (1.0 - A))
+    def derivative(self, Z, A):
+        return A * (1.0 - A)
 
 
-@elementwise
-def sigmoid(xp: Any, Z: Array) -> Array:
+def sigmoid(Z: Array) -> Array:
     """1 / (1 + e^-z); neither exponential can overflow, and both tails keep their relative accuracy."""
+    xp = array_namespace(Z)
     return xp.exp(xp.minimum(Z, 0.0)) / (1.0 + xp.exp(-xp.abs(Z)))
 
 
@@ -98,22 +68,22 @@ def sigmoid(xp: Any, Z: Array) -> Array:
 class Tanh(Activation):
     """a = 2 / (1 + e^-2z) - 1 = tanh z, f' = 1 - a^2   (D4, table)."""
 
-    def f(self, xp, Z):
-        return xp.tanh(Z)
+    def forward(self, Z):
+        return array_namespace(Z).tanh(Z)
 
-    def gradient(self, xp, dA, A):
-        return dA * (1.0 - A * A)
+    def derivative(self, Z, A):
+        return 1.0 - A * A
 
 
 @dataclass(frozen=True)
 class ReLU(Activation):
     """a = max(z, 0), f' = 1 where z > 0, else 0   (D4, exercise; its table has 1 at z = 0)."""
 
-    def f(self, xp, Z):
-        return xp.maximum(Z, 0.0)
+    def forward(self, Z):
+        return array_namespace(Z).maximum(Z, 0.0)
 
-    def gradient(self, xp, dA, A):
-        return dA * xp.astype(A > 0.0, dA.dtype)
+    def derivative(self, Z, A):
+        return array_namespace(A).astype(A > 0.0, A.dtype)
 
 
 @dataclass(frozen=True)
@@ -129,11 +99,12 @@ class PReLU(Activation):
         super().__post_init__()
         _positive("PReLU", self.alpha, "use ReLU() for 0, or the layer PReLU() for a slope that is learned")
 
-    def f(self, xp, Z):
+    def forward(self, Z):
+        xp = array_namespace(Z)
         return xp.maximum(Z, 0.0) + self.alpha * xp.minimum(Z, 0.0)
 
-    def gradient(self, xp, dA, A):
-        return dA * (1.0 + (self.alpha - 1.0) * xp.astype(A < 0.0, dA.dtype))
+    def derivative(self, Z, A):
+        return 1.0 + (self.alpha - 1.0) * array_namespace(A).astype(A < 0.0, A.dtype)
 
 
 @dataclass(frozen=True)
@@ -146,22 +117,24 @@ class ELU(Activation):
         super().__post_init__()
         _positive("ELU", self.alpha, "use ReLU() for 0")
 
-    def f(self, xp, Z):
+    def forward(self, Z):
+        xp = array_namespace(Z)
         return xp.maximum(Z, 0.0) + self.alpha * xp.expm1(xp.minimum(Z, 0.0))
 
-    def gradient(self, xp, dA, A):
-        return dA * (1.0 + (xp.minimum(A, 0.0) + (self.alpha - 1.0)) * xp.astype(A < 0.0, dA.dtype))
+    def derivative(self, Z, A):
+        xp = array_namespace(A)
+        return 1.0 + (xp.minimum(A, 0.0) + (self.alpha - 1.0)) * xp.astype(A < 0.0, A.dtype)
 
 
 @dataclass(frozen=True)
 class Exp(Activation):
     """a = e^z, f' = a: the mean of a Poisson distribution."""
 
-    def f(self, xp, Z):
-        return xp.exp(Z)
+    def forward(self, Z):
+        return array_namespace(Z).exp(Z)
 
-    def gradient(self, xp, dA, A):
-        return dA * A
+    def derivative(self, Z, A):
+        return A
 
 
 @dataclass(frozen=True)
@@ -171,54 +144,48 @@ class Softmax(Activation):
     Units are mixed, so it is not elementwise. Over one unit it would be the constant 1; layers refuse that.
     """
 
-    def forward(self, Z, b=None):
-        return softmax(Z if b is None else Linear().forward(Z, b))
+    def forward(self, Z):
+        return softmax(Z)
 
-    def backward(self, dA, A):
+    def backward(self, dA, Z, A):
         return softmax_gradient(dA, A)
 
 
-@rowwise
-def softmax(xp: Any, Z: Array) -> Array:
+def softmax(Z: Array) -> Array:
     """e^z_j / sum_k e^z_k over the last axis; each row's maximum is taken off first, so that e^z can't overflow."""
-    E = xp.exp(below_maximum.definition(xp, Z))
+    xp = array_namespace(Z)
+    E = xp.exp(below_maximum(Z))
     return E / xp.sum(E, axis=-1, keepdims=True)
 
 
-@rowwise
-def softmax_gradient(xp: Any, dA: Array, A: Array) -> Array:
+def softmax_gradient(dA: Array, A: Array) -> Array:
     """a * (da - sum_j da_j a_j)."""
-    return A * (dA - xp.sum(dA * A, axis=-1, keepdims=True))
+    return A * (dA - array_namespace(A).sum(dA * A, axis=-1, keepdims=True))
 
 
-@rowwise
-def log_softmax(xp: Any, Z: Array) -> Array:
+def log_softmax(Z: Array) -> Array:
     """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, where log(softmax) has -inf."""
-    S = below_maximum.definition(xp, Z)
+    xp = array_namespace(Z)
+    S = below_maximum(Z)
     return S - xp.log(xp.sum(xp.exp(S), axis=-1, keepdims=True))
 
 
-@rowwise
-def below_maximum(xp: Any, Z: Array) -> Array:
-    """z_j - max_k z_k over the last axis."""
-    return below.within(xp, Z, xp.max(Z, axis=-1, keepdims=True))
-
-
-@elementwise
-def below(xp: Any, Z: Array, M: Array) -> Array:
-    """z - M for M >= z; where finite values lie further apart than a float goes, it stops there."""
+def below_maximum(Z: Array) -> Array:
+    """z_j - max_k z_k over the last axis; where finite values lie further apart than a float goes, it stops there."""
+    xp = array_namespace(Z)
+    M = xp.max(Z, axis=-1, keepdims=True)
     return xp.maximum(Z, xp.maximum(M, 0.0) - float(xp.finfo(Z.dtype).max)) - M
 
 
-@elementwise
-def log_sigmoid(xp: Any, Z: Array) -> Array:
+def log_sigmoid(Z: Array) -> Array:
     """log(1 / (1 + e^-z)) = min(z, 0) - log(1 + e^-|z|), from the logits."""
+    xp = array_namespace(Z)
     return xp.minimum(Z, 0.0) - xp.log1p(xp.exp(-xp.abs(Z)))
 
 
-def _positive(name: str, alpha: float, mend: str) -> None:
+def _positive(name: str, alpha: float, fix: str) -> None:
     if not alpha > 0.0:
-        raise ValueError(f"alpha of {name} is {alpha!r}; it must be above 0, so that a tells the sign of z: {mend}")
+        raise ValueError(f"alpha of {name} is {alpha!r}; it must be above 0, so that a tells the sign of z: {fix}")
 
 
 BY_NAME: dict[str, Activation] = {

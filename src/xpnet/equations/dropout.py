@@ -1,6 +1,6 @@
 """Dropout, and the counter hash that draws its masks: a function of seed, step, layer and position, on every library.
 
-The masks need no generator, no state and nothing from the host, so a captured step draws new ones each time it runs.
+The masks need no generator, no state and nothing from the host, so a recorded step draws new ones each time it runs.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends import composite, counting, elementwise
+from ..backends import array_namespace, device
 from . import plain_numbers
 from .layers import Parameter, Shape, Training
 
@@ -46,49 +46,37 @@ class Dropout:
         """X * keep / (1 - rate) where ``train`` has a key, else X itself; and its backward."""
         if train is None or train.key is None or self.rate == 0.0:
             return X, lambda dA, need_dX=True: (dA, ())
+        xp = array_namespace(X)
         row, column = places(X, train.key, train.layer)
-        A, keep = dropped(X, row, column, int(self.rate * (_C << 16)), 1.0 / (1.0 - self.rate))
-
-        def backward(dA, need_dX=True):
-            return kept(dA, keep, 1.0 / (1.0 - self.rate)) if need_dX else None, ()
-
-        return A, backward
+        keep = xp.astype(mixed(row, column) >= int(self.rate * (_C << 16)), X.dtype)
+        scale = 1.0 / (1.0 - self.rate)
+        return X * keep * scale, lambda dA, need_dX=True: (dA * keep * scale if need_dX else None, ())
 
 
-@elementwise
-def dropped(xp: Any, X: Array, row: Array, column: Array, least: int, scale: float) -> tuple[Array, Array]:
-    """x * keep * scale, and keep: 1 where the hash of the place is at least ``least``, else 0."""
-    mixed = carried(row ^ column, _A)
-    mixed = carried(mixed ^ (mixed >> 15), _B)
-    mixed = carried(mixed ^ (mixed >> 12), _C)
-    keep = xp.astype(mixed >= least, X.dtype)
-    return X * keep * scale, keep
+def mixed(row: Array, column: Array) -> Array:
+    """A hash of two hashes, int32, from 0 to below _C 2^16."""
+    x = carried(row ^ column, _A)
+    x = carried(x ^ (x >> 15), _B)
+    return carried(x ^ (x >> 12), _C)
 
 
-@elementwise
-def kept(xp: Any, dA: Array, keep: Array, scale: float) -> Array:
-    """da * keep * scale."""
-    return dA * keep * scale
-
-
-@composite
-def places(xp: Any, X: Array, key: Any, layer: int) -> tuple[Array, Array]:
+def places(X: Array, key: Any, layer: int) -> tuple[Array, Array]:
     """Hashes of X's rows (m, 1, ...) and of its columns, X.shape[1:], in this step and layer: int32, 0 or more."""
+    xp = array_namespace(X)
+    key = int(key) if isinstance(key, float) else xp.astype(key, xp.int32)
     m, *rest = X.shape
-    row = hashed(counting(X, m), key, 2 * layer)
-    column = hashed(counting(X, math.prod(rest)), key, 2 * layer + 1)
+    rows, columns = (xp.arange(n, dtype=xp.int32, device=device(X)) for n in (m, math.prod(rest)))
+    row, column = hashed(rows, key, 2 * layer), hashed(columns, key, 2 * layer + 1)
     return xp.reshape(row, (m, *[1] * len(rest))), xp.reshape(column, tuple(rest))
 
 
-@elementwise
-def hashed(xp: Any, positions: Array, key: Any, salt: int) -> Array:
+def hashed(positions: Array, key: Any, salt: int) -> Array:
     """A hash of position, key (a whole number below 2^24) and salt, int32, from 0 to below 2^31."""
-    whole_key = int(key) if isinstance(key, float) else xp.astype(key, xp.int32)
-    mixed = carried(carried(positions ^ 0x1B873593, _A), _B)
-    mixed = carried(mixed ^ (mixed >> 13) ^ whole_key, _C)
-    mixed = carried(mixed ^ (mixed >> 11), _A)
-    mixed = carried(mixed ^ (mixed >> 15) ^ salt, _B)
-    return carried(mixed ^ (mixed >> 13), _C)
+    x = carried(carried(positions ^ 0x1B873593, _A), _B)
+    x = carried(x ^ (x >> 13) ^ key, _C)
+    x = carried(x ^ (x >> 11), _A)
+    x = carried(x ^ (x >> 15) ^ salt, _B)
+    return carried(x ^ (x >> 13), _C)
 
 
 def carried(x: Array, a: int) -> Array:

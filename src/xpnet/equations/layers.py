@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ..backends import composite, elementwise
+from ..backends import array_namespace
 from . import whole_number
 from .activations import Activation, Linear, Softmax, activation
 from .initializers import Constant, initializer
@@ -28,8 +28,8 @@ class Parameter(NamedTuple):
 class Training(NamedTuple):
     """What ``forward`` is told in training, in place of prediction's None: all that a layer may draw from.
 
-    ``key`` is a whole number below 2^24 for this step (a float, or a 0-d array where steps are captured), or None where
-    nothing is to be drawn: the cost is then a function of the parameters alone. ``layer`` counts the layers from 0.
+    ``key`` is a whole number below 2^24 for this step, a float or a 0-d array, or None if nothing is to be drawn: then
+    the cost is a function of the parameters alone. ``layer`` counts the layers from 0.
     """
 
     key: Any = None
@@ -49,30 +49,31 @@ class Layer(Protocol):
         """The output, and ``backward(dA, need_dX=True) -> (dX, gradients)``."""
 
 
-@composite
-def affine_activation(xp: Any, X: Array, W: Array, b: Array | None, f: Activation) -> Array:
-    """A = f(X W + b)   (D0 forward 1-4; D1; D2 eq. (1), (2); D3; D4 section 3)."""
-    return f.forward(xp.matmul(X, W), b)  # f(X W + b): the bias is added in f's own pass
+def affine(X: Array, W: Array, b: Array | None) -> Array:
+    """Z = X W + b   (D0 forward 1, 3; D1; D2 eq. (1), (2); D3; D4 section 3)."""
+    Z = array_namespace(X).matmul(X, W)
+    return Z if b is None else Z + b
 
 
-@composite
-def affine_gradients(xp: Any, X: Array, W: Array, b: Array | None, dZ: Array, need_dX: bool) -> tuple:
+def affine_gradients(X: Array, W: Array, b: Array | None, dZ: Array, need_dX: bool) -> tuple:
     """dW = X^T dZ; db = sum_i dZ_i; dX = dZ W^T   (D0 backward 2-4, 7, 8; D1; D2 eq. (8), (9), (11); D3; D4)."""
+    xp = array_namespace(X)
     dW = xp.matmul(xp.matrix_transpose(X), dZ)
     db = None if b is None else column_sum(dZ)
     dX = xp.matmul(dZ, xp.matrix_transpose(W)) if need_dX else None
     return dX, dW, db
 
 
-@composite
-def column_sum(xp: Any, Z: Array) -> Array:
+def column_sum(Z: Array) -> Array:
     """sum_i Z[i, :]; over very many rows in groups of 64, which keeps float32 accurate."""
+    xp = array_namespace(Z)
     m, n = Z.shape
     if m <= 1024:
         return xp.sum(Z, axis=0)
     grouped = m - m % 64
     groups = xp.sum(xp.reshape(Z[:grouped, :], (grouped // 64, 64, n)), axis=1)
-    return column_sum(groups) + xp.sum(Z[grouped:, :], axis=0)
+    total = column_sum(groups)
+    return total if grouped == m else total + xp.sum(Z[grouped:, :], axis=0)
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,11 @@ class Dense:
         """A = f(X W + b), and its backward."""
         W, b = params if self.bias else (*params, None)
         f = self.f
-        A = affine_activation(X, W, b, f)
+        Z = affine(X, W, b)
+        A = f.forward(Z)
 
         def backward(dA, need_dX=True):
-            dZ = f.backward(dA, A)
+            dZ = f.backward(dA, Z, A)
             dX, dW, db = affine_gradients(X, W, b, dZ, need_dX)
             return dX, ((dW, db) if self.bias else (dW,))
 
@@ -170,21 +172,11 @@ class PReLU:
     def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
         """max(X, 0) + alpha min(X, 0), and its backward."""
         (alpha,) = params
+        xp = array_namespace(X)
+        A = xp.maximum(X, 0.0) + alpha * xp.minimum(X, 0.0)
 
         def backward(dA, need_dX=True):
-            dX, dalpha_i = prelu_gradient(X, dA, alpha)
-            return dX, (column_sum(dalpha_i),)
+            dX = dA * (1.0 + (alpha - 1.0) * xp.astype(X < 0.0, dA.dtype))
+            return dX, (column_sum(dA * xp.minimum(X, 0.0)),)
 
-        return prelu(X, alpha), backward
-
-
-@elementwise
-def prelu(xp: Any, Z: Array, alpha: Array) -> Array:
-    """max(z, 0) + alpha min(z, 0)."""
-    return xp.maximum(Z, 0.0) + alpha * xp.minimum(Z, 0.0)
-
-
-@elementwise
-def prelu_gradient(xp: Any, Z: Array, dA: Array, alpha: Array) -> tuple[Array, Array]:
-    """dz = da where z >= 0, else alpha da; and each sample's dalpha = da min(z, 0)."""
-    return dA * (1.0 + (alpha - 1.0) * xp.astype(Z < 0.0, dA.dtype)), dA * xp.minimum(Z, 0.0)
+        return A, backward

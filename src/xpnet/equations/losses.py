@@ -8,9 +8,9 @@ dZ is A - Y, computed from the logits, so no logarithm ever meets a rounded 0.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..backends import elementwise, namespace, rowwise
+from ..backends import array_namespace
 from . import plain_numbers
-from .activations import Activation, Exp, Linear, Sigmoid, Softmax, below, log_sigmoid, log_softmax, sigmoid
+from .activations import Activation, Exp, Linear, Sigmoid, Softmax, below_maximum, log_sigmoid, log_softmax, sigmoid
 
 Array = Any
 
@@ -34,18 +34,13 @@ class Loss:
 
     def __call__(self, Z: Array, Y: Array, w: Array | None = None) -> tuple[Any, Any, Array]:
         """(loss_sum, weight_sum, dZ)."""
+        xp = array_namespace(Z)
         L, dZ = self.per_element(Z, Y)
-        xp = namespace(Z)
         if w is None:
             return xp.sum(L), float(Z.shape[0]), dZ
         w = w[:, None]
-        return xp.sum(weighted(L, w)), xp.sum(w), weighted(dZ, w)
-
-
-@elementwise
-def weighted(xp: Any, A: Array, w: Array) -> Array:
-    """Each sample's row times its weight."""
-    return w * A
+        L, dZ = w * L, w * dZ
+        return xp.sum(L), xp.sum(w), dZ
 
 
 @dataclass(frozen=True)
@@ -59,14 +54,9 @@ class HalfSquaredError(Loss):
     mean_over_outputs: bool = False
 
     def per_element(self, Z, Y):
-        return half_squared_error(Z, Y, 1.0 / Z.shape[1] if self.mean_over_outputs else 1.0)
-
-
-@elementwise
-def half_squared_error(xp: Any, A: Array, Y: Array, scale: float) -> tuple[Array, Array]:
-    """scale/2 (a - y)^2 and scale (a - y)."""
-    E = A - Y
-    return (0.5 * scale) * (E * E), scale * E
+        E = Z - Y
+        scale = 1.0 / Z.shape[1] if self.mean_over_outputs else 1.0
+        return (0.5 * scale) * (E * E), E if scale == 1.0 else scale * E
 
 
 @dataclass(frozen=True)
@@ -83,15 +73,10 @@ class Huber(Loss):
             raise ValueError(f"delta of Huber is {self.delta!r}; it must be a finite number above 0")
 
     def per_element(self, Z, Y):
-        return huber(Z, Y, self.delta)
-
-
-@elementwise
-def huber(xp: Any, A: Array, Y: Array, delta: float) -> tuple[Array, Array]:
-    """d (e - d/2) and d, for e = a - y and d = e within [-delta, delta]: both of L's cases in one."""
-    E = A - Y
-    D = xp.maximum(xp.minimum(E, delta), -delta)
-    return D * (E - 0.5 * D), D
+        xp = array_namespace(Z)
+        E = Z - Y
+        D = xp.maximum(xp.minimum(E, self.delta), -self.delta)
+        return D * (E - 0.5 * D), D  # both of L's cases in one
 
 
 @dataclass(frozen=True)
@@ -110,7 +95,7 @@ class Quantile(Loss):
             raise ValueError(f"q of Quantile is {self.q!r}; it must be above 0 and below 1, such as 0.9")
 
     def per_element(self, Z, Y):
-        return slopes(Z, Y, self.q, 1.0 - self.q)
+        return sloped(Z - Y, self.q, 1.0 - self.q)
 
 
 @dataclass(frozen=True)
@@ -118,13 +103,12 @@ class AbsoluteError(Loss):
     """L = sum_j |yhat_j - y_j|, dZ = sign(yhat - y): its minimum is the median of y."""
 
     def per_element(self, Z, Y):
-        return slopes(Z, Y, 1.0, 1.0)
+        return sloped(Z - Y, 1.0, 1.0)
 
 
-@elementwise
-def slopes(xp: Any, A: Array, Y: Array, below_y: float, above_y: float) -> tuple[Array, Array]:
-    """A loss that grows by ``below_y`` for each unit that a is below y, by ``above_y`` for each above; its slope."""
-    E = A - Y
+def sloped(E: Array, below_y: float, above_y: float) -> tuple[Array, Array]:
+    """A loss that grows by ``below_y`` for each unit that e is below 0, by ``above_y`` for each above; its slope."""
+    xp = array_namespace(E)
     is_above, is_below = xp.astype(E > 0.0, E.dtype), xp.astype(E < 0.0, E.dtype)
     return above_y * xp.maximum(E, 0.0) - below_y * xp.minimum(E, 0.0), above_y * is_above - below_y * is_below
 
@@ -136,17 +120,16 @@ class BinaryCrossEntropy(Loss):
     link = Sigmoid()
 
     def per_element(self, Z, Y):
-        return binary_cross_entropy(Z, Y)
+        return binary_cross_entropy(Z, Y), sigmoid(Z) - Y
 
     def log_predict(self, Z):
         return log_sigmoid(Z)
 
 
-@elementwise
-def binary_cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
-    """max(z, 0) - z y + log(1 + e^-|z|), which is -[y log a + (1 - y) log(1 - a)]; and a - y."""
-    L = xp.maximum(Z, 0.0) - Z * Y + xp.log1p(xp.exp(-xp.abs(Z)))
-    return L, sigmoid.definition(xp, Z) - Y
+def binary_cross_entropy(Z: Array, Y: Array) -> Array:
+    """max(z, 0) - z y + log(1 + e^-|z|), which is -[y log a + (1 - y) log(1 - a)]."""
+    xp = array_namespace(Z)
+    return xp.maximum(Z, 0.0) - Z * Y + xp.log1p(xp.exp(-xp.abs(Z)))
 
 
 @dataclass(frozen=True)
@@ -159,7 +142,7 @@ class CrossEntropy(Loss):
         return cross_entropy(Z, Y)
 
     def check(self, Y):
-        xp = namespace(Y)
+        xp = array_namespace(Y)
         off = float(xp.max(xp.abs(xp.sum(Y, axis=-1) - 1.0)))
         if off > 1e-3:
             raise ValueError(
@@ -171,24 +154,13 @@ class CrossEntropy(Loss):
         return log_softmax(Z)
 
 
-@rowwise
-def cross_entropy(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
-    """-y_j log a_j, whose sum is the loss, and a - y, for a = softmax(z)."""
-    S, E = exp_below.within(xp, Z, xp.max(Z, axis=-1, keepdims=True))
-    return cross_entropy_of.within(xp, S, E, xp.sum(E, axis=-1, keepdims=True), Y)
-
-
-@elementwise
-def exp_below(xp: Any, Z: Array, M: Array) -> tuple[Array, Array]:
-    """s = z - max_k z_k, and e^s."""
-    S = below.definition(xp, Z, M)
-    return S, xp.exp(S)
-
-
-@elementwise
-def cross_entropy_of(xp: Any, S: Array, E: Array, total: Array, Y: Array) -> tuple[Array, Array]:
-    """-y (s - log sum_k e^s_k), which is -y log a however small a is; and a - y = e^s / sum_k e^s_k - y."""
-    return -Y * (S - xp.log(total)), E / total - Y
+def cross_entropy(Z: Array, Y: Array) -> tuple[Array, Array]:
+    """-y_j log a_j, whose sum is the loss, and a - y, for a = softmax(z)   (D0 backward 1)."""
+    xp = array_namespace(Z)
+    S = below_maximum(Z)
+    E = xp.exp(S)
+    total = xp.sum(E, axis=-1, keepdims=True)
+    return -Y * (S - xp.log(total)), E / total - Y  # -y log a, however small a is
 
 
 @dataclass(frozen=True)
@@ -198,19 +170,15 @@ class HalfPoissonDeviance(Loss):
     link = Exp()
 
     def per_element(self, Z, Y):
-        return half_poisson_deviance(Z, Y)
+        xp = array_namespace(Z)
+        A = xp.exp(Z)
+        # With 0 log 0 = 0.
+        return A - Y * Z + (Y * xp.log(xp.maximum(Y, 1e-37)) - Y), A - Y
 
     def check(self, Y):
-        least = float(namespace(Y).min(Y))
+        least = float(array_namespace(Y).min(Y))
         if least < 0.0:
             raise ValueError(f"Y has values down to {least:.3g}; half_poisson_deviance needs Y >= 0, such as counts")
-
-
-@elementwise
-def half_poisson_deviance(xp: Any, Z: Array, Y: Array) -> tuple[Array, Array]:
-    """e^z - y z + (y log y - y), with 0 log 0 = 0; and e^z - y."""
-    A = xp.exp(Z)
-    return A - Y * Z + (Y * xp.log(xp.maximum(Y, 1e-37)) - Y), A - Y
 
 
 BY_NAME: dict[str, Loss] = {

@@ -1,16 +1,30 @@
 """Update rules on one vector: parameters theta, gradient g, moments, and a step's scalars.
 
-Each class is a rule. ``update`` is an elementwise definition, so one kernel updates every parameter of a network; the
-scalars that change with the step (``scalars``) are computed on the host in float64.
+Each class is a rule. ``update`` moves all parameters of a network at once; the scalars that change with the step
+(``scalars``) are computed on the host in float64 and rounded once, to theta's dtype.
 """
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..backends import array_namespace
 from . import plain_numbers
 
 Array = Any
+
+
+class Rate(NamedTuple):
+    """A step's scalars where the learning rate is all that changes."""
+
+    alpha: Any
+
+
+class DecayedRate(NamedTuple):
+    """A step's scalars of AdamW: the learning rate, and what is taken off each weight, as a fraction of it."""
+
+    alpha: Any
+    decay: Any
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,9 @@ class Optimizer:
         if not 0.0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate is {self.learning_rate!r}; it must be a finite number above 0")
 
-    def scalars(self, t: int, learning_rate: float, weights: bool) -> tuple[float, ...]:
-        """The scalars of step t = 1, 2, ... for the weights, or for all other parameters."""
-        return (learning_rate,)
+    def scalars(self, t: int, learning_rate: float) -> NamedTuple:
+        """The scalars of step t = 1, 2, ..., as floats."""
+        return Rate(learning_rate)
 
     def equations(self, weights: bool = True) -> tuple[str, ...]:
         """In symbols each scalar, then ``update``'s line for each moment, then that for theta, a weight or not; empty
@@ -43,9 +57,13 @@ class Optimizer:
         """
         return ()
 
-    def update(self, xp: Any, theta: Array, g: Array, moments: tuple, scalars: tuple) -> tuple:
+    def decayed(self, W: Array, scalars: Any) -> Array:
+        """The weights that the update starts from."""
+        return W
+
+    def update(self, theta: Array, g: Array, moments: tuple[Array, ...], scalars: Any) -> tuple[Array, ...]:
         """(theta, *moments) after one step."""
-        raise TypeError(f"{type(self).__name__} must define update(self, xp, theta, g, moments, scalars)")
+        raise TypeError(f"{type(self).__name__} must define update(self, theta, g, moments, scalars)")
 
 
 @dataclass(frozen=True)
@@ -55,9 +73,8 @@ class GradientDescent(Optimizer):
     def equations(self, weights=True):
         return "alpha", "theta -= alpha g"
 
-    def update(self, xp, theta, g, moments, scalars):
-        (alpha,) = scalars
-        return (theta - alpha * g,)
+    def update(self, theta, g, moments, scalars):
+        return (theta - scalars.alpha * g,)
 
 
 @dataclass(frozen=True)
@@ -81,9 +98,9 @@ class Momentum(Optimizer):
         rise = "momentum v - alpha g" if self.nesterov else "v"
         return "alpha", "v = momentum v - alpha g", f"theta += {rise}"
 
-    def update(self, xp, theta, g, moments, scalars):
-        (v,), (alpha,) = moments, scalars
-        descent = alpha * g
+    def update(self, theta, g, moments, scalars):
+        (v,) = moments
+        descent = scalars.alpha * g
         v = self.momentum * v - descent
         return theta + (self.momentum * v - descent if self.nesterov else v), v
 
@@ -113,14 +130,15 @@ class Adam(Optimizer):
         moments = "m += (1 - beta_1) (g - m)", "v += (1 - beta_2) (g^2 - v)"
         return alpha_t, *moments, "theta -= alpha_t m / (sqrt(v) + epsilon)"
 
-    def scalars(self, t, learning_rate, weights):
-        return (learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t),)
+    def scalars(self, t, learning_rate):
+        return Rate(learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t))
 
-    def update(self, xp, theta, g, moments, scalars):
-        (m, v), (alpha_t, *_) = moments, scalars
+    def update(self, theta, g, moments, scalars):
+        xp = array_namespace(theta)
+        m, v = moments
         m = m + (1.0 - self.beta_1) * (g - m)
         v = v + (1.0 - self.beta_2) * (g * g - v)
-        return theta - alpha_t * m / (xp.sqrt(v) + self.epsilon), m, v
+        return theta - scalars.alpha * m / (xp.sqrt(v) + self.epsilon), m, v
 
 
 @dataclass(frozen=True)
@@ -139,12 +157,11 @@ class AdamW(Adam):
         decayed = " + alpha decay theta" if weights else ""
         return alpha_t, "alpha decay, of the weights", *moments, of_theta + decayed
 
-    def scalars(self, t, learning_rate, weights):
-        return *super().scalars(t, learning_rate, weights), learning_rate * self.decay * weights
+    def scalars(self, t, learning_rate):
+        return DecayedRate(super().scalars(t, learning_rate).alpha, learning_rate * self.decay)
 
-    def update(self, xp, theta, g, moments, scalars):
-        _, shrink = scalars
-        return super().update(xp, theta - shrink * theta, g, moments, scalars)
+    def decayed(self, W, scalars):
+        return W - scalars.decay * W
 
 
 def _fraction(name: str, value: float) -> None:

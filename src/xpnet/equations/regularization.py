@@ -1,30 +1,15 @@
-"""L1 and L2 on the weights, never on biases or slopes   (D0, "Regularisation")."""
+"""L1 and L2 on the weights, never on biases or slopes   (D0, "Regularisation"); and the gradient's norm."""
 
 from typing import Any
 
-from ..backends import composite, elementwise
+from ..backends import array_namespace
 
 Array = Any
 
 
-def add_penalty(xp: Any, g: Array, W: Array, l1: Any, l2: Any) -> Array:
-    """dW += lambda sign(W) for L1 and dW += lambda W for L2   (D0); None leaves a term out. Elementwise."""
-    if l2 is not None:
-        g = g + l2 * W
-    if l1 is not None:
-        g = g + l1 * (xp.astype(W > 0.0, W.dtype) - xp.astype(W < 0.0, W.dtype))
-    return g
-
-
-@elementwise
-def cost_gradient(xp: Any, g: Array, W: Array, c: Any, l1: Any, l2: Any) -> Array:
-    """The gradient of the cost, c * sum_i dL_i + the penalty's: lambda is added after c."""
-    return add_penalty(xp, c * g, W, l1, l2)
-
-
-@composite
-def penalty(xp: Any, W: Array, l1: Any, l2: Any) -> Any:
+def penalty(W: Array, l1: Any, l2: Any) -> Any:
     """lambda_1 sum |W| + lambda_2 / 2 sum W^2 over all weights; None leaves a term out."""
+    xp = array_namespace(W)
     value = 0.0
     if l2 is not None:
         value = value + 0.5 * l2 * xp.vecdot(W, W)
@@ -33,15 +18,32 @@ def penalty(xp: Any, W: Array, l1: Any, l2: Any) -> Any:
     return value
 
 
-@composite
-def euclidean_norm(xp: Any, g: Array) -> Array:
+def add_penalty(dW: Array, W: Array, l1: Any, l2: Any) -> Array:
+    """dW += lambda sign(W) for L1 and dW += lambda W for L2   (D0); None leaves a term out."""
+    xp = array_namespace(W)
+    if l2 is not None:
+        dW = dW + l2 * W
+    if l1 is not None:
+        dW = dW + l1 * (xp.astype(W > 0.0, W.dtype) - xp.astype(W < 0.0, W.dtype))
+    return dW
+
+
+def cost_gradient(g: Array, theta: Array, n_weights: int, c: Any, l1: Any, l2: Any) -> Array:
+    """c * sum_i dL_i, and on the weights, which come first, the penalty's: lambda is added after c."""
+    if l1 is None and l2 is None:
+        return c * g
+    dW = add_penalty(c * g[:n_weights], theta[:n_weights], l1, l2)
+    return array_namespace(theta).concat([dW, c * g[n_weights:]])
+
+
+def euclidean_norm(g: Array) -> Array:
     """||g|| = sqrt(sum_i g_i^2), without a square that overflows."""
+    xp = array_namespace(g)
     size = xp.max(xp.abs(g))
     unit = g / xp.where(size > 0.0, size, 1.0)
     return size * xp.sqrt(xp.vecdot(unit, unit))
 
 
-@elementwise
-def clipping_scale(xp: Any, norm: Array, limit: float) -> Array:
+def clipping_scale(norm: Array, limit: float) -> Array:
     """min(1, limit / ||g||): what a gradient is multiplied by to clip its norm   (Pascanu et al., ICML 2013)."""
-    return limit / xp.maximum(norm, limit)
+    return limit / array_namespace(norm).maximum(norm, limit)

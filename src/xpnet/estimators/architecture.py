@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, data_dtype, namespace
+from ..backends import Backend, array_namespace, data_dtype
 from ..equations.activations import Activation, Sigmoid, activation
 from ..equations.dropout import Dropout
 from ..equations.initializers import GlorotUniform
@@ -143,6 +143,6 @@ class Architecture:
     def _coefficients(self, theta: Array) -> dict[str, list]:
         """coefs_ and intercepts_ for this flat vector, copied out of it, in its library."""
         layers = self._model(drops=False).layout(self.n_features_in_).unpack(theta)
-        xp = namespace(theta)
+        xp = array_namespace(theta)
         coefs, intercepts = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
         return {"coefs_": coefs, "intercepts_": intercepts}

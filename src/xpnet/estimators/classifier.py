@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
-from ..backends import get_backend, is_host_data, namespace, to_numpy
+from ..backends import array_namespace, get_backend, is_host_data, to_numpy
 from ..equations.activations import log_sigmoid, log_softmax, sigmoid
 from ..equations.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from .architecture import Array
@@ -164,7 +164,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         """The label of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
         self._follows_fit(X, "predict")
         A = self._output(X, "predict")
-        xp = namespace(A)
+        xp = array_namespace(A)
         if self._multilabel and is_host_data(X):
             return self._label_binarizer.inverse_transform(A)  # sparse where y was
         if self._multilabel:
@@ -186,7 +186,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         A = self._output(X, "predict")
         if self.n_outputs_ > 1 or self._multilabel:
             return A
-        return namespace(A).concat([1.0 - A, A], axis=1)
+        return array_namespace(A).concat([1.0 - A, A], axis=1)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Log-probabilities, (n_samples, n_classes), from the logits: finite where a probability is rounded to 0."""
@@ -194,11 +194,11 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         Z = self._output(X, "output")
         if self._multilabel:
             # Above 1/2 the probability's own log: labels that are all rounded to 1 must rank alike in both methods.
-            A, xp = sigmoid(Z), namespace(Z)
+            A, xp = sigmoid(Z), array_namespace(Z)
             return xp.where(A < 0.5, log_sigmoid(Z), xp.log(xp.maximum(A, 0.5)))
         if self.n_outputs_ > 1:
             return log_softmax(Z)
-        return namespace(Z).concat([log_sigmoid(-Z), log_sigmoid(Z)], axis=1)
+        return array_namespace(Z).concat([log_sigmoid(-Z), log_sigmoid(Z)], axis=1)
 
     @property
     def _multilabel(self) -> bool:

@@ -4,11 +4,10 @@ import copy
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import device
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from ..backends import Backend, gather, is_host_data, namespace, reading_order, subset, to_numpy
+from ..backends import Backend, array_namespace, device, gather, is_host_data, reading_order, subset, to_numpy
 from ..model import Model
 
 Array = Any
@@ -72,7 +71,7 @@ class Validation:
     def _rows(data: tuple, at: np.ndarray) -> tuple:
         """These rows of X, Y and w; X's are read when they are needed where X lies in a file."""
         X, Y, _ = data
-        there = namespace(Y).asarray(at, device=device(Y))
+        there = array_namespace(Y).asarray(at, device=device(Y))
         of_file = subset(X, at)
         rest = (A if A is None else gather(A, there) for A in data[1:])
         return gather(X, there) if of_file is None else of_file, *rest

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import definitions_as_they_stand, namespace, to_numpy
-from ..backends.sparse import is_sparse
+from ..backends import array_namespace, is_sparse, to_numpy
 from ..equations.activations import Activation, Linear
 from ..equations.layers import Dense
 from ..equations.regularization import add_penalty
@@ -82,8 +81,7 @@ def loss(step: Step) -> Iterator[Quantity]:
     c = step.c
     said = "c = 1 / sum w, as J is a mean" if model.reduction == "mean" else "c = 1, as J is a sum"
     yield Quantity("c", said, sources.SOURCES["c"], host(c), "loss")
-    with definitions_as_they_stand():
-        penalty = model.penalty(step.theta, step.layout, c)
+    penalty = model.penalty(step.theta, step.layout, c)
     if model.l1 or model.l2:
         said = f"penalty = {_penalty(step, 'lambda_1 sum |W|', 'lambda_2 / 2 sum W^2')}"
         yield Quantity("penalty", said, sources.SOURCES["penalty"], host(penalty), "loss")
@@ -143,14 +141,13 @@ def _gradients(step: Step, k: int, layer: Any) -> Iterator[Quantity]:
         kind = name[: -len(str(k))] if isinstance(layer, Dense) else ""
         said = {"W": f"{before}ᵀ dZ{k}", "b": f"sum_i dZ{k}_i"}.get(kind, f"{type(layer).__name__}'s backward, sum_i")
         source = sources.SOURCES.get(f"d{kind}", sources.spoken(layer)[1])
-        lambdas = model.lambdas(step.c, is_weight)
+        lambdas = model.lambdas(step.c) if is_weight else (None, None)
         terms = [said] if model.reduction == "sum" else [f"c sum d{name}"]
         if model.reduction == "mean" or any(lambdas):
             yield Quantity(f"sum d{name}", f"sum d{name} = {said}", source, host(g), "backward", k)
             terms = [f"c sum d{name}"]
         if any(lambdas):
-            xp = namespace(W)
-            rise = add_penalty(xp, xp.zeros_like(W), W, *lambdas)
+            rise = add_penalty(array_namespace(W).zeros_like(W), W, *lambdas)
             equation = f"penalty d{name} = {_penalty(step, f'lambda_1 sign({name})', f'lambda_2 {name}')}"
             yield Quantity(f"penalty d{name}", equation, sources.SOURCES["penalty"], host(rise), "backward", k)
             terms.append(f"penalty d{name}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..backends import definitions_as_they_stand
+from ..backends import to_numpy
 from ..equations.regularization import clipping_scale, euclidean_norm
 from . import sources
 from .quantities import host
@@ -23,9 +23,8 @@ def update(step: Step) -> Iterator[Quantity]:
         said = f"clipping = min(1, {step.clip_norm:g} / ||dtheta||)"
         yield Quantity("clipping", said, "Pascanu et al., ICML 2013", _clipping(step, step.clip_norm), "update")
     yield from _scalars(step, source)
-    theta = step.updated("new", 0)
-    before = [step.updated("moments", i) for i in range(rule.moments)]
-    after = [step.updated("new", i + 1) for i in range(rule.moments)]
+    theta, *after = map(to_numpy, step.seen.update["new"])
+    before = list(map(to_numpy, step.seen.update["moments"]))
     for k in range(1, step.depth + 1):
         for name, is_weight, at, shape in step.parameters(k):
             *of_moments, (_, of_theta) = _rules(step, name, is_weight)
@@ -44,13 +43,12 @@ def _clipping(step: Step, limit: float) -> np.ndarray:
     g = step.gradient
     if limit == math.inf:
         return np.ones((), g.dtype)
-    with definitions_as_they_stand():
-        return host(clipping_scale(euclidean_norm(step.backend.asarray(g)), limit))
+    return host(clipping_scale(euclidean_norm(step.backend.asarray(g)), limit))
 
 
 def _scalars(step: Step, source: str) -> Iterator[Quantity]:
     """The rule's numbers for this step, the first of them called rate, with the settings they are made of."""
-    rule, scalars = step.state.optimizer, step.seen.updates[0]["scalars"]
+    rule, scalars = step.state.optimizer, step.seen.update["scalars"]
     said = rule.equations() or ("alpha", *(f"scalar {i}" for i in range(2, len(scalars) + 1)))
     t, alpha = step.seen.rate
     settings = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule) if f.name != "learning_rate"}
@@ -59,7 +57,7 @@ def _scalars(step: Step, source: str) -> Iterator[Quantity]:
     for i, (equation, value) in enumerate(zip(said, scalars, strict=False)):  # those of the moments follow
         name = re.split(" = |, ", equation)[0] if i else "rate"
         more = "" if i else f"; {given}"
-        yield Quantity(name, equation + more, source, np.asarray(value, step.gradient.dtype), "update")
+        yield Quantity(name, equation + more, source, np.asarray(to_numpy(value), step.gradient.dtype), "update")
 
 
 def _rules(step: Step, name: str, is_weight: bool) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, definitions_as_they_stand, to_numpy
+from ..backends import Backend, to_numpy
 from ..equations.activations import Activation, Linear
 from ..equations.layers import Shape
 from ..equations.losses import HalfSquaredError, Loss
@@ -21,45 +21,29 @@ from ..equations.optimizers import GradientDescent, Optimizer
 from ..equations.schedules import Schedule
 from ..model import Model
 from ..network import Layout, Sequential
+from ..program import definitions_as_they_stand
 from ..state import State
 from ..training import DivergedError, epochs
-from ..watched import WatchedLayer, tell, watching
+from ..watched import watched_layer, watching
 
 Array = Any
 
 
 @dataclass
 class Seen:
-    """What one step computed: ``of[kind, k]`` for layer k = 1, 2, ...; ``loss``; one entry of ``updates`` a piece;
-    ``rate``, the step's number and its learning rate.
+    """What one step computed: ``of[kind, k]`` for layer k = 1, 2, ...; ``loss``; ``update``; and ``rate``, the number
+    of the step and its learning rate.
     """
 
     of: dict[tuple[str, int], Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
-    updates: list[dict[str, Any]] = field(default_factory=list)
+    update: dict[str, Any] = field(default_factory=dict)
     rate: tuple[int, float] = (0, 0.0)
     cost: float | None = None
     diverged: DivergedError | None = None
 
 
 _seen: contextvars.ContextVar[Seen] = contextvars.ContextVar("xpnet_seen")
-
-
-@dataclass(frozen=True)
-class WatchedActivation(Activation):
-    """The activation of layer k: Z and dZ, which lie inside the layer, are taken down."""
-
-    of: Activation = Linear()
-    k: int = 0
-
-    def forward(self, Z, b=None):
-        tell("Z", self.k, Linear().forward(Z, b))
-        return self.of.forward(Z, b)
-
-    def backward(self, dA, A):
-        dZ = self.of.backward(dA, A)
-        tell("dZ", self.k, dZ)
-        return dZ
 
 
 @dataclass(frozen=True)
@@ -94,23 +78,17 @@ class WatchedOptimizer(Optimizer):
         """The rule's."""
         return self.of.moments
 
-    def scalars(self, t, learning_rate, weights):
+    def scalars(self, t, learning_rate):
         _seen.get().rate = t, learning_rate
-        return self.of.scalars(t, learning_rate, weights)
+        return self.of.scalars(t, learning_rate)
 
-    def update(self, xp, theta, g, moments, scalars):
-        new = self.of.update(xp, theta, g, moments, scalars)
-        _seen.get().updates.append({"g": g, "moments": moments, "scalars": scalars, "new": new})
+    def decayed(self, W, scalars):
+        return self.of.decayed(W, scalars)
+
+    def update(self, theta, g, moments, scalars):
+        new = self.of.update(theta, g, moments, scalars)
+        _seen.get().update = {"g": g, "moments": moments, "scalars": scalars, "new": new}
         return new
-
-
-def watched_layer(layer: Any, k: int) -> WatchedLayer:
-    """Layer k with its activation watched as well, where it is a dataclass with a field ``activation`` and its f."""
-    fields = {f.name for f in dataclasses.fields(layer)} if dataclasses.is_dataclass(layer) else set()
-    f = getattr(layer, "f", None)
-    if "activation" in fields and isinstance(f, Activation):
-        layer = dataclasses.replace(layer, activation=WatchedActivation(f, k))  # type: ignore[type-var]
-    return WatchedLayer(layer, k)
 
 
 @dataclass(frozen=True)
@@ -155,12 +133,7 @@ class Step:
     @functools.cached_property
     def gradient(self) -> np.ndarray:
         """The cost's gradient before any clipping, (n_parameters,)."""
-        return self.updated("g") if self.clip_norm is None else to_numpy(self.at(self.theta)[1])
-
-    def updated(self, what: str, i: int | None = None) -> np.ndarray:
-        """A vector of the update, (n_parameters,), its pieces joined; the i-th where there are several."""
-        pieces = [update[what] if i is None else update[what][i] for update in self.seen.updates]
-        return np.concatenate([to_numpy(piece) for piece in pieces])
+        return to_numpy(self.seen.update["g"] if self.clip_norm is None else self.at(self.theta)[1])
 
     def at(self, theta: Any) -> tuple[float, Array]:
         """J and its gradient on the step's samples at other parameters, by the same definitions and masks."""

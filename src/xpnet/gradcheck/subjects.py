@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, get_backend, read_data, to_numpy
-from ..backends.sparse import is_sparse
+from ..backends import Backend, get_backend, is_sparse, read_data, to_numpy
 from ..equations.activations import Activation
 from ..equations.layers import Layer, Parameter, Shape, Training
 from ..equations.losses import Loss
@@ -54,7 +53,7 @@ class Applied:
     def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
         """f(X), and f's own backward."""
         A = self.activation.forward(X)
-        return A, lambda dA, need_dX=True: (self.activation.backward(dA, A), ())
+        return A, lambda dA, need_dX=True: (self.activation.backward(dA, X, A), ())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,22 @@
+"""A training step, or any function of arrays, recorded once, planned once and replayed: the only place for speed.
+
+With ``XPNET_LOWERINGS=off`` in the environment nothing is recorded and every definition runs as it stands, on every
+library; the results agree to rounding, only slower.
+"""
+
+from .functions import Replayed, definitions_as_they_stand
+from .plan import Plan, plan
+from .recorder import NotRecordable, Program, record
+from .steps import Steps, training_steps
+
+__all__ = [
+    "NotRecordable",
+    "Plan",
+    "Program",
+    "Replayed",
+    "Steps",
+    "definitions_as_they_stand",
+    "plan",
+    "record",
+    "training_steps",
+]

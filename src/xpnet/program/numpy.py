@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rows_of
-from .recorder import ELEMENTWISE, REDUCTIONS, Shape, Value
+from .recorder import ELEMENTWISE, REDUCTIONS, Value
 
 Call = tuple[Callable, tuple]
 
@@ -67,16 +67,14 @@ class Replay:
 
     def _at_once(self, item: Item) -> list[Call]:
         return [
-            call
-            for x in item.operations
-            for call in calls_of(x, self._array(x), [self._array(y) for y in x.operands])
+            call for x in item.operations for call in calls_of(x, self._array(x), [self._array(y) for y in x.operands])
         ]
 
     def _in_blocks(self, item: Item) -> list[Call]:
         """Block by block; what only this group needs lies in memory that stays in the cache."""
-        scratch, calls = aligned(item.scratch), []
-        for start in range(0, item.n_rows, item.block):
-            stop = min(start + item.block, item.n_rows)
+        scratch, calls, n_rows = aligned(item.scratch), [], item.n_rows or 0
+        for start in range(0, n_rows, item.block):
+            stop = min(start + item.block, n_rows)
             for x in item.operations:
                 blocks = [self._block(y, x, scratch, start, stop) for y in (x, *x.operands)]
                 calls += calls_of(x, blocks[0], blocks[1:])
@@ -103,9 +101,10 @@ def aligned(size: int) -> np.ndarray:
 def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
     """NumPy's calls for one operation."""
     if x.operation in ELEMENTWISE:
-        if x.operation in ("maximum", "minimum"):
-            operands = [_repeated(a, out) for a in operands]
-        return [(ELEMENTWISE[x.operation].ufunc, (*operands, out))]
+        ufunc = ELEMENTWISE[x.operation].ufunc
+        if x.operation in ("maximum", "minimum"):  # which take no third argument that has no name
+            return [(functools.partial(ufunc, out=out), tuple(_repeated(a, out) for a in operands))]
+        return [(ufunc, (*operands, out))]
     if x.operation in REDUCTIONS:
         axes, keepdims = x.settings
         return [(REDUCTIONS[x.operation].ufunc.reduce, (operands[0], axes, None, out, keepdims))]

@@ -7,7 +7,6 @@
 - A value that is no longer needed lends its memory to the next one. Outputs may overwrite inputs.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,7 +38,7 @@ class Item:
     """
 
     operations: list[Value]
-    n_rows: int | None = None
+    n_rows: int | None
     block: int = 0
     scratch: int = 0
 
@@ -176,7 +175,7 @@ class Home(NamedTuple):
 
 
 def _parts_in_their_places(order: list[Value], outputs: set[Value]) -> tuple[list[Value], dict[Value, Home]]:
-    """The order, with copies where a part can't be computed in its place; and where in which concatenation parts lie."""
+    """The order, with copies of parts that can't be computed in their places; and where each part lies."""
     homes: dict[Value, Home] = {}
     found: list[Value] = []
     for value in order:
@@ -224,7 +223,9 @@ def _grouped(order: list[Value], homes: dict[Value, Home]) -> list[Item]:
     return items
 
 
-def _group_to_join(items: list[Item], at: dict[Value, int], value: Value, n_rows: int | None, latest: int) -> int | None:
+def _group_to_join(
+    items: list[Item], at: dict[Value, int], value: Value, n_rows: int | None, latest: int
+) -> int | None:
     for k in range(len(items) - 1, max(latest, 0) - 1, -1):
         if n_rows is None or items[k].n_rows is None:
             return None

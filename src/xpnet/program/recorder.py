@@ -1,9 +1,9 @@
 """An Array API namespace that computes nothing and writes down what was asked of it.
 
-``record(function, *examples)`` calls a function with arrays that have a shape and a dtype but no numbers. What comes out
-is a Program: the list of the operations, each with its operands, shape, dtype and the line that asked for it. Promotion,
-broadcasting and indexing follow the standard (2024.12); where the standard leaves a result open, and for everything
-outside of what is listed here, NotRecordable is raised.
+``record(function, *examples)`` calls a function with arrays that have a shape and a dtype but no numbers, and returns a
+Program: the list of the operations, each with its operands, shape, dtype and the line that asked for it. Promotion,
+broadcasting and indexing follow the standard (2024.12). If the standard leaves a result open, and for everything that
+is not in the list below, NotRecordable is raised.
 """
 
 import math
@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import array_api_compat.numpy as host
 import numpy as np
 
 Shape = tuple[int, ...]
@@ -81,8 +80,9 @@ class Value:
     A view has a ``base``, which is no view, and lies in it at ``offset`` with these ``strides``, in elements.
     """
 
-    __slots__ = ("base", "data", "dtype", "offset", "operands", "operation", "program", "settings", "shape", "site")
-    __slots__ += ("strides",)
+    __slots__ = (  # as a step has a hundred of them
+        "base", "data", "dtype", "offset", "operands", "operation", "program", "settings", "shape", "site", "strides",
+    )  # fmt: skip
 
     __array_ufunc__ = None  # NumPy's arrays and scalars leave arithmetic with a Value to it
     device = "cpu"
@@ -584,7 +584,7 @@ class Namespace:
     @staticmethod
     def isdtype(dtype: Any, kind: Any) -> bool:
         """Whether a dtype is of a kind."""
-        return host.isdtype(np.dtype(dtype), kind)
+        return np.isdtype(np.dtype(dtype), kind)
 
     @staticmethod
     def finfo(type: Any, /) -> Any:
@@ -633,7 +633,9 @@ def record(function: Callable, *examples: Any) -> Program:
     """
     program, again = (_recorded(function, examples) for _ in range(2))
     if len(program.values) != len(again.values):
-        raise NotRecordable("the function does other operations when it is called again: what it draws can't be recorded")
+        raise NotRecordable(
+            "the function does other operations when it is called again: what it draws can't be recorded"
+        )
     places = {value: i for i, value in enumerate(program.values)} | {value: i for i, value in enumerate(again.values)}
     for one, other in zip(program.values, again.values, strict=True):
         alike = _alike(one, other) and [places[x] for x in one.operands] == [places[x] for x in other.operands]

@@ -1,0 +1,93 @@
+"""Functions that are replayed once they have been called a few times, and when nothing is."""
+
+import contextlib
+import contextvars
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .numpy import Replay
+from .plan import Plan, plan
+from .recorder import record
+
+logger = logging.getLogger("xpnet")
+
+FIRST_CALLS = 3
+"""Calls that run as they stand: to record a function takes as long as some ten calls of a small one."""
+
+_as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_definitions", default=False)
+
+
+@contextlib.contextmanager
+def definitions_as_they_stand() -> Iterator[None]:
+    """A context, of this thread or task alone, in which nothing is recorded, as under ``XPNET_LOWERINGS=off``."""
+    token = _as_they_stand.set(True)
+    try:
+        yield
+    finally:
+        _as_they_stand.reset(token)
+
+
+def may_replay(*arrays: Any) -> bool:
+    """Whether functions of these arrays may be replayed: they are NumPy's, and nobody has switched it off."""
+    if _as_they_stand.get() or os.environ.get("XPNET_LOWERINGS", "on").lower() in ("off", "0", "no", "false"):
+        return False
+    return all(a is None or isinstance(a, np.ndarray) for a in arrays)
+
+
+def planned(function: Callable, examples: tuple, overwrites: Mapping[int, int] | None = None) -> Plan | None:
+    """The plan of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
+    try:
+        return plan(record(function, *examples), overwrites)
+    except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
+        _say_why(f"{type(error).__name__}: {error}")
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def _say_why(reason: str) -> None:
+    logger.warning("training runs its definitions as they stand, as they can't be recorded: %s", reason)
+
+
+class Replayed:
+    """``replayed(*arrays)`` is ``function(*arrays, *fixed)``, a tuple of new arrays; replayed from the fourth call on.
+
+    Parameters
+    ----------
+    function : callable
+        A pure function of arrays, always of the same shapes, that returns a tuple of arrays.
+    fixed : tuple of arrays or None
+        Arguments that stay where they are.
+    """
+
+    def __init__(self, function: Callable, fixed: tuple = ()) -> None:
+        self.function, self.fixed = function, fixed
+        self._calls = 0
+        self._inputs: list[np.ndarray] = []
+        self._replay: Replay | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, *arrays: Any) -> tuple:
+        with self._lock:
+            self._calls += 1
+            if self._calls == FIRST_CALLS + 1 and may_replay(*arrays, *self.fixed):
+                self._bind(arrays)
+            if self._replay is None or not may_replay(*arrays):
+                return self.function(*arrays, *self.fixed)
+            for mine, array in zip(self._inputs, arrays, strict=True):
+                np.copyto(mine, array)
+            self._replay()
+            return tuple(a.copy() for a in self._replay.outputs)
+
+    def _bind(self, arrays: tuple) -> None:
+        fixed = tuple(None if a is None else np.ascontiguousarray(a) for a in self.fixed)
+        examples = (*arrays, *fixed)
+        found = planned(self.function, examples)
+        if found is not None:
+            self._inputs = [np.empty_like(a, order="C") for a in arrays]
+            self._replay = Replay(found, [*self._inputs, *(a for a in fixed if a is not None)])

@@ -1,0 +1,300 @@
+"""Many training steps, as they stand or replayed.
+
+``training_steps`` gives a runner of whole epochs. As they stand, steps are pure, and what an epoch has made is never
+overwritten. Replayed, they overwrite arrays that belong to the runner; what an epoch led to is copied out when somebody
+asks for it, or when its memory is needed and somebody may still ask.
+"""
+
+import contextlib
+import math
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, to_numpy
+from ..backends.threads import threads_for
+from .functions import FIRST_CALLS, may_replay, planned
+from .numpy import Replay, aligned
+from .plan import Plan
+from .recorder import mapped
+
+Array = Any
+
+SHORT_STEP = 3e7
+"""Floating-point operations of a step that takes longer than recording it."""
+
+
+class Carry(NamedTuple):
+    """What a step hands on to the next one: parameters, moments, the epoch's cost so far, and the sum of the squares of
+    the gradient's norms, if they are recorded.
+    """
+
+    theta: Array
+    moments: tuple[Array, ...]
+    cost: Array
+    square: Array | None = None
+
+
+class Batch(NamedTuple):
+    """A step's samples, targets and weights."""
+
+    X: Array
+    Y: Array
+    w: Array | None
+
+
+class Kept:
+    """Parameters and moments after an epoch: where they lie, until they are asked for or their memory is needed."""
+
+    def __init__(self, arrays: tuple[Array, ...], is_a_copy: bool) -> None:
+        self.arrays, self.is_a_copy, self._lock = arrays, is_a_copy, threading.Lock()
+
+    def take(self) -> tuple[Array, ...]:
+        """(theta, *moments), never to be overwritten."""
+        with self._lock:
+            if not self.is_a_copy:
+                self.arrays, self.is_a_copy = tuple(map(np.copy, self.arrays)), True
+            return self.arrays
+
+    def move(self, arrays: tuple[Array, ...]) -> None:
+        """The same numbers now lie here."""
+        with self._lock:
+            self.arrays = self.arrays if self.is_a_copy else arrays
+
+
+class Steps(Protocol):
+    """A runner of epochs."""
+
+    def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
+        """Go on from these, which are left as they are."""
+
+    def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
+        """One step for each row of scalars, step i on the rows ``order[i * size : (i + 1) * size]`` of the data.
+
+        ``order`` is a host array of indices or a range. The sums of the epoch, and whether all is finite.
+        """
+
+    def after(self) -> Kept:
+        """Where the last epoch has led to."""
+
+    def before(self) -> Kept:
+        """Where the last epoch began."""
+
+
+def training_steps(step: Callable, data: Batch, backend: Backend, has_norm: bool = False, work: float = 0.0) -> Steps:
+    """A runner for these data.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
+    data : Batch
+        All samples, targets and weights.
+    backend : Backend
+        Where they are computed with.
+    has_norm : bool
+        Whether the gradient's norm is recorded.
+    work : float
+        Floating-point operations a sample of the step's largest product.
+    """
+    replays = backend.name == "numpy" and not is_sparse(data.X) and may_replay()
+    return Replays(step, data, has_norm, work) if replays else Definitions(step, data, backend, has_norm)
+
+
+class Definitions:
+    """Steps as they stand, on any library."""
+
+    def __init__(self, step: Callable, data: Batch, backend: Backend, has_norm: bool) -> None:
+        self.step, self.data, self.backend, self.has_norm = step, data, backend, has_norm
+
+    def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
+        self._now = theta, moments
+
+    def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
+        self._earlier = theta, moments = self._now
+        xp, here = array_namespace(theta), device(theta)
+        zero = xp.zeros((), dtype=theta.dtype, device=here)
+        carry = Carry(theta, moments, zero, zero if self.has_norm else None)
+        rows = order if isinstance(order, range) else xp.asarray(order, device=here)
+        scalars = xp.asarray(table, dtype=theta.dtype, device=here)
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        # A run that diverges ends with an error of its own, not with NumPy's warnings.
+        with quiet if self.backend.name == "numpy" else contextlib.nullcontext():
+            for i in range(len(table)):
+                at = slice(i * size, min((i + 1) * size, len(order)))
+                batch = Batch(*(self._rows(A, order[at], rows[at]) for A in self.data))
+                carry = self.step(carry, batch, tuple(scalars[i, j] for j in range(table.shape[1])))
+        self._now = carry.theta, carry.moments
+        return _read(carry)
+
+    def _rows(self, A: Any, order: Any, rows: Any) -> Array:
+        """A batch of A where it is computed with; data too large for a GPU's memory come from the host."""
+        if A is None or is_sparse(A):
+            return A if A is None else gather(A, order)
+        is_here = not isinstance(A, Rows) and array_namespace(A) is self.backend.xp
+        return gather(A, rows) if is_here else self.backend.asarray(gather(A, order))
+
+    def after(self) -> Kept:
+        return Kept((self._now[0], *self._now[1]), is_a_copy=True)
+
+    def before(self) -> Kept:
+        return Kept((self._earlier[0], *self._earlier[1]), is_a_copy=True)
+
+
+def _read(carry: Carry) -> tuple[float, float | None, bool]:
+    """The sums of an epoch, and whether parameters and cost are finite, read from the device at once."""
+    xp, theta = array_namespace(carry.theta), carry.theta
+    is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(carry.cost)
+    square = carry.cost * 0.0 if carry.square is None else carry.square
+    read = to_numpy(xp.stack([carry.cost, square, xp.astype(is_finite, theta.dtype)]))
+    return float(read[0]), None if carry.square is None else float(read[1]), bool(read[2])
+
+
+class Replays:
+    """Steps replayed on NumPy, over parameters, moments and batches that stay where they are."""
+
+    def __init__(self, step: Callable, data: Batch, has_norm: bool, work: float) -> None:
+        self.step, self.data, self.has_norm, self.work = step, data, has_norm, work
+        self._carry: Any = None
+        self._earlier: tuple[Array, ...] = ()
+        self._looks: list[weakref.ref[Kept]] = []
+        self._bound: dict[tuple[int, bool], Bound | int] = {}
+        """By the number of rows, and whether they are all there are: the replay, or how often it ran as it stands."""
+        self._memory = aligned(0)
+
+    # --- what an epoch leads to
+
+    @property
+    def _now(self) -> tuple[Array, ...]:
+        return self._carry.theta, *self._carry.moments
+
+    def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
+        if self._carry is None:
+            copied, *others = (np.array(a, order="C") for a in (theta, *moments))
+            cost, square = np.zeros((), theta.dtype), np.zeros((), theta.dtype)
+            self._carry = Carry(copied, tuple(others), cost, square if self.has_norm else None)
+            self._earlier = tuple(map(np.empty_like, self._now))
+            return
+        for kept in self._waiting():
+            if kept.arrays[0] is self._carry.theta:
+                kept.take()
+        for mine, given in zip(self._now, (theta, *moments), strict=True):
+            np.copyto(mine, given)
+
+    def _waiting(self) -> list[Kept]:
+        """Who may still ask for what is going to be overwritten."""
+        found = [kept for look in self._looks if (kept := look()) is not None and not kept.is_a_copy]
+        self._looks = list(map(weakref.ref, found))
+        return found
+
+    def _keep(self) -> None:
+        """Now becomes earlier."""
+        for kept in self._waiting():
+            if kept.arrays[0] is self._earlier[0]:
+                kept.take()
+        for earlier, now in zip(self._earlier, self._now, strict=True):
+            np.copyto(earlier, now)
+        for kept in self._waiting():
+            kept.move(self._earlier)
+
+    def after(self) -> Kept:
+        return self._look(self._now)
+
+    def before(self) -> Kept:
+        return self._look(self._earlier)
+
+    def _look(self, arrays: tuple[Array, ...]) -> Kept:
+        kept = Kept(arrays, is_a_copy=False)
+        self._looks.append(weakref.ref(kept))
+        return kept
+
+    # --- an epoch
+
+    def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
+        self._keep()
+        theta, _, cost, square = self._carry
+        for total in (cost, square):
+            if total is not None:
+                total[...] = 0.0
+        rows_of_table = table.astype(theta.dtype)
+        # A run that diverges ends with an error of its own, not with NumPy's warnings.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads_for(size * self.work):
+            for i, row in enumerate(rows_of_table):
+                at = order[i * size : min((i + 1) * size, len(order))]
+                bound = self._bound_for(at, row)
+                if isinstance(bound, Bound):
+                    bound(at, row)
+                else:
+                    self._as_it_stands(at, row)
+            is_finite = math.isfinite(np.maximum.reduce(theta)) and math.isfinite(np.minimum.reduce(theta))
+        return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
+
+    def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
+        batch = Batch(*(None if A is None else gather(A, at) for A in self.data))
+        carry = self.step(self._carry, batch, tuple(row))
+        for mine, new in zip(flat(self._carry), flat(carry), strict=True):
+            np.copyto(mine, new)
+
+    def _bound_for(self, at: Any, row: np.ndarray) -> "Bound | int":
+        n = len(at)
+        is_whole = isinstance(at, range) and n == self.data.X.shape[0]
+        bound = self._bound.get((n, is_whole), 0)
+        if isinstance(bound, Bound) or bound < 0:
+            return bound
+        if bound < FIRST_CALLS and n * self.work < SHORT_STEP:
+            self._bound[n, is_whole] = bound + 1
+            return bound
+        batch = Batch(*(self._place(A, n, is_whole) for A in self.data))
+        examples = self._carry, batch, tuple(np.zeros((), row.dtype) for _ in row)
+        plan = planned(self.step, examples, {k: k for k in range(len(flat(self._carry)))})
+        if plan is None:
+            self._bound[n, is_whole] = bound = -1
+            return bound
+        found = Bound(plan, self._carry, self.data, batch, len(row), self._memory)
+        self._bound[n, is_whole], self._memory = found, found.replay.memory
+        return found
+
+    @staticmethod
+    def _place(A: Any, n: int, is_whole: bool) -> np.ndarray | None:
+        """Where a batch lies: all of A where it is."""
+        if A is None or (is_whole and isinstance(A, np.ndarray) and A.flags.c_contiguous):
+            return A
+        return np.empty((n, *A.shape[1:]), A.dtype)
+
+
+class Bound:
+    """A step bound to its arrays: ``bound(at, row)`` makes one on these rows of the data, with these scalars."""
+
+    def __init__(self, plan: Plan, carry: Carry, data: Batch, batch: Batch, n_scalars: int, memory: np.ndarray) -> None:
+        self.scalars = np.empty(n_scalars, carry.theta.dtype)
+        scalars = tuple(self.scalars[k : k + 1].reshape(()) for k in range(n_scalars))
+        self.replay = Replay(plan, flat((carry, batch, scalars)), memory)
+        self.to_read = [(A, mine) for A, mine in zip(data, batch, strict=True) if A is not mine]
+
+    def __call__(self, at: Any, row: np.ndarray) -> None:
+        for A, mine in self.to_read:
+            _read_rows(A, at, mine)
+        self.scalars[...] = row
+        self.replay()
+
+
+def _read_rows(A: Any, at: Any, out: np.ndarray) -> None:
+    """A's rows at these indices, or in this range, put into ``out``."""
+    if isinstance(at, range):
+        out[...] = A[at.start : at.stop]
+    elif isinstance(A, Rows):
+        A.take(at, out=out)
+    elif A.flags.c_contiguous:
+        np.take(A, at, 0, out, "clip")  # the checked mode would copy what is there in ``out`` first
+    else:
+        out[...] = A[at]  # of other arrays NumPy's take would copy all
+
+
+def flat(nest: Any) -> list[Array]:
+    """The arrays of a nest, in the order in which they are recorded."""
+    found: list[Array] = []
+    mapped(found.append, nest)
+    return found
