@@ -47,15 +47,19 @@ class State:
     seed: int = 0
     gradient_norm: float | None = None
 
-    # Where a state comes from an epoch, its arrays are copied when they are first asked for: most never are.
+    # The arrays of a state that comes from an epoch are copied when they are first asked for: most never are.
 
-    def after(self, kept: Kept | None, **changes: Any) -> "State":
-        """This state with these changes, and the arrays that ``kept`` has; without arrays if that is None."""
-        state = object.__new__(State)
-        vars(state).update(vars(self) | changes, _kept=kept)
-        for name in ("theta", "moments"):
-            vars(state).pop(name, None)
+    @classmethod
+    def at(cls, kept: Kept, course: dict[str, Any]) -> "State":
+        """The state whose arrays ``kept`` has, and whose other attributes are in ``course``."""
+        state = object.__new__(cls)
+        vars(state).update(course, _kept=kept)
         return state
+
+    @property
+    def course(self) -> dict[str, Any]:
+        """All attributes but the arrays."""
+        return {name: value for name, value in vars(self).items() if name not in ("theta", "moments", "_kept")}
 
     def is_at(self, kept: Kept) -> bool:
         """Whether the arrays are those that ``kept`` has, and nobody has asked for them."""

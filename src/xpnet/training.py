@@ -191,12 +191,12 @@ def epochs(
 def _epochs(
     state: State, X: Array, batch_size: int, rng: Any, schedule: Schedule, steps: Steps, backend: Backend
 ) -> Generator[tuple[State, float], State | None, None]:
-    m = X.shape[0]
+    m, course = X.shape[0], state.course
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
     epoch = 0
     given: State | None = state
-    state = state.after(None)
+    del state
     while True:
         epoch += 1
         if rng is not None:
@@ -206,33 +206,28 @@ def _epochs(
                 theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
                 steps.begin(theta, tuple(moments))
                 given = None
-            table = step_scalars(state, schedule, shares)
+            table = step_scalars(course, schedule, shares)
             cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
         if not finite:
-            raise DivergedError(epoch, state.after(steps.before()), cost)
-        changes: dict[str, Any] = {"step": state.step + len(shares)}
-        changes["gradient_norm"] = None if square is None else math.sqrt(square)
+            raise DivergedError(epoch, State.at(steps.before(), course), cost)
+        course = course | {"step": course["step"] + len(shares)}
+        course["gradient_norm"] = None if square is None else math.sqrt(square)
         if rng is not None:
-            changes |= {"rng": copy.deepcopy(rng), "order": order}
-        state = state.after(None, **changes)
+            course["rng"], course["order"] = copy.deepcopy(rng), order
         kept = steps.after()
-        given = yield state.after(kept), cost
+        given = yield State.at(kept, course), cost
         if given is not None:
-            state, given = given.after(None), None if given.is_at(kept) else given
+            course, given = given.course, None if given.is_at(kept) else given
 
 
-def step_scalars(state: State, schedule: Schedule, shares: Sequence[float]) -> Any:
+def step_scalars(course: dict[str, Any], schedule: Schedule, shares: Sequence[float]) -> Any:
     """A row for each of an epoch's steps: its share of the epoch, its key, the rule's scalars.
 
     Host float64, (n_steps, 2 + n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
     """
-    t, rule, rate = state.step, state.optimizer, state.learning_rate
-    return host.asarray(
-        [
-            (share, step_key(state.seed, t + i), *rule.scalars(t + i + 1, rate * schedule(t + i)))
-            for i, share in enumerate(shares)
-        ]
-    )
+    rule, rate, seed, t = (course[name] for name in ("optimizer", "learning_rate", "seed", "step"))
+    steps = zip(shares, range(t, t + len(shares)), strict=True)
+    return host.asarray([(s, step_key(seed, t), *rule.scalars(t + 1, rate * schedule(t))) for s, t in steps])
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:

@@ -15,9 +15,9 @@ def array_namespace(array: Any) -> Any:
 
     That of a sparse matrix has products alone; a recorded array's belongs to its program.
     """
-    xp = _OF_TYPE.get(type(array))
-    if xp is None:
+    kind = type(array)
+    if kind not in _OF_TYPE:
         xp = ProductsAlone if is_sparse(array) else array_api_compat.array_namespace(array)
-        if isinstance(xp, ModuleType):
-            _OF_TYPE[type(array)] = xp
-    return xp
+        _OF_TYPE[kind] = xp if isinstance(xp, ModuleType) or xp is ProductsAlone else None
+    xp = _OF_TYPE[kind]
+    return array.__array_namespace__() if xp is None else xp

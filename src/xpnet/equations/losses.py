@@ -160,7 +160,7 @@ def cross_entropy(Z: Array, Y: Array) -> tuple[Array, Array]:
     S = below_maximum(Z)
     E = xp.exp(S)
     total = xp.sum(E, axis=-1, keepdims=True)
-    return -Y * (S - xp.log(total)), E / total - Y  # -y log a, however small a is
+    return Y * (xp.log(total) - S), E / total - Y  # -y log a, however small a is
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,8 @@ Array = Any
 def penalty(W: Array, l1: Any, l2: Any) -> Any:
     """lambda_1 sum |W| + lambda_2 / 2 sum W^2 over all weights; None leaves a term out."""
     xp = array_namespace(W)
-    value = 0.0
-    if l2 is not None:
-        value = value + 0.5 * l2 * xp.vecdot(W, W)
-    if l1 is not None:
-        value = value + l1 * xp.sum(xp.abs(W))
-    return value
+    of_squares = 0.0 if l2 is None else 0.5 * l2 * xp.vecdot(W, W)
+    return of_squares if l1 is None else of_squares + l1 * xp.sum(xp.abs(W))
 
 
 def add_penalty(dW: Array, W: Array, l1: Any, l2: Any) -> Array:

@@ -75,7 +75,7 @@ class Plateau:
     def after(self, cost: float) -> "Plateau":
         """One epoch later. A cost below the best, by however little, is the new best (scikit-learn's rule)."""
         epochs = self.epochs + 1 if cost > self.best - self.tol else 0
-        return replace(self, best=min(self.best, cost), epochs=epochs)
+        return Plateau(self.tol, min(self.best, cost), epochs)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
 from ..backends import array_namespace, get_backend, is_host_data, to_numpy
@@ -214,7 +214,6 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     def _learn_targets(self, y: np.ndarray, incremental: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._learn_labels(y)
         elif self.warm_start and not incremental and set(unique_labels(y)) != set(self.classes_):
@@ -226,12 +225,17 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        kinds = {"number" if a.dtype.kind in "biuf" else a.dtype.kind for a in (y, self.classes_)}
+        if y.ndim == 1 and not self._multilabel and kinds in ({"number"}, {"U"}):
+            places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+            if (self.classes_[places] == y).all():  # bool costs an eighth of int64 until it takes X's dtype
+                n = len(self.classes_)
+                return (places == 1)[:, None] if n < 3 else places[:, None] == np.arange(n)
         labels = unique_labels(y)
         if not np.isin(labels, self.classes_).all():
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}."
             )
-        # bool costs an eighth of int64 until it takes X's dtype.
         return self._label_binarizer.transform(y).astype(bool)
 
     def _decode(self, Y: np.ndarray) -> np.ndarray:

@@ -5,13 +5,14 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ..backends.threads import threads_for
 from ..equations.schedules import Adaptive, InverseScaling, Plateau, Schedule
 from ..state import State
 from ..training import DivergedError, epochs
@@ -100,13 +101,14 @@ class StochasticFit(Records):
         if self.solver != "sgd" and self.learning_rate in ("invscaling", "adaptive"):
             _say_that_it_is_ignored(self.learning_rate, self.solver)
         self._resume, self._plateau = state, replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
+        size = self._batch_size(m)
         passes = epochs(
             job.model,
             state,
             job.X,
             job.Y,
             sample_weight=job.w,
-            batch_size=self._batch_size(m),
+            batch_size=size,
             shuffle=self.shuffle,
             rng=Shuffles(job.rng),
             schedule=self._schedule(),
@@ -116,25 +118,30 @@ class StochasticFit(Records):
         job.keeps_last = not self.early_stopping or self._plateau.best < math.inf
         self.n_iter_ = 0
         try:
-            while self.n_iter_ < n_epochs:
-                self._begin_epoch(job, state)
-                begin = time.perf_counter()
-                state, cost = passes.send(state if self.n_iter_ else None)
-                self.t_ += m
-                ends = self._after_epoch(job, state, cost, state.learning_rate, time.perf_counter() - begin)
-                rate, stops = self._next_rate(state.learning_rate)
-                if rate != self._resume.learning_rate:
-                    self._resume = replace(self._resume, learning_rate=rate)
-                if rate != state.learning_rate:
-                    state = replace(state, learning_rate=rate)
-                job.stops = stops
-                if stops or ends:
-                    return True
+            # Once a fit and not once an epoch: the product that follows a change takes BLAS longer.
+            with threads_for(size * job.model.layout(job.X.shape[1:]).largest_product):
+                return self._run(job, state, passes, n_epochs)
         except DivergedError as error:
             return self._diverged(job, error)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
             return True
+
+    def _run(self, job: Job, state: State, passes: Generator, n_epochs: int) -> bool:
+        """Epoch after epoch; whether anything but their number ends it."""
+        while self.n_iter_ < n_epochs:
+            self._begin_epoch(job, state)
+            begin = time.perf_counter()
+            state, cost = passes.send(state if self.n_iter_ else None)
+            self.t_ += job.X.shape[0]
+            ends = self._after_epoch(job, state, cost, state.learning_rate, time.perf_counter() - begin)
+            rate, job.stops = self._next_rate(state.learning_rate)
+            if rate != self._resume.learning_rate:
+                self._resume = replace(self._resume, learning_rate=rate)
+            if rate != state.learning_rate:
+                state = replace(state, learning_rate=rate)
+            if job.stops or ends:
+                return True
         return False
 
     def _keep_best(self, job: Job) -> None:

@@ -106,9 +106,27 @@ def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call
             return [(functools.partial(ufunc, out=out), tuple(_repeated(a, out) for a in operands))]
         return [(ufunc, (*operands, out))]
     if x.operation in REDUCTIONS:
-        axes, keepdims = x.settings
-        return [(REDUCTIONS[x.operation].ufunc.reduce, (operands[0], axes, None, out, keepdims))]
+        return _reduced(x, out, operands[0])
     return _OTHERS[x.operation](x, out, operands)
+
+
+NARROW = 32
+"""Columns up to which NumPy's own reductions of rows are slow: it begins anew with each row."""
+
+
+def _reduced(x: Value, out: np.ndarray, a: np.ndarray) -> list[Call]:
+    axes, keepdims = x.settings
+    reduce = REDUCTIONS[x.operation].ufunc.reduce
+    if a.ndim == 2 and len(axes) == 1 and a.dtype.kind == "f" and min(a.shape) > 1:
+        is_narrow, flat = a.shape[1] <= NARROW, out.reshape(-1)
+        if x.operation == "sum" and axes == (0,):  # as a product: NumPy would add up row by row
+            return [(np.matmul, (_constant(1.0, a.dtype, a.shape[0]), a, flat))]
+        if x.operation == "sum" and is_narrow:
+            return [(np.matmul, (a, _constant(1.0, a.dtype, a.shape[1]), flat))]
+        if x.operation in ("max", "min") and is_narrow:
+            columns = np.empty(a.shape[::-1], a.dtype)
+            return [(np.copyto, (columns, a.T)), (reduce, (columns, 0, None, flat))]
+    return [(reduce, (a, axes, None, out, keepdims))]
 
 
 def _where(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
@@ -132,11 +150,16 @@ _OTHERS: dict[str, Callable[[Value, np.ndarray, list[np.ndarray]], list[Call]]] 
     "matmul": lambda x, out, operands: [(np.matmul, (*operands, out))],
     "vecdot": lambda x, out, operands: [(np.vecdot, (*operands, out))],
     "take": lambda x, out, operands: [(np.take, (*operands, x.settings[0], out, "wrap"))],
-    "astype": lambda x, out, operands: [(np.copyto, (out, *operands, "unsafe"))],
+    "astype": lambda x, out, operands: [(np.copyto, (out, _as_numbers(*operands), "unsafe"))],
     "copy": lambda x, out, operands: [(np.copyto, (out, *operands))],
     "where": _where,
     "concat": _concat,
 }
+
+
+def _as_numbers(a: np.ndarray) -> np.ndarray:
+    """Truth values as bytes, which NumPy converts faster."""
+    return a.view(np.uint8) if a.dtype == bool else a
 
 
 def _repeated(a: np.ndarray, out: np.ndarray) -> np.ndarray:

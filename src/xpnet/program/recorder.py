@@ -347,7 +347,7 @@ class Namespace:
             raise TypeError(f"{name} takes {ufunc.nin} arrays, got {len(operands)}")
         values = self._promoted(name, operands)
         self._check_kind(name, values[0], kinds)
-        shape = np.broadcast_shapes(*(x.shape for x in values))
+        shape = _broadcast(values)
         return self._program.add(name, values, (), shape, np.dtype(bool) if is_predicate else values[0].dtype)
 
     def _promoted(self, name: str, operands: Sequence[Any]) -> list[Value]:
@@ -377,7 +377,7 @@ class Namespace:
         """x where the condition holds, else y."""
         condition, (x, y) = self.asarray(condition), self._promoted("where", (x, y))
         self._check_kind("where", condition, "b")
-        shape = np.broadcast_shapes(condition.shape, x.shape, y.shape)
+        shape = _broadcast((condition, x, y))
         return self._program.add("where", (condition, x, y), (), shape, x.dtype)
 
     def clip(self, x: Value, /, min: Any = None, max: Any = None) -> Value:
@@ -574,11 +574,13 @@ class Namespace:
 
     def result_type(self, *arrays_and_dtypes: Any) -> np.dtype:
         """The dtype that these have together; of one kind of numbers only."""
-        dtypes = [x.dtype if isinstance(x, Value) else np.dtype(x) for x in arrays_and_dtypes]
+        dtypes = {x.dtype if isinstance(x, Value) else np.dtype(x) for x in arrays_and_dtypes}
+        if len(dtypes) == 1:
+            return dtypes.pop()
         kinds = {dtype.kind.replace("u", "i") for dtype in dtypes}
         dtype = np.result_type(*dtypes)
         if len(kinds) > 1 or dtype.kind.replace("u", "i") not in kinds:
-            raise not_recordable(f"an operation between {' and '.join(sorted(map(str, set(dtypes))))}")
+            raise not_recordable(f"an operation between {' and '.join(sorted(map(str, dtypes)))}")
         return dtype
 
     @staticmethod
@@ -598,6 +600,12 @@ class Namespace:
 
 
 Namespace.bool = np.dtype("bool")  # type: ignore[attr-defined]  # after the class, whose annotations say bool too
+
+
+def _broadcast(values: Sequence[Value]) -> Shape:
+    shapes = {x.shape for x in values}
+    shapes.discard(())
+    return np.broadcast_shapes(*shapes) if len(shapes) > 1 else shapes.pop() if shapes else ()
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:

@@ -16,15 +16,12 @@ import numpy as np
 
 from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, to_numpy
 from ..backends.threads import threads_for
-from .functions import FIRST_CALLS, may_replay, planned
+from .functions import may_replay, planned
 from .numpy import Replay, aligned
 from .plan import Plan
 from .recorder import mapped
 
 Array = Any
-
-SHORT_STEP = 3e7
-"""Floating-point operations of a step that takes longer than recording it."""
 
 
 class Carry(NamedTuple):
@@ -161,8 +158,8 @@ class Replays:
         self._carry: Any = None
         self._earlier: tuple[Array, ...] = ()
         self._looks: list[weakref.ref[Kept]] = []
-        self._bound: dict[tuple[int, bool], Bound | int] = {}
-        """By the number of rows, and whether they are all there are: the replay, or how often it ran as it stands."""
+        self._bound: dict[tuple[int, bool], Bound | None] = {}
+        """By the number of rows, and whether they are all there are; None if the step can't be recorded."""
         self._memory = aligned(0)
 
     # --- what an epoch leads to
@@ -192,12 +189,13 @@ class Replays:
 
     def _keep(self) -> None:
         """Now becomes earlier."""
-        for kept in self._waiting():
-            if kept.arrays[0] is self._earlier[0]:
+        waiting, oldest = self._waiting(), self._earlier[0]
+        for kept in waiting:
+            if kept.arrays[0] is oldest:
                 kept.take()
         for earlier, now in zip(self._earlier, self._now, strict=True):
             np.copyto(earlier, now)
-        for kept in self._waiting():
+        for kept in waiting:
             kept.move(self._earlier)
 
     def after(self) -> Kept:
@@ -224,11 +222,11 @@ class Replays:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads_for(size * self.work):
             for i, row in enumerate(rows_of_table):
                 at = order[i * size : min((i + 1) * size, len(order))]
-                bound = self._bound_for(at, row)
-                if isinstance(bound, Bound):
-                    bound(at, row)
-                else:
+                bound = self._bound_for(at, len(row))
+                if bound is None:
                     self._as_it_stands(at, row)
+                else:
+                    bound(at, row)
             is_finite = math.isfinite(np.maximum.reduce(theta)) and math.isfinite(np.minimum.reduce(theta))
         return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
 
@@ -238,24 +236,16 @@ class Replays:
         for mine, new in zip(flat(self._carry), flat(carry), strict=True):
             np.copyto(mine, new)
 
-    def _bound_for(self, at: Any, row: np.ndarray) -> "Bound | int":
+    def _bound_for(self, at: Any, n_scalars: int) -> "Bound | None":
         n = len(at)
-        is_whole = isinstance(at, range) and n == self.data.X.shape[0]
-        bound = self._bound.get((n, is_whole), 0)
-        if isinstance(bound, Bound) or bound < 0:
-            return bound
-        if bound < FIRST_CALLS and n * self.work < SHORT_STEP:
-            self._bound[n, is_whole] = bound + 1
-            return bound
-        batch = Batch(*(self._place(A, n, is_whole) for A in self.data))
-        examples = self._carry, batch, tuple(np.zeros((), row.dtype) for _ in row)
-        plan = planned(self.step, examples, {k: k for k in range(len(flat(self._carry)))})
-        if plan is None:
-            self._bound[n, is_whole] = bound = -1
-            return bound
-        found = Bound(plan, self._carry, self.data, batch, len(row), self._memory)
-        self._bound[n, is_whole], self._memory = found, found.replay.memory
-        return found
+        key = n, isinstance(at, range) and n == self.data.X.shape[0]
+        if key not in self._bound:
+            batch = Batch(*(self._place(A, *key) for A in self.data))
+            row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
+            plan = planned(self.step, (self._carry, batch, row), {k: k for k in range(len(flat(self._carry)))})
+            bound = plan and Bound(plan, self._carry, self.data, batch, n_scalars, self._memory)
+            self._bound[key], self._memory = bound, self._memory if bound is None else bound.replay.memory
+        return self._bound[key]
 
     @staticmethod
     def _place(A: Any, n: int, is_whole: bool) -> np.ndarray | None:
@@ -288,7 +278,7 @@ def _read_rows(A: Any, at: Any, out: np.ndarray) -> None:
     elif isinstance(A, Rows):
         A.take(at, out=out)
     elif A.flags.c_contiguous:
-        np.take(A, at, 0, out, "clip")  # the checked mode would copy what is there in ``out`` first
+        A.take(at, 0, out, "clip")  # the checked mode would copy what is there in ``out`` first
     else:
         out[...] = A[at]  # of other arrays NumPy's take would copy all
 
