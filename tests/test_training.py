@@ -17,7 +17,8 @@ from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, R
 from xpnet.equations.schedules import Adaptive, Cosine, InverseScaling, Plateau, WarmUp
 from xpnet.model import Model
 from xpnet.network import Sequential
-from xpnet.program.steps import Batch, Carry, flat
+from xpnet.program.recorder import leaves
+from xpnet.program.steps import Batch, Carry
 from xpnet.state import initial_state
 from xpnet.training import DivergedError, StepScalars, epochs, training_step, weights_settled
 
@@ -127,13 +128,13 @@ def test_a_step_is_pure(library, dtype, XY, optimizer):
     xp = library.xp
     carry = Carry(theta, (0.5 * theta * theta,) * optimizer.moments, xp.sum(theta), xp.max(theta))
     scalars = StepScalars(1.0, 0.0, optimizer.scalars(1, 0.1))
-    before = [to_numpy(a).tobytes() for a in flat(carry)]
+    before = [to_numpy(a).tobytes() for a in leaves(carry)]
     after, again = (step(carry, Batch(X, Y, None), scalars) for _ in range(2))
-    assert [to_numpy(a).tobytes() for a in flat(carry)] == before
-    assert [to_numpy(a).tobytes() for a in flat(after)] == [to_numpy(a).tobytes() for a in flat(again)]
-    assert [a.shape for a in flat(after)] == [a.shape for a in flat(carry)]
+    assert [to_numpy(a).tobytes() for a in leaves(carry)] == before
+    assert [to_numpy(a).tobytes() for a in leaves(after)] == [to_numpy(a).tobytes() for a in leaves(again)]
+    assert [a.shape for a in leaves(after)] == [a.shape for a in leaves(carry)]
     assert all(library.owns(a) for a in (after.theta, *after.moments))
-    assert all(a.dtype == theta.dtype for a in flat(after))
+    assert all(a.dtype == theta.dtype for a in leaves(after))
 
 
 def test_sum_against_mean(XY):

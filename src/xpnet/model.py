@@ -151,8 +151,8 @@ class Model:
     ) -> tuple[Any, Any, Array]:
         """(c sum_i L_i, the penalty, the gradient of their sum J) from what ``sums`` has added up."""
         c = self.scale(weight_sum)
-        g = cost_gradient(gradient, theta, layout.n_weights, c, *self.lambdas(c))
-        return c * loss_sum, self.penalty(theta, layout, c), g
+        loss, penalty = c * loss_sum, self.penalty(theta, layout, c)
+        return loss, penalty, cost_gradient(gradient, theta, layout.n_weights, c, *self.lambdas(c))
 
     def cost(self, theta: Any, X: Any, Y: Any, sample_weight: Any = None) -> float:
         """J(theta) on these samples."""

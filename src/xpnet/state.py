@@ -1,6 +1,8 @@
 """Floor 4: the state that training carries from step to step."""
 
-from dataclasses import dataclass, fields
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .backends import array_namespace, device
@@ -42,12 +44,12 @@ class State:
     optimizer: Optimizer
     learning_rate: float
     step: int = 0
-    rng: Any = None
+    rng: Any = field(default_factory=lambda: None)
     order: Any = None
     seed: int = 0
     gradient_norm: float | None = None
 
-    # The arrays of a state that comes from an epoch are copied when they are first asked for: most never are.
+    # What an epoch yields copies its arrays and its generator when they are first asked for: most never are.
 
     @classmethod
     def at(cls, kept: Kept, course: dict[str, Any]) -> "State":
@@ -58,7 +60,7 @@ class State:
 
     @property
     def course(self) -> dict[str, Any]:
-        """All attributes but the arrays."""
+        """All attributes but the arrays; ``_rng`` in place of ``rng`` if nobody has asked for it."""
         return {name: value for name, value in vars(self).items() if name not in ("theta", "moments", "_kept")}
 
     def is_at(self, kept: Kept) -> bool:
@@ -66,15 +68,37 @@ class State:
         return vars(self).get("_kept") is kept
 
     def __getattr__(self, name: str) -> Any:
-        kept = vars(self).get("_kept")
-        if kept is None or name not in ("theta", "moments"):
+        mine = vars(self)
+        if name in ("theta", "moments") and "_kept" in mine:
+            theta, *moments = mine.pop("_kept").take()
+            mine.update(theta=theta, moments=tuple(moments))
+        elif name == "rng" and "_rng" in mine:
+            mine["rng"] = mine.pop("_rng")()
+        else:
             raise AttributeError(f"'State' object has no attribute {name!r}")
-        theta, *moments = kept.take()
-        vars(self).update(theta=theta, moments=tuple(moments), _kept=None)
-        return vars(self)[name]
+        return mine[name]
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def standing(rng: Any) -> Callable[[], Any]:
+    """A copy of rng, a NumPy Generator or RandomState, as it stands now; it is made when it is called for."""
+    is_generator = hasattr(rng, "bit_generator")
+    if not is_generator and not hasattr(rng, "get_state"):
+        copied = copy.deepcopy(rng)
+        return lambda: copied
+    state = rng.bit_generator.state if is_generator else rng.get_state()
+
+    def make() -> Any:
+        copied = copy.deepcopy(rng)
+        if is_generator:
+            copied.bit_generator.state = state
+        else:
+            copied.set_state(state)
+        return copied
+
+    return make
 
 
 def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:

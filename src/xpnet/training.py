@@ -20,7 +20,7 @@ from .equations.schedules import Constant, Schedule
 from .model import Model
 from .network import Layout
 from .program.steps import Batch, Carry, Steps, training_steps
-from .state import State
+from .state import State, standing
 
 Array = Any
 
@@ -210,10 +210,11 @@ def _epochs(
             cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
         if not finite:
             raise DivergedError(epoch, State.at(steps.before(), course), cost)
-        course = course | {"step": course["step"] + len(shares)}
-        course["gradient_norm"] = None if square is None else math.sqrt(square)
+        norm = None if square is None else math.sqrt(square)
+        course = course | {"step": course["step"] + len(shares), "gradient_norm": norm}
         if rng is not None:
-            course["rng"], course["order"] = copy.deepcopy(rng), order
+            course.pop("rng", None)
+            course |= {"_rng": standing(rng), "order": order}
         kept = steps.after()
         given = yield State.at(kept, course), cost
         if given is not None:

@@ -263,7 +263,7 @@ def interrupt_at_evaluation(monkeypatch, n, methods=OURS):
 
     def interrupted(function):
         def call(self, *arguments):
-            is_recorded = isinstance(arguments[0], xpnet.program.recorder.Value) if arguments else False
+            is_recorded = isinstance(arguments[0], xpnet.program.recorder.Recorded) if arguments else False
             calls.extend([] if is_recorded else [1])
             value = function(self, *arguments)
             if len(calls) == n:

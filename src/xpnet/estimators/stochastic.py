@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -127,7 +127,7 @@ class StochasticFit(Records):
             warnings.warn("Training interrupted by user.", stacklevel=5)
             return True
 
-    def _run(self, job: Job, state: State, passes: Generator, n_epochs: int) -> bool:
+    def _run(self, job: Job, state: State, passes: Any, n_epochs: int) -> bool:
         """Epoch after epoch; whether anything but their number ends it."""
         while self.n_iter_ < n_epochs:
             self._begin_epoch(job, state)

@@ -5,18 +5,15 @@ library; the results agree to rounding, only slower.
 """
 
 from .functions import Replayed, definitions_as_they_stand
-from .plan import Plan, plan
 from .recorder import NotRecordable, Program, record
 from .steps import Steps, training_steps
 
 __all__ = [
     "NotRecordable",
-    "Plan",
     "Program",
     "Replayed",
     "Steps",
     "definitions_as_they_stand",
-    "plan",
     "record",
     "training_steps",
 ]

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,10 @@ def may_replay(*arrays: Any) -> bool:
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
 
 
-def planned(function: Callable, examples: tuple, overwrites: Mapping[int, int] | None = None) -> Plan | None:
+def planned(function: Callable, examples: tuple, *settings: Any) -> Plan | None:
     """The plan of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
     try:
-        return plan(record(function, *examples), overwrites)
+        return plan(record(function, *examples), *settings)
     except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
         _say_why(f"{type(error).__name__}: {error}")
         return None

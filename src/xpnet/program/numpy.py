@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rows_of
-from .recorder import ELEMENTWISE, REDUCTIONS, Value
+from .recorder import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 Call = tuple[Callable, tuple]
 
@@ -22,20 +22,23 @@ class Replay:
         The program's inputs, which are read where they lie each time, and overwritten by outputs as the plan says.
     memory : ndarray of bytes, optional
         Where all else lies; made here if it is missing or too small. Replays that do not run at once may share it.
+
+    Attributes
+    ----------
+    calls : list of (function, arguments)
+    outputs : list of ndarray
     """
 
     def __init__(self, plan: Plan, inputs: Sequence[np.ndarray], memory: np.ndarray | None = None) -> None:
         for value, array in zip(plan.program.inputs, inputs, strict=True):
             if (value.shape, value.dtype) != (array.shape, array.dtype) or not array.flags.c_contiguous:
                 raise ValueError(f"an input is {array.dtype}{array.shape}, and the program has {value!r}")
-        if memory is None or memory.size < plan.memory:
-            memory = aligned(plan.memory)
-        self.memory = memory
+        self.memory = aligned(plan.memory) if memory is None or memory.size < plan.memory else memory
         self._places, self._inputs = plan.places, inputs
         self._arrays: dict[Value, np.ndarray] = dict(zip(plan.program.inputs, inputs, strict=True))
         self.calls: list[Call] = []
         for item in plan.items:
-            self.calls += self._in_blocks(item) if item.block else self._at_once(item)
+            self.calls += self._in_blocks(item, item.n_rows) if item.block and item.n_rows else self._at_once(item)
         self.calls += [(np.copyto, (inputs[j], self._array(value))) for value, j in plan.copies]
         self.outputs = [self._array(value) for value in plan.outputs]
 
@@ -43,52 +46,57 @@ class Replay:
         for f, arguments in self.calls:
             f(*arguments)
 
+    # --- arrays
+
     def _array(self, x: Value) -> np.ndarray:
         """The array of a value that lies in no block's memory."""
         if x not in self._arrays:
-            self._arrays[x] = self._look(x, self._owner(x.owner) if x.base is None else self._array(x.base))
+            self._arrays[x] = self._owner(x) if x.base is None else _look(x, self._array(x.base))
         return self._arrays[x]
-
-    @staticmethod
-    def _look(x: Value, owner: np.ndarray) -> np.ndarray:
-        if x.base is None:
-            return owner
-        size = x.dtype.itemsize
-        return np.ndarray(x.shape, x.dtype, owner, x.offset * size, [s * size for s in x.strides])
 
     def _owner(self, x: Value) -> np.ndarray:
         if x.data is not None:
             return x.data
         root, offset = self._places[x]
-        memory = self.memory if root == MEMORY else self._inputs[root]
-        return np.ndarray(x.shape, x.dtype, memory, offset)
+        return np.ndarray(x.shape, x.dtype, self.memory if root == MEMORY else self._inputs[root], offset)
+
+    def _is_local(self, x: Value) -> bool:
+        """Whether only one group needs x."""
+        place = self._places.get(x.owner)
+        return place is not None and place.root == SCRATCH
+
+    def _rows(self, x: Value, of: Value, start: int, stop: int, scratch: np.ndarray) -> np.ndarray:
+        """Rows of x, if the operation goes through them with its result's; otherwise all of it."""
+        if self._is_local(x):
+            return _look(x, scratch, self._places[x.owner].offset, (stop - start, *x.shape[1:]))
+        array = self._array(x)
+        return array[start:stop] if x is of or rows_of(x, of) else array
 
     # --- calls
 
     def _at_once(self, item: Item) -> list[Call]:
-        return [
-            call for x in item.operations for call in calls_of(x, self._array(x), [self._array(y) for y in x.operands])
-        ]
+        found: list[Call] = []
+        for x in item.operations:
+            found += calls_of(x, self._array(x), [self._array(y) for y in x.operands])
+        return found
 
-    def _in_blocks(self, item: Item) -> list[Call]:
+    def _in_blocks(self, item: Item, n_rows: int) -> list[Call]:
         """Block by block; what only this group needs lies in memory that stays in the cache."""
-        scratch, calls, n_rows = aligned(item.scratch), [], item.n_rows or 0
+        found: list[Call] = []
+        scratch = aligned(item.scratch)
         for start in range(0, n_rows, item.block):
             stop = min(start + item.block, n_rows)
             for x in item.operations:
-                blocks = [self._block(y, x, scratch, start, stop) for y in (x, *x.operands)]
-                calls += calls_of(x, blocks[0], blocks[1:])
-        return calls
+                out, *operands = (self._rows(y, x, start, stop, scratch) for y in (x, *x.operands))
+                found += calls_of(x, out, operands)
+        return found
 
-    def _block(self, x: Value, of: Value, scratch: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Rows of x, if its operation goes through them with the others, or all of it."""
-        place = self._places.get(x.owner)
-        if place is not None and place.root == SCRATCH:
-            size = x.dtype.itemsize
-            shape = (stop - start, *x.shape[1:])
-            return np.ndarray(shape, x.dtype, scratch, place.offset + x.offset * size, [s * size for s in x.strides])
-        array = self._array(x)
-        return array[start:stop] if x is of or rows_of(x, of) else array
+
+def _look(x: Value, memory: np.ndarray, start: int = 0, shape: Shape | None = None) -> np.ndarray:
+    """The elements of x in the memory of its owner, which begins at this byte."""
+    size = x.dtype.itemsize
+    strides = [s * size for s in x.strides]
+    return np.ndarray(x.shape if shape is None else shape, x.dtype, memory, start + x.offset * size, strides)
 
 
 def aligned(size: int) -> np.ndarray:
@@ -98,8 +106,11 @@ def aligned(size: int) -> np.ndarray:
     return raw[start : start + size]
 
 
+# --- NumPy's calls for one operation
+
+
 def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
-    """NumPy's calls for one operation."""
+    """What computes an operation."""
     if x.operation in ELEMENTWISE:
         ufunc = ELEMENTWISE[x.operation].ufunc
         if x.operation in ("maximum", "minimum"):  # which take no third argument that has no name
@@ -118,15 +129,15 @@ def _reduced(x: Value, out: np.ndarray, a: np.ndarray) -> list[Call]:
     axes, keepdims = x.settings
     reduce = REDUCTIONS[x.operation].ufunc.reduce
     if a.ndim == 2 and len(axes) == 1 and a.dtype.kind == "f" and min(a.shape) > 1:
-        is_narrow, flat = a.shape[1] <= NARROW, out.reshape(-1)
+        is_narrow, vector = a.shape[1] <= NARROW, out.reshape(-1)
         if x.operation == "sum" and axes == (0,):  # as a product: NumPy would add up row by row
-            return [(np.matmul, (_constant(1.0, a.dtype, a.shape[0]), a, flat))]
+            return [(np.matmul, (_constant(1.0, a.dtype, a.shape[0]), a, vector))]
         if x.operation == "sum" and is_narrow:
-            return [(np.matmul, (a, _constant(1.0, a.dtype, a.shape[1]), flat))]
+            return [(np.matmul, (a, _constant(1.0, a.dtype, a.shape[1]), vector))]
         if x.operation in ("max", "min") and is_narrow:
             columns = np.empty(a.shape[::-1], a.dtype)
-            return [(np.copyto, (columns, a.T)), (reduce, (columns, 0, None, flat))]
-    return [(reduce, (a, axes, None, out, keepdims))]
+            return [(np.copyto, (columns, a.T)), (reduce, (columns, 0, None, vector))]
+    return [(reduce, (a, axes, None, out, keepdims and out.ndim == a.ndim))]
 
 
 def _where(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .recorder import ELEMENTWISE, REDUCTIONS, Program, Shape, Value
 
-BLOCK = 1 << 15
+BLOCK = 1 << 17
 """Elements of a block of rows: a few arrays of so many stay in a core's cache."""
 MOST_BLOCKS = 1 << 10
 ALIGNMENT = 64
@@ -67,7 +67,7 @@ class Plan:
     memory: int
 
 
-def plan(program: Program, overwrites: Mapping[int, int] | None = None) -> Plan:
+def plan(program: Program, overwrites: Mapping[int, int] | None = None, block: int = BLOCK) -> Plan:
     """The plan of a program.
 
     Parameters
@@ -75,14 +75,19 @@ def plan(program: Program, overwrites: Mapping[int, int] | None = None) -> Plan:
     program : Program
     overwrites : mapping of int to int, optional
         Output: the input, of the same shape and dtype, in whose memory it lies at the end.
+    block : int
+        Elements that a large group computes at a time.
     """
-    order, outputs = _with_long_vectors_in_parts(program)
+    in_parts = _InParts(program)
+    order, outputs = in_parts.order, in_parts.outputs
     for k, x in enumerate(outputs):
         if x.base is not None or not x.operands or x in set(outputs[:k]):
             outputs[k] = _copy(x)
             order.append(outputs[k])
     order, homes = _parts_in_their_places(_needed(order, outputs), set(outputs))
-    return _Arrangement(program, _grouped(order, homes), homes, outputs).plan(overwrites or {})
+    written = {op: (j, at) for k, j in (overwrites or {}).items() for op, at in _makers(outputs[k], homes)}
+    items = _in_good_time(_grouped(order, homes, block), homes, written, program.inputs)
+    return _Arrangement(program, items, homes, outputs).plan(overwrites or {}, written)
 
 
 # --- what is computed
@@ -105,57 +110,82 @@ def _copy(x: Value) -> Value:
     return copied
 
 
-def _window(x: Value, start: int, stop: int) -> Value:
-    """A part of a vector, as a view."""
-    view = _made(x, "index", (x,), (stop - start,))
-    view.base, view.offset, view.strides = x.owner, x.offset + start * x.strides[0], x.strides
-    return view
+def _is_long(x: Value) -> bool:
+    return x.ndim == 1 and x.size > BLOCK
 
 
-def _with_long_vectors_in_parts(program: Program) -> tuple[list[Value], list[Value]]:
-    """The values in order and the outputs; elementwise operations on long concatenations are concatenations of such."""
-    now: dict[Value, Value] = {}
-    order: list[Value] = []
-    for value in program.values:
-        operands = tuple(now[x] for x in value.operands)
-        new = value
-        if any(x is not old for x, old in zip(operands, value.operands, strict=True)):
-            new = _made(value, value.operation, operands, value.shape)
-            if value.base is not None:
-                new.base, new.offset, new.strides = now[value.base], value.offset, value.strides
-        joined = _to_cut_along(new)
-        if joined is not None:
-            parts, at = [], 0
-            for part in joined.operands:
-                stop = at + part.size
-                windows = [_part(x, at, stop) if x.shape == new.shape else x for x in operands]
-                order += [x for x in windows if x.base is not None]
-                parts.append(_made(new, new.operation, tuple(windows), (part.size,)))
-                at = stop
-            order += parts
-            new = _made(new, "concat", tuple(parts), new.shape)
-            new.settings = (0,)
-        now[value] = new
-        order.append(new)
-    return order, [now[x] for x in program.outputs]
-
-
-def _to_cut_along(value: Value) -> Value | None:
-    """The concatenation along whose parts an elementwise operation on long vectors may be cut."""
-    if not is_pointwise(value) or value.ndim != 1 or value.size <= BLOCK:
-        return None
-    if any(x.shape != value.shape and x.size != 1 for x in value.operands):
-        return None
-    return next((x for x in value.operands if x.operation == "concat" and x.shape == value.shape), None)
-
-
-def _part(x: Value, start: int, stop: int) -> Value:
-    at = 0
-    for part in x.operands if x.operation == "concat" else ():
-        if (at, at + part.size) == (start, stop):
-            return part
+def _parts(x: Value) -> list[tuple[int, Value]]:
+    """The parts of a long concatenation, and where they begin."""
+    if not (_is_joined(x) and _is_long(x)):
+        return []
+    found, at = [], 0
+    for part in x.operands:
+        found += [(at + start, inside) for start, inside in _parts(part)] or [(at, part)]
         at += part.size
-    return _window(x, start, stop)
+    return found
+
+
+class _InParts:
+    """The values of a program in order; elementwise operations on long concatenations are concatenations of such."""
+
+    def __init__(self, program: Program) -> None:
+        self.order: list[Value] = []
+        self._known: dict[tuple[Value, int, int], Value] = {}
+        now: dict[Value, Value] = {}
+        for value in program.values:
+            operands = tuple(now[x] for x in value.operands)
+            new = value
+            if any(x is not old for x, old in zip(operands, value.operands, strict=True)):
+                new = _made(value, value.operation, operands, value.shape)
+                if value.base is not None:
+                    new.base, new.offset, new.strides = now[value.base], value.offset, value.strides
+            parts = self._cut(new) if new.base is None else self._window(new)
+            if len(parts) > 1:
+                new = _made(new, "concat", tuple(parts), new.shape)
+                new.settings = (0,)
+            elif parts:
+                new = parts[0]
+            now[value] = new
+            self.order.append(new)
+        self.outputs = [now[x] for x in program.outputs]
+
+    def _cut(self, value: Value) -> list[Value]:
+        """An elementwise operation on long vectors, as one on each part of a concatenation among its operands."""
+        is_of_vectors = all(x.shape == value.shape or x.size == 1 for x in value.operands)
+        if not (is_pointwise(value) and _is_long(value) and is_of_vectors):
+            return []
+        parts = max((_parts(x) for x in value.operands), key=len, default=[])
+        return [self._part(value, at, at + part.size) for at, part in parts]
+
+    @staticmethod
+    def _window(view: Value) -> list[Value]:
+        """The parts of a concatenation that a window of it consists of; none if it cuts one."""
+        start, stop = view.offset, view.offset + view.size
+        if view.ndim != 1 or view.strides != (1,):
+            return []
+        inside = [part for at, part in _parts(view.owner) if at >= start and at + part.size <= stop]
+        return inside if sum(part.size for part in inside) == view.size else []
+
+    def _part(self, x: Value, start: int, stop: int) -> Value:
+        """A part of a vector: of an elementwise operation it is the operation on parts."""
+        if x.size == 1 or (start, stop) == (0, x.size):
+            return x
+        key = x, start, stop
+        if key not in self._known:
+            self._known[key] = self._new_part(x, start, stop)
+            self.order.append(self._known[key])
+        return self._known[key]
+
+    def _new_part(self, x: Value, start: int, stop: int) -> Value:
+        for at, part in _parts(x):
+            if at <= start and stop <= at + part.size:
+                return self._part(part, start - at, stop - at)
+        if is_pointwise(x) and all(y.shape == x.shape or y.size == 1 for y in x.operands):
+            operands = tuple(self._part(y, start, stop) for y in x.operands)
+            return _made(x, x.operation, operands, (stop - start,))
+        view = _made(x, "index", (x,), (stop - start,))
+        view.base, view.offset, view.strides = x.owner, x.offset + start * x.strides[0], x.strides
+        return view
 
 
 def _needed(order: list[Value], outputs: list[Value]) -> list[Value]:
@@ -200,7 +230,7 @@ def _is_joined(x: Value) -> bool:
 # --- in which order
 
 
-def _grouped(order: list[Value], homes: dict[Value, Home]) -> list[Item]:
+def _grouped(order: list[Value], homes: dict[Value, Home], block: int) -> list[Item]:
     """The operations as items: each joins the last group that it fits into, if only groups have come since."""
     items: list[Item] = []
     at: dict[Value, int] = {}
@@ -219,8 +249,66 @@ def _grouped(order: list[Value], homes: dict[Value, Home]) -> list[Item]:
         items[k].operations.append(value)
         at[value] = k
     for item in items:
-        _cut_into_blocks(item)
+        _cut_into_blocks(item, block)
     return items
+
+
+def _in_good_time(
+    items: list[Item], homes: dict[Value, Home], written: dict[Value, tuple[int, int]], inputs: list[Value]
+) -> list[Item]:
+    """Parameters are updated as soon as nobody needs the old ones, which frees their gradients' memory; what depends on
+    inputs alone comes first, and scalars as late as they may, so that nothing has to wait for the cost.
+    """
+    found: list[Item] = []
+    for item in items:
+        needed = {x.owner for y in item.operations for x in y.operands}
+        needed |= {part for part in homes if _root(part, homes)[0] in needed}
+        is_update = any(y in written for y in item.operations)
+        if not is_update and any(x.operands for x in needed):
+            found.append(item)
+            continue
+        old = [(inputs[j], at // y.dtype.itemsize, y.size) for y, (j, at) in written.items() if y in item.operations]
+        last = (i for i, other in enumerate(found) if needed & set(other.operations) or _reads(other, old))
+        found.insert(1 + max(last, default=-1), item)
+    return _scalars_last(found)
+
+
+def _reads(item: Item, windows: list[tuple[Value, int, int]]) -> bool:
+    """Whether an item reads any of these windows: an input, the first element, and how many."""
+    operands = [(x, *_extent(x)) for y in item.operations for x in y.operands]
+    return any(
+        x.owner is old and first < at + n and last >= at for x, first, last in operands for old, at, n in windows
+    )
+
+
+def _makers(value: Value, homes: dict[Value, Home], offset: int = 0) -> Iterator[tuple[Value, int]]:
+    """The operations that make a value, and where in it they write, in bytes."""
+    if not _is_joined(value):
+        yield value, offset
+    for part, home in homes.items():
+        if home.joined is value:
+            yield from _makers(part, homes, offset + home.offset)
+
+
+def _root(value: Value, homes: dict[Value, Home]) -> tuple[Value, int]:
+    """What a value is a part of in the end, and its offset there in bytes."""
+    offset = 0
+    while value in homes:
+        value, at = homes[value]
+        offset += at
+    return value, offset
+
+
+def _scalars_last(items: list[Item]) -> list[Item]:
+    """The items with scalars as late as they may come: nothing has to wait for the cost."""
+    later: list[Item] = []
+    for item in reversed(items):
+        at, mine = 0, set(item.operations)
+        if item.n_rows == 0:
+            reads = [any(x.owner in mine for y in other.operations for x in y.operands) for other in later]
+            at = reads.index(True) if True in reads else len(later)
+        later.insert(at, item)
+    return later
 
 
 def _group_to_join(
@@ -258,10 +346,10 @@ def rows_of(x: Value, value: Value) -> bool:
     return x.ndim == like.ndim and x.ndim > 0 and x.shape[0] == like.shape[0]
 
 
-def _cut_into_blocks(item: Item) -> None:
+def _cut_into_blocks(item: Item, block: int) -> None:
     widest = max((max(x.size, *(y.size for y in x.operands)) for x in item.operations), default=0)
-    if item.n_rows and widest > BLOCK:
-        elements = max(BLOCK, widest // MOST_BLOCKS)
+    if item.n_rows and widest > block:
+        elements = max(block, widest // MOST_BLOCKS)
         item.block = max(1, elements * item.n_rows // widest)
 
 
@@ -288,35 +376,25 @@ class _Arrangement:
                 self.end += not item.block
             self.end += bool(item.block)
 
-    def plan(self, overwrites: Mapping[int, int]) -> Plan:
+    def plan(self, overwrites: Mapping[int, int], written: dict[Value, tuple[int, int]]) -> Plan:
         """The plan, its outputs in place of these inputs."""
+        may = {op: self._may_write(op, at, self.program.inputs[j]) for op, (j, at) in written.items()}
         for k, j in overwrites.items():
-            self._write_over(self.outputs[k], j)
+            if all(may[op] for op, _ in _makers(self.outputs[k], self.homes)):
+                self.places[self.outputs[k]] = Place(j, 0)
+            else:
+                self.copies.append((self.outputs[k], j))
         for item in self.items:
             local = [x for x in item.operations if item.block and self._is_local(x, item)]
             spans = [_Span(x, self.time[x][1], self._last(x, 1), _row(x) * item.block) for x in local]
             item.scratch = self._arrange(spans, SCRATCH)
         memory = self._arrange(list(self._spans()), MEMORY)
         for value in self.homes:
-            root, offset = self._root(value)
+            root, offset = _root(value, self.homes)
             self.places[value] = Place(self.places[root].root, self.places[root].offset + offset)
         return Plan(self.program, self.items, self.places, self.copies, self.outputs, memory)
 
     # --- outputs in place of inputs
-
-    def _write_over(self, output: Value, j: int) -> None:
-        if all(self._may_write(new, at, self.program.inputs[j]) for new, at in self._parts(output, 0)):
-            self.places[output] = Place(j, 0)
-        else:
-            self.copies.append((output, j))
-
-    def _parts(self, value: Value, offset: int) -> Iterator[tuple[Value, int]]:
-        """The operations that make a value, with their offsets in it in bytes."""
-        if not _is_joined(value):
-            yield value, offset
-        for part, home in self.homes.items():
-            if home.joined is value:
-                yield from self._parts(part, offset + home.offset)
 
     def _may_write(self, new: Value, offset: int, old: Value) -> bool:
         """Whether nobody will read what is old there once the new value has been written, at this offset in bytes."""
@@ -335,14 +413,6 @@ class _Arrangement:
 
     # --- memory
 
-    def _root(self, value: Value) -> tuple[Value, int]:
-        """What a value is a part of in the end, and its offset there in bytes."""
-        offset = 0
-        while value in self.homes:
-            value, at = self.homes[value]
-            offset += at
-        return value, offset
-
     def _last(self, value: Value, i: int = 0) -> int:
         """When a value is read for the last time: the slot, or the number within it."""
         return max((self.time[reader][i] for reader, _ in self.reads.get(value, ())), default=self.time[value][i])
@@ -358,7 +428,7 @@ class _Arrangement:
         used: dict[Value, list[int]] = {}
         outputs = set(self.outputs)
         for value in (*self.time, *dict.fromkeys(home.joined for home in self.homes.values())):
-            root, _ = self._root(value)
+            root, _ = _root(value, self.homes)
             if root not in self.places:
                 times = [self.time[value][0]] if value in self.time else []
                 times += [self.time[reader][0] for reader, _ in self.reads.get(value, ())]

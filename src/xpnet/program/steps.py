@@ -19,7 +19,7 @@ from ..backends.threads import threads_for
 from .functions import may_replay, planned
 from .numpy import Replay, aligned
 from .plan import Plan
-from .recorder import mapped
+from .recorder import leaves
 
 Array = Any
 
@@ -217,23 +217,22 @@ class Replays:
         for total in (cost, square):
             if total is not None:
                 total[...] = 0.0
-        rows_of_table = table.astype(theta.dtype)
         # A run that diverges ends with an error of its own, not with NumPy's warnings.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads_for(size * self.work):
-            for i, row in enumerate(rows_of_table):
+            for i, row in enumerate(table.astype(theta.dtype)):
                 at = order[i * size : min((i + 1) * size, len(order))]
                 bound = self._bound_for(at, len(row))
                 if bound is None:
                     self._as_it_stands(at, row)
                 else:
                     bound(at, row)
-            is_finite = math.isfinite(np.maximum.reduce(theta)) and math.isfinite(np.minimum.reduce(theta))
+            is_finite = math.isfinite(np.add.reduce(theta)) or bool(np.isfinite(theta).all())
         return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
 
     def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
         batch = Batch(*(None if A is None else gather(A, at) for A in self.data))
         carry = self.step(self._carry, batch, tuple(row))
-        for mine, new in zip(flat(self._carry), flat(carry), strict=True):
+        for mine, new in zip(leaves(self._carry), leaves(carry), strict=True):
             np.copyto(mine, new)
 
     def _bound_for(self, at: Any, n_scalars: int) -> "Bound | None":
@@ -242,9 +241,11 @@ class Replays:
         if key not in self._bound:
             batch = Batch(*(self._place(A, *key) for A in self.data))
             row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
-            plan = planned(self.step, (self._carry, batch, row), {k: k for k in range(len(flat(self._carry)))})
-            bound = plan and Bound(plan, self._carry, self.data, batch, n_scalars, self._memory)
-            self._bound[key], self._memory = bound, self._memory if bound is None else bound.replay.memory
+            plan = planned(self.step, (self._carry, batch, row), {k: k for k, _ in enumerate(leaves(self._carry))})
+            self._bound[key] = None
+            if plan is not None:
+                bound = self._bound[key] = Bound(plan, self._carry, self.data, batch, n_scalars, self._memory)
+                self._memory = bound.replay.memory
         return self._bound[key]
 
     @staticmethod
@@ -261,8 +262,8 @@ class Bound:
     def __init__(self, plan: Plan, carry: Carry, data: Batch, batch: Batch, n_scalars: int, memory: np.ndarray) -> None:
         self.scalars = np.empty(n_scalars, carry.theta.dtype)
         scalars = tuple(self.scalars[k : k + 1].reshape(()) for k in range(n_scalars))
-        self.replay = Replay(plan, flat((carry, batch, scalars)), memory)
         self.to_read = [(A, mine) for A, mine in zip(data, batch, strict=True) if A is not mine]
+        self.replay = Replay(plan, list(leaves((carry, batch, scalars))), memory)
 
     def __call__(self, at: Any, row: np.ndarray) -> None:
         for A, mine in self.to_read:
@@ -281,10 +282,3 @@ def _read_rows(A: Any, at: Any, out: np.ndarray) -> None:
         A.take(at, 0, out, "clip")  # the checked mode would copy what is there in ``out`` first
     else:
         out[...] = A[at]  # of other arrays NumPy's take would copy all
-
-
-def flat(nest: Any) -> list[Array]:
-    """The arrays of a nest, in the order in which they are recorded."""
-    found: list[Array] = []
-    mapped(found.append, nest)
-    return found
