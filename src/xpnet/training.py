@@ -176,7 +176,17 @@ def epochs(
     rng = rng if rng is not None else copy.deepcopy(state.rng)
     if is_shuffled and rng is None:
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
-    rule = replace(state.optimizer, learning_rate=1.0)  # the rate comes with the scalars
+    steps = steps_of(model, X, state.optimizer, clip_norm, backend, communicator)
+    rng = rng if is_shuffled else None
+    return passes(steps, state, Batch(X, Y, w), batch_size or m, rng, schedule, backend)
+
+
+def steps_of(
+    model: Model, X: Array, optimizer: Optimizer, clip_norm: float | None, backend: Backend, communicator: Any = Alone()
+) -> Steps:
+    """A runner of steps on samples such as X."""
+    layout = model.layout(X.shape[1:])
+    rule = replace(optimizer, learning_rate=1.0)  # the rate comes with the scalars
     named = getattr(type(rule.scalars(1, 1.0)), "_make", tuple)
     step = training_step(model, layout, rule, clip_norm, communicator)
 
@@ -184,15 +194,18 @@ def epochs(
         share, key, *of_rule = row
         return step(carry, batch, StepScalars(share, key, named(of_rule)))
 
-    steps = training_steps(step_of_row, Batch(X, Y, w), backend, clip_norm is not None, layout.largest_product)
-    return _epochs(state, X, min(batch_size or m, m), rng if is_shuffled else None, schedule, steps, backend)
+    return training_steps(step_of_row, X, backend, clip_norm is not None, layout.largest_product)
 
 
-def _epochs(
-    state: State, X: Array, batch_size: int, rng: Any, schedule: Schedule, steps: Steps, backend: Backend
+def passes(
+    steps: Steps, state: State, data: Batch, batch_size: int, rng: Any, schedule: Schedule, backend: Backend
 ) -> Generator[tuple[State, float], State | None, None]:
+    """``epochs`` over data that have been read; shuffled if there is an rng."""
+    steps.bring(data)
+    X = data.X
     m, course = X.shape[0], state.course
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
+    batch_size = min(batch_size, m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
     epoch = 0
     given: State | None = state

@@ -19,7 +19,7 @@ from ..backends.threads import threads_for
 from .functions import may_replay, planned
 from .numpy import Replay, aligned
 from .plan import Plan
-from .recorder import leaves
+from .recorder import leaves, mapped
 
 Array = Any
 
@@ -65,6 +65,9 @@ class Kept:
 class Steps(Protocol):
     """A runner of epochs."""
 
+    def bring(self, data: Batch) -> None:
+        """Take batches from these data: all samples, targets and weights."""
+
     def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
         """Go on from these, which are left as they are."""
 
@@ -81,15 +84,15 @@ class Steps(Protocol):
         """Where the last epoch began."""
 
 
-def training_steps(step: Callable, data: Batch, backend: Backend, has_norm: bool = False, work: float = 0.0) -> Steps:
-    """A runner for these data.
+def training_steps(step: Callable, X: Any, backend: Backend, has_norm: bool = False, work: float = 0.0) -> Steps:
+    """A runner.
 
     Parameters
     ----------
     step : callable
         ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
-    data : Batch
-        All samples, targets and weights.
+    X : array
+        Samples such as those that it will be brought.
     backend : Backend
         Where they are computed with.
     has_norm : bool
@@ -97,15 +100,18 @@ def training_steps(step: Callable, data: Batch, backend: Backend, has_norm: bool
     work : float
         Floating-point operations a sample of the step's largest product.
     """
-    replays = backend.name == "numpy" and not is_sparse(data.X) and may_replay()
-    return Replays(step, data, has_norm, work) if replays else Definitions(step, data, backend, has_norm)
+    replays = backend.name == "numpy" and not is_sparse(X) and may_replay()
+    return Replays(step, has_norm, work) if replays else Definitions(step, backend, has_norm)
 
 
 class Definitions:
     """Steps as they stand, on any library."""
 
-    def __init__(self, step: Callable, data: Batch, backend: Backend, has_norm: bool) -> None:
-        self.step, self.data, self.backend, self.has_norm = step, data, backend, has_norm
+    def __init__(self, step: Callable, backend: Backend, has_norm: bool) -> None:
+        self.step, self.backend, self.has_norm = step, backend, has_norm
+
+    def bring(self, data: Batch) -> None:
+        self.data = data
 
     def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
         self._now = theta, moments
@@ -153,14 +159,19 @@ def _read(carry: Carry) -> tuple[float, float | None, bool]:
 class Replays:
     """Steps replayed on NumPy, over parameters, moments and batches that stay where they are."""
 
-    def __init__(self, step: Callable, data: Batch, has_norm: bool, work: float) -> None:
-        self.step, self.data, self.has_norm, self.work = step, data, has_norm, work
+    def __init__(self, step: Callable, has_norm: bool, work: float) -> None:
+        self.step, self.has_norm, self.work = step, has_norm, work
         self._carry: Any = None
         self._earlier: tuple[Array, ...] = ()
         self._looks: list[weakref.ref[Kept]] = []
+        self._plans: dict[Any, Plan | None] = {}
+        """By the shapes and dtypes of a batch; None if the step can't be recorded."""
         self._bound: dict[tuple[int, bool], Bound | None] = {}
-        """By the number of rows, and whether they are all there are; None if the step can't be recorded."""
+        """By the number of rows, and whether they are all there are."""
         self._memory = aligned(0)
+
+    def bring(self, data: Batch) -> None:
+        self.data, self._bound = data, {}
 
     # --- what an epoch leads to
 
@@ -239,14 +250,21 @@ class Replays:
         n = len(at)
         key = n, isinstance(at, range) and n == self.data.X.shape[0]
         if key not in self._bound:
-            batch = Batch(*(self._place(A, *key) for A in self.data))
-            row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
-            plan = planned(self.step, (self._carry, batch, row), {k: k for k, _ in enumerate(leaves(self._carry))})
-            self._bound[key] = None
-            if plan is not None:
-                bound = self._bound[key] = Bound(plan, self._carry, self.data, batch, n_scalars, self._memory)
-                self._memory = bound.replay.memory
+            self._bound[key] = self._bind(Batch(*(self._place(A, *key) for A in self.data)), n_scalars)
         return self._bound[key]
+
+    def _bind(self, batch: Batch, n_scalars: int) -> "Bound | None":
+        kind = mapped(lambda a: (a.shape, a.dtype.str), tuple(batch))
+        if kind not in self._plans:
+            row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
+            in_place = {k: k for k, _ in enumerate(leaves(self._carry))}
+            self._plans[kind] = planned(self.step, (self._carry, batch, row), in_place)
+        plan = self._plans[kind]
+        if plan is None:
+            return None
+        bound = Bound(plan, self._carry, self.data, batch, n_scalars, self._memory)
+        self._memory = bound.replay.memory
+        return bound
 
     @staticmethod
     def _place(A: Any, n: int, is_whole: bool) -> np.ndarray | None:
