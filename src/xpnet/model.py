@@ -8,6 +8,7 @@ from typing import Any, Literal
 from .backends import (
     Backend,
     Precision,
+    Rows,
     array_namespace,
     checked_precision,
     data_dtype,
@@ -229,8 +230,7 @@ class Model:
             raise ValueError(
                 f"sample_weight has shape {tuple(w.shape)}; it must be ({X.shape[0]},), one number a sample"
             )
-        if float(array_namespace(w).sum(w)) == 0.0:
-            raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
+        check_weights(w)
         return backend, X, Y, w
 
     def _read_X(self, X: Any, backend: Any, may_stay: bool) -> tuple[Backend, Array]:
@@ -253,18 +253,29 @@ class Model:
         source = X
         backend, X = self._read_X(X, backend, may_stay=True)
         layout = self.layout(X.shape[1:])
-        theta = layout.checked(backend.asarray(theta, X.dtype))
-        rows = rows_a_block(layout)
-        with backend.active():
-            params = layout.unpack(theta)
-
-            def block(start):
-                A = backend.asarray(X[start : min(start + rows, X.shape[0]), ...])
-                return link(self.network.forward(params, A)[0])
-
-            blocks = [block(start) for start in range(0, X.shape[0], rows)]
-            A = blocks[0] if len(blocks) == 1 else backend.xp.concat(blocks)
+        params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
+        A = in_row_blocks(lambda A, *params: link(self.network.forward(params, A)[0]), params, X, layout, backend)
         return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
+
+
+def check_weights(w: Array) -> None:
+    """Raise where weights of samples leave nothing to train on."""
+    if float(array_namespace(w).sum(w)) == 0.0:
+        raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
+
+
+def in_row_blocks(function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend) -> Array:
+    """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows."""
+    m, rows = X.shape[0], rows_a_block(layout)
+    if backend.name == "numpy" and not isinstance(
+        X, Rows
+    ):  # in blocks that stay in a cache, but for few rows a product is slower
+        rows = min(rows, max(256, rows // 32))
+    with backend.active():
+        if m <= rows:
+            return function(backend.asarray(X[:, ...]), *fixed)
+        block = Replayed(function, fixed)
+        return backend.xp.concat([block(backend.asarray(X[at : min(at + rows, m), ...])) for at in range(0, m, rows)])
 
 
 _BLOCK_VALUES = 1 << 22
@@ -273,9 +284,4 @@ _BLOCK_VALUES = 1 << 22
 
 def rows_a_block(layout: Layout) -> int:
     """How many rows to predict at a time: bounded memory, whatever the number of rows."""
-    shape = layout.in_shape
-    widest = math.prod(shape)
-    for layer in layout.network.layers:
-        _, shape = layer.shapes(shape)
-        widest = max(widest, math.prod(shape))
-    return max(1, _BLOCK_VALUES // widest)
+    return max(1, _BLOCK_VALUES // layout.widest)

@@ -125,6 +125,16 @@ class Layout:
         """Multiplications and additions a sample of the largest product with a matrix of weights."""
         return max((2 * math.prod(shape) for layer in self.windows for _, shape in layer if len(shape) > 1), default=0)
 
+    @functools.cached_property
+    def widest(self) -> int:
+        """Values of a sample where it has most of them: before a layer or after the last one."""
+        shape = self.in_shape
+        widest = math.prod(shape)
+        for layer in self.network.layers:
+            _, shape = layer.shapes(shape)
+            widest = max(widest, math.prod(shape))
+        return widest
+
 
 @functools.lru_cache(maxsize=64)
 def layout_of(network: Sequential, in_shape: Shape) -> Layout:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .backends import Backend, array_namespace, host, shuffled
+from .backends import Backend, array_namespace, host, is_sparse, shuffled
 from .communicators import Alone
 from .equations import whole_number
 from .equations.dropout import step_key
@@ -19,6 +19,7 @@ from .equations.regularization import clipping_scale, euclidean_norm
 from .equations.schedules import Constant, Schedule
 from .model import Model
 from .network import Layout
+from .program import may_replay
 from .program.steps import Batch, Carry, Steps, training_steps
 from .state import State, standing
 
@@ -197,6 +198,32 @@ def steps_of(
     return training_steps(step_of_row, X, backend, clip_norm is not None, layout.largest_product)
 
 
+KEPT_PARAMETERS = 1 << 20
+"""Parameters above which the memory of a runner of steps is not kept: recording a step again is soon done by then."""
+
+
+class LastSteps:
+    """The runner of steps of the last training, for another one of the same kind: a copy of this object has none."""
+
+    def __init__(self) -> None:
+        self._kind: Any = None
+        self._steps: Any = None
+
+    def __reduce__(self) -> tuple:
+        return LastSteps, ()
+
+    def of(self, model: Model, X: Array, optimizer: Optimizer, clip_norm: float | None, backend: Backend) -> Steps:
+        """``steps_of`` these, or the last ones."""
+        rule = replace(optimizer, learning_rate=1.0)
+        kind = model, rule, clip_norm, backend, X.shape[1:], X.dtype, is_sparse(X), may_replay()
+        if kind != self._kind:
+            steps = steps_of(model, X, optimizer, clip_norm, backend)
+            if model.layout(X.shape[1:]).n_parameters > KEPT_PARAMETERS:
+                return steps
+            self._kind, self._steps = kind, steps
+        return self._steps
+
+
 def passes(
     steps: Steps, state: State, data: Batch, batch_size: int, rng: Any, schedule: Schedule, backend: Backend
 ) -> Generator[tuple[State, float], State | None, None]:
@@ -217,7 +244,7 @@ def passes(
         with backend.active():
             if given is not None:
                 theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
-                steps.begin(theta, tuple(moments))
+                steps.begin(theta, tuple(moments), course["step"])
                 given = None
             table = step_scalars(course, schedule, shares)
             cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)

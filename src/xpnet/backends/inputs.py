@@ -13,7 +13,12 @@ Array = Any
 
 
 def read_data(
-    X: Any, name: str, backend: str | Backend | None = None, dtype: Any = None, may_stay: bool = False
+    X: Any,
+    name: str,
+    backend: str | Backend | None = None,
+    dtype: Any = None,
+    may_stay: bool = False,
+    is_checked: bool = False,
 ) -> tuple[Backend, Array]:
     """The backend that computes with X, and X there: real, finite, float32 or float64.
 
@@ -29,6 +34,8 @@ def read_data(
         float32 or float64 of that backend; by default X's own, or float64 where X has neither.
     may_stay : bool
         Whether host data that is larger than the GPU's memory may stay on the host, as a NumPy array.
+    is_checked : bool
+        Whether others have seen to it that X holds finite numbers.
 
     Raises
     ------
@@ -50,7 +57,8 @@ def read_data(
     X = home.asarray(X, home.floating(X.dtype) if dtype is None else dtype)
     if 0 in X.shape or X.ndim == 0:
         raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
-    check_finite(X, name)
+    if not is_checked:
+        check_finite(X, name)
     return chosen, X
 
 

@@ -123,8 +123,8 @@ def is_in_rows(x: Any) -> bool:
     """Whether x is to be read row by row: a source that is no array of a library and no table; or a memmap of numbers
     that all would have to be converted.
     """
-    if isinstance(x, np.memmap):
-        return x.dtype not in (np.float32, np.float64)
+    if isinstance(x, np.ndarray):
+        return isinstance(x, np.memmap) and x.dtype not in (np.float32, np.float64)
     is_table = any(hasattr(x, name) for name in ("iloc", "tocsr", "to_numpy"))
     is_source = all(hasattr(x, name) for name in ("shape", "dtype", "__getitem__"))
     return is_source and not is_table and not is_array_api_obj(x)

@@ -62,6 +62,8 @@ class Backend:
 
     def asarray(self, x: Any, dtype: Any = None) -> Any:
         """x on this backend: itself where it already is, otherwise a copy. Other libraries' arrays come by DLPack."""
+        if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # what the lines below would find out, slowly
+            return x if dtype is None else x.astype(dtype, copy=False)
         if is_sparse(x):
             return self._as_csr(x, dtype)
         if is_array_api_obj(x) and array_namespace(x) is self.xp:
@@ -132,6 +134,8 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def is_host_data(x: Any) -> bool:
     """Whether x is a list, a table or a NumPy array, and so leaves the choice of the backend to others."""
+    if isinstance(x, np.ndarray):
+        return True
     x = values_of(x)
     return is_numpy_array(x) or not is_array_api_obj(x)
 
@@ -204,6 +208,7 @@ def _named(name: Any, said_by: str = "backend") -> Backend:
     return _cupy(int(match[2] or 0))
 
 
+@functools.cache
 def _numpy() -> Backend:
     import array_api_compat.numpy as xp
 

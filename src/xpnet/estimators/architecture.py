@@ -1,5 +1,6 @@
 """An estimator's parameters as layers, a loss and an update rule, and its coefficients as the flat vector."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -81,19 +82,11 @@ class Architecture:
 
     def _model(self, drops: bool = True) -> Model:
         """The parameters as layers and a loss: alpha becomes lambda. A prediction ``drops`` nothing."""
-        sizes = [*self._widths(), self.n_outputs_]
-        rates = [*self._for_each_hidden_layer("dropout"), 0.0] if drops else [0.0] * len(sizes)
-        activations = self._activations()
-        layers: list[Any] = []
-        for k, (n, f, rate) in enumerate(zip(sizes, activations, rates, strict=True)):
-            initializer = GlorotUniform(2.0 if isinstance(f, Sigmoid) else 6.0)
-            is_last = k == len(sizes) - 1
-            layers.append(Dense(n, "linear" if is_last else f, True, initializer, initializer))
-            if rate:
-                layers.append(Dropout(rate))
+        sizes = (*self._widths(), self.n_outputs_)
+        rates = (*self._for_each_hidden_layer("dropout"), 0.0) if drops else (0.0,) * len(sizes)
         share = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": float(self.l1_ratio)}[self.penalty]
         l1, l2 = (0.0, 0.0) if share is None else (self.alpha * share, self.alpha * (1.0 - share))
-        return Model(Sequential(*layers), self._loss(), l1, l2, scale_penalty=True, precision=self._precision)
+        return _model(sizes, tuple(self._activations()), rates, self._loss(), l1, l2, self._precision)
 
     @property
     def _precision(self) -> Any:
@@ -136,9 +129,13 @@ class Architecture:
 
     def _theta(self, backend: Backend, X: Array) -> Array:
         """coefs_ and intercepts_ as the flat vector, on the backend and in the dtype that X is computed in."""
-        dtype, model = data_dtype(self._precision, backend) or X.dtype, self._model(drops=False)
+        return self._model(drops=False).layout(X.shape[1]).pack(self._params(backend, X))
+
+    def _params(self, backend: Backend, X: Array) -> tuple:
+        """coefs_ and intercepts_ layer by layer, on the backend and in the dtype that X is computed in."""
+        dtype = data_dtype(self._precision, backend) or X.dtype
         layers = zip(self.coefs_, self.intercepts_, strict=True)
-        return model.layout(X.shape[1]).pack(tuple(tuple(backend.asarray(a, dtype) for a in layer) for layer in layers))
+        return tuple(tuple(backend.asarray(a, dtype) for a in layer) for layer in layers)
 
     def _coefficients(self, theta: Array) -> dict[str, list]:
         """coefs_ and intercepts_ for this flat vector, copied out of it, in its library."""
@@ -146,3 +143,16 @@ class Architecture:
         xp = array_namespace(theta)
         coefs, intercepts = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
         return {"coefs_": coefs, "intercepts_": intercepts}
+
+
+@functools.lru_cache(maxsize=64)
+def _model(sizes: tuple, activations: tuple, rates: tuple, loss: Loss, l1: float, l2: float, precision: Any) -> Model:
+    """A model of dense layers, each with its dropout; made once, as its parts are compared wherever it is used."""
+    layers: list[Any] = []
+    for k, (n, f, rate) in enumerate(zip(sizes, activations, rates, strict=True)):
+        initializer = GlorotUniform(2.0 if isinstance(f, Sigmoid) else 6.0)
+        is_last = k == len(sizes) - 1
+        layers.append(Dense(n, "linear" if is_last else f, True, initializer, initializer))
+        if rate:
+            layers.append(Dropout(rate))
+    return Model(Sequential(*layers), loss, l1, l2, scale_penalty=True, precision=precision)

@@ -19,9 +19,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..backends import Backend, get_backend, is_host_data, is_in_rows, to_numpy
-from ..equations.activations import BY_NAME, Activation
+from ..equations.activations import BY_NAME, Activation, Linear
 from ..equations.dropout import draw_seed
+from ..model import in_row_blocks
 from ..state import State, initial_state
+from ..training import LastSteps
 from .architecture import Architecture, Array
 from .conversion import Conversion
 from .inside import Inside
@@ -132,6 +134,10 @@ class BaseMLP(
         """All that was given, checked and on the backend; and the state where training begins."""
         self._validate_params()
         self._check_settings()
+        if not incremental:
+            self.__dict__.pop("_last_steps", None)
+        elif "_last_steps" not in self.__dict__:
+            self._last_steps = LastSteps()
         if self.solver == "lbfgs" and is_in_rows(X):
             X = self._all_rows(X)
         if self.early_stopping and incremental and validation_data is None:
@@ -223,6 +229,7 @@ class BaseMLP(
     def __copy__(self) -> "BaseMLP":
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
+        copied.__dict__.pop("_last_steps", None)  # whose memory is this one's
         return copied
 
     def __deepcopy__(self, memo: dict) -> "BaseMLP":
@@ -263,11 +270,20 @@ class BaseMLP(
     def _output(self, X: Any, method: str) -> Array:
         """``Model.<method>`` of the fitted parameters: "predict", or "output" before the link; X's library."""
         source = X
-        if is_host_data(X) and not is_in_rows(X):
+        is_checked = is_host_data(X) and not is_in_rows(X)
+        if is_checked:
             X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
         backend = get_backend(self.backend, X)
-        X = self._matrix(X, backend, reset=False)
-        A = getattr(self._model(drops=False), method)(self._theta(backend, X), X, backend)
+        X = self._matrix(X, backend, False, is_checked)
+        model = self._model(drops=False)
+        link, network = model.criterion.link if method == "predict" else Linear(), model.network
+        A = in_row_blocks(
+            lambda A, *params: link.forward(network.forward(params, A)[0]),
+            self._params(backend, X),
+            X,
+            model.layout(X.shape[1]),
+            backend,
+        )
         return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
 
 

@@ -34,14 +34,15 @@ class Reading:
     def _read(self, backend: Backend, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple:
         """X on the backend; y and the weights or None on the host; all checked."""
         y = y if is_host_data(y) else to_numpy(y)
-        if is_host_data(X) and not is_in_rows(X):
+        is_checked = is_host_data(X) and not is_in_rows(X)
+        if is_checked:
             kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
             X, y = validate_data(self, X, y, reset=reset, accept_sparse=("csr", "csc"), **kinds)
         else:
             y = np.asarray(y)
             if reset:
                 self.__dict__.pop("feature_names_in_", None)
-        X = self._matrix(X, backend, reset=reset)
+        X = self._matrix(X, backend, reset, is_checked)
         if y.shape[0] != X.shape[0]:
             raise ValueError(f"X has {X.shape[0]} samples and y has {y.shape[0]}; each sample needs one row of y")
         if sample_weight is None:
@@ -80,12 +81,16 @@ class Reading:
             raise ValueError(f"validation_data: {error}") from error
         return HeldOut(X, Y, w, targets, source, y)
 
-    def _matrix(self, X: Any, backend: Backend, reset: bool) -> Array:
-        """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on."""
-        _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True)
+    def _matrix(self, X: Any, backend: Backend, reset: bool, is_checked: bool) -> Array:
+        """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on.
+
+        ``is_checked`` if scikit-learn's ``validate_data`` has looked at it.
+        """
+        _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True, is_checked=is_checked)
         if X.ndim != 2:
             raise ValueError(f"X has shape {tuple(X.shape)}; it must be (n_samples, n_features): reshape it")
-        _check_n_features(self, X, reset=reset)
+        if not is_checked:
+            _check_n_features(self, X, reset=reset)
         return X
 
     def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:

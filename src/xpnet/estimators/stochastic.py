@@ -14,8 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..backends.threads import threads_for
 from ..equations.schedules import Adaptive, InverseScaling, Plateau, Schedule
+from ..model import check_weights
+from ..program.steps import Batch
 from ..state import State
-from ..training import DivergedError, epochs
+from ..training import DivergedError, LastSteps, passes
 from .records import Job, Records
 
 NOT_FINITE = (
@@ -102,37 +104,30 @@ class StochasticFit(Records):
             _say_that_it_is_ignored(self.learning_rate, self.solver)
         self._resume, self._plateau = state, replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
         size = self._batch_size(m)
-        passes = epochs(
-            job.model,
-            state,
-            job.X,
-            job.Y,
-            sample_weight=job.w,
-            batch_size=size,
-            shuffle=self.shuffle,
-            rng=Shuffles(job.rng),
-            schedule=self._schedule(),
-            clip_norm=self.clip_norm,
-            backend=job.backend,
-        )
+        if job.w is not None:
+            check_weights(job.w)
+        clip_norm = None if self.clip_norm is None else float(self.clip_norm)
+        steps = getattr(self, "_last_steps", LastSteps()).of(job.model, job.X, state.optimizer, clip_norm, job.backend)
+        rng = Shuffles(job.rng) if self.shuffle else None
+        epochs = passes(steps, state, Batch(job.X, job.Y, job.w), size, rng, self._schedule(), job.backend)
         job.keeps_last = not self.early_stopping or self._plateau.best < math.inf
         self.n_iter_ = 0
         try:
             # Once a fit and not once an epoch: the product that follows a change takes BLAS longer.
             with threads_for(size * job.model.layout(job.X.shape[1:]).largest_product):
-                return self._run(job, state, passes, n_epochs)
+                return self._run(job, state, epochs, n_epochs)
         except DivergedError as error:
             return self._diverged(job, error)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
             return True
 
-    def _run(self, job: Job, state: State, passes: Any, n_epochs: int) -> bool:
+    def _run(self, job: Job, state: State, epochs: Any, n_epochs: int) -> bool:
         """Epoch after epoch; whether anything but their number ends it."""
         while self.n_iter_ < n_epochs:
             self._begin_epoch(job, state)
             begin = time.perf_counter()
-            state, cost = passes.send(state if self.n_iter_ else None)
+            state, cost = epochs.send(state if self.n_iter_ else None)
             self.t_ += job.X.shape[0]
             ends = self._after_epoch(job, state, cost, state.learning_rate, time.perf_counter() - begin)
             rate, job.stops = self._next_rate(state.learning_rate)

@@ -4,7 +4,7 @@ With ``XPNET_LOWERINGS=off`` in the environment nothing is recorded and every de
 library; the results agree to rounding, only slower.
 """
 
-from .functions import Replayed, definitions_as_they_stand
+from .functions import Replayed, definitions_as_they_stand, may_replay
 from .recorder import NotRecordable, Program, record
 from .steps import Steps, training_steps
 
@@ -14,6 +14,7 @@ __all__ = [
     "Replayed",
     "Steps",
     "definitions_as_they_stand",
+    "may_replay",
     "record",
     "training_steps",
 ]

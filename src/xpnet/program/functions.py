@@ -13,7 +13,7 @@ import numpy as np
 
 from .numpy import Replay
 from .plan import Plan, plan
-from .recorder import record
+from .recorder import leaves, mapped, record
 
 logger = logging.getLogger("xpnet")
 
@@ -55,14 +55,14 @@ def _say_why(reason: str) -> None:
 
 
 class Replayed:
-    """``replayed(*arrays)`` is ``function(*arrays, *fixed)``, a tuple of new arrays; replayed from the fourth call on.
+    """``replayed(*arrays)`` is ``function(*arrays, *fixed)``, new arrays; replayed from the fourth call on.
 
     Parameters
     ----------
     function : callable
-        A pure function of arrays, always of the same shapes, that returns a tuple of arrays.
-    fixed : tuple of arrays or None
-        Arguments that stay where they are.
+        A pure function of arrays that returns arrays. Those of other shapes than the fourth's are not replayed.
+    fixed : nested tuples of arrays
+        Arguments that stay the same.
     """
 
     def __init__(self, function: Callable, fixed: tuple = ()) -> None:
@@ -72,22 +72,28 @@ class Replayed:
         self._replay: Replay | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, *arrays: Any) -> tuple:
+    def __call__(self, *arrays: Any) -> Any:
         with self._lock:
             self._calls += 1
-            if self._calls == FIRST_CALLS + 1 and may_replay(*arrays, *self.fixed):
+            if self._calls == FIRST_CALLS + 1 and may_replay(*arrays, *leaves(self.fixed)):
                 self._bind(arrays)
-            if self._replay is None or not may_replay(*arrays):
+            if self._replay is None or not self._takes(arrays):
                 return self.function(*arrays, *self.fixed)
             for mine, array in zip(self._inputs, arrays, strict=True):
                 np.copyto(mine, array)
             self._replay()
-            return tuple(a.copy() for a in self._replay.outputs)
+            return mapped(np.copy, self._results)
+
+    def _takes(self, arrays: tuple) -> bool:
+        return may_replay(*arrays) and all(
+            (a.shape, a.dtype) == (mine.shape, mine.dtype) for a, mine in zip(arrays, self._inputs, strict=True)
+        )
 
     def _bind(self, arrays: tuple) -> None:
-        fixed = tuple(None if a is None else np.ascontiguousarray(a) for a in self.fixed)
-        examples = (*arrays, *fixed)
-        found = planned(self.function, examples)
+        fixed = mapped(np.ascontiguousarray, self.fixed)
+        found = planned(self.function, (*arrays, *fixed))
         if found is not None:
             self._inputs = [np.empty_like(a, order="C") for a in arrays]
-            self._replay = Replay(found, [*self._inputs, *(a for a in fixed if a is not None)])
+            self._replay = Replay(found, [*self._inputs, *leaves(fixed)])
+            outputs = iter(self._replay.outputs)
+            self._results = mapped(lambda _: next(outputs), found.program.results)

@@ -160,6 +160,8 @@ class Program:
     ----------
     inputs, outputs : list of Value
         The arrays that the function was given and those that it returned, in the order of their nested tuples.
+    results : nested tuples
+        What it returned, with arrays that have no numbers.
     values : list of Value
         All arrays, in the order in which they were asked for; the same operation on the same operands is one.
     """
@@ -167,6 +169,7 @@ class Program:
     def __init__(self) -> None:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
+        self.results: Any = ()
         self.values: list[Value] = []
         self._known: dict[Any, Value] = {}
 
@@ -710,7 +713,7 @@ def record(function: Callable, *examples: Any) -> Program:
 def _recorded(function: Callable, examples: tuple) -> Program:
     program = Program()
     results = function(*mapped(lambda a: Recorded(program.input(a.shape, a.dtype)), examples))
-    program.outputs += [_array(program, _bare(a)) for a in leaves(results)]
+    program.results, program.outputs = results, [_array(program, _bare(a)) for a in leaves(results)]
     return program
 
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, to_numpy
-from ..backends.threads import threads_for
-from .functions import may_replay, planned
+from ..backends.threads import SMALL_PRODUCT, threads_for
+from .functions import FIRST_CALLS, may_replay, planned
 from .numpy import Replay, aligned
 from .plan import Plan
 from .recorder import leaves, mapped
@@ -68,8 +68,8 @@ class Steps(Protocol):
     def bring(self, data: Batch) -> None:
         """Take batches from these data: all samples, targets and weights."""
 
-    def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
-        """Go on from these, which are left as they are."""
+    def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
+        """Go on from these, which are left as they are; so many steps have led to them."""
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
         """One step for each row of scalars, step i on the rows ``order[i * size : (i + 1) * size]`` of the data.
@@ -113,7 +113,7 @@ class Definitions:
     def bring(self, data: Batch) -> None:
         self.data = data
 
-    def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
+    def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
         self._now = theta, moments
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
@@ -168,10 +168,13 @@ class Replays:
         """By the shapes and dtypes of a batch; None if the step can't be recorded."""
         self._bound: dict[tuple[int, bool], Bound | None] = {}
         """By the number of rows, and whether they are all there are."""
+        self._kinds: Any = None
         self._memory = aligned(0)
 
     def bring(self, data: Batch) -> None:
-        self.data, self._bound = data, {}
+        kinds = mapped(lambda a: (a.shape[1:], a.dtype.str), tuple(data))
+        is_alike, self._kinds, self.data = kinds == self._kinds, kinds, data
+        self._bound = {key: bound for key, bound in self._bound.items() if is_alike and not key[1]}
 
     # --- what an epoch leads to
 
@@ -179,7 +182,8 @@ class Replays:
     def _now(self) -> tuple[Array, ...]:
         return self._carry.theta, *self._carry.moments
 
-    def begin(self, theta: Array, moments: tuple[Array, ...]) -> None:
+    def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
+        self._step = step
         if self._carry is None:
             copied, *others = (np.array(a, order="C") for a in (theta, *moments))
             cost, square = np.zeros((), theta.dtype), np.zeros((), theta.dtype)
@@ -232,11 +236,13 @@ class Replays:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads_for(size * self.work):
             for i, row in enumerate(table.astype(theta.dtype)):
                 at = order[i * size : min((i + 1) * size, len(order))]
-                bound = self._bound_for(at, len(row))
+                is_early = self._step < FIRST_CALLS and size * self.work < SMALL_PRODUCT
+                bound = None if is_early else self._bound_for(at, len(row))
                 if bound is None:
                     self._as_it_stands(at, row)
                 else:
-                    bound(at, row)
+                    bound(self.data, at, row)
+                self._step += 1
             is_finite = math.isfinite(np.add.reduce(theta)) or bool(np.isfinite(theta).all())
         return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
 
@@ -262,7 +268,7 @@ class Replays:
         plan = self._plans[kind]
         if plan is None:
             return None
-        bound = Bound(plan, self._carry, self.data, batch, n_scalars, self._memory)
+        bound = Bound(plan, self._carry, batch, n_scalars, self._memory)
         self._memory = bound.replay.memory
         return bound
 
@@ -275,17 +281,17 @@ class Replays:
 
 
 class Bound:
-    """A step bound to its arrays: ``bound(at, row)`` makes one on these rows of the data, with these scalars."""
+    """A step bound to its arrays: ``bound(data, at, row)`` makes one on these rows of data, with these scalars."""
 
-    def __init__(self, plan: Plan, carry: Carry, data: Batch, batch: Batch, n_scalars: int, memory: np.ndarray) -> None:
-        self.scalars = np.empty(n_scalars, carry.theta.dtype)
+    def __init__(self, plan: Plan, carry: Carry, batch: Batch, n_scalars: int, memory: np.ndarray) -> None:
+        self.batch, self.scalars = batch, np.empty(n_scalars, carry.theta.dtype)
         scalars = tuple(self.scalars[k : k + 1].reshape(()) for k in range(n_scalars))
-        self.to_read = [(A, mine) for A, mine in zip(data, batch, strict=True) if A is not mine]
         self.replay = Replay(plan, list(leaves((carry, batch, scalars))), memory)
 
-    def __call__(self, at: Any, row: np.ndarray) -> None:
-        for A, mine in self.to_read:
-            _read_rows(A, at, mine)
+    def __call__(self, data: Batch, at: Any, row: np.ndarray) -> None:
+        for A, mine in zip(data, self.batch, strict=True):
+            if A is not mine:
+                _read_rows(A, at, mine)
         self.scalars[...] = row
         self.replay()
 
