@@ -186,6 +186,37 @@ class Model:
 
         return cost_and_gradient
 
+    def evaluation(
+        self, X: Array, Y: Array, w: Array | None, backend: Backend
+    ) -> Callable[[Array], tuple[float, Array]]:
+        """theta -> the loss of these samples, without the penalty, and ``predict`` of them.
+
+        The samples have been read: what does not fit into the memory of ``backend`` may still be on the host.
+        """
+        layout = self.layout(X.shape[1:])
+
+        def judge(Z: Array, Y: Array, w: Array | None) -> tuple[Array, Array]:
+            loss_sum, weight_sum, _ = self.criterion(Z, Y, w)
+            return self.scale(weight_sum) * loss_sum, self.criterion.link.forward(Z)
+
+        def outputs(X: Array, theta: Array) -> Array:
+            return self.network.forward(layout.unpack(theta), X)[0]
+
+        at_once = Replayed(lambda theta, X, Y, w: judge(outputs(X, theta), Y, w), (X, Y, w))
+        is_here = not isinstance(X, Rows) and array_namespace(X) is backend.xp
+        is_one_block = is_here and X.shape[0] <= rows_a_block(layout)
+
+        def evaluate(theta: Array) -> tuple[float, Array]:
+            with backend.active():
+                if is_one_block:
+                    loss, A = at_once(theta)
+                else:
+                    Z = in_row_blocks(outputs, (theta,), X, layout, backend)
+                    loss, A = judge(Z, *(a if a is None else backend.asarray(a) for a in (Y, w)))
+                return float(loss), A
+
+        return evaluate
+
     def explain(self, state: State, X: Any, Y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
         """One training step on X, quantity by quantity: see :func:`xpnet.explain`, which has more options."""
         from .explanation import explain

@@ -165,8 +165,10 @@ class BaseMLP(
         state = self._state(backend, data[0], rng, incremental)
         if self.early_stopping and held_out is None:
             data, held_out = self._split(data, targets, rng)
+        model = self._model()
+        evaluate = None if held_out is None else model.evaluation(held_out.X, held_out.Y, held_out.w, backend)
         X, Y, w = data
-        return Job(backend, self._model(), X, Y, w, held_out, rng), state
+        return Job(backend, model, X, Y, w, held_out, evaluate, rng), state
 
     @staticmethod
     def _all_rows(X: Any) -> np.ndarray:

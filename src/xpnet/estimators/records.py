@@ -36,6 +36,8 @@ class Job:
     model : Model
     X, Y, w : arrays, or None for w
     held_out : HeldOut or None
+    evaluate : callable or None
+        theta -> the loss of the held-out samples, and their predictions.
     rng : numpy.random.RandomState
         Of the shuffles.
     tasks : CallbackContext or None
@@ -57,6 +59,7 @@ class Job:
     Y: Array
     w: Array | None
     held_out: HeldOut | None
+    evaluate: Any
     rng: Any
     tasks: Any = None
     task: Any = None
@@ -130,7 +133,7 @@ class Records:
         """Record an epoch that led to ``state``, keep the best, and tell; whether a callback ends training."""
         loss, score = math.nan, math.nan
         if job.held_out is not None:
-            loss, score = self._validate(job.model, state.theta, job.held_out, job.backend)
+            loss, score = self._validate(job.evaluate, state.theta, job.held_out)
         monitored = -score if self.early_stopping else cost
         if self.early_stopping and monitored < self._plateau.best:
             self._resume, job.keeps_last = state, False

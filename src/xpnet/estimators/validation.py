@@ -1,14 +1,14 @@
 """Data held out of training: split off for early stopping or given to fit; its loss and its score after each epoch."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from ..backends import Backend, array_namespace, device, gather, is_host_data, reading_order, subset, to_numpy
-from ..model import Model
+from ..backends import array_namespace, device, gather, is_host_data, reading_order, subset, to_numpy
 
 Array = Any
 
@@ -77,15 +77,10 @@ class Validation:
         return gather(X, there) if of_file is None else of_file, *rest
 
     @np.errstate(over="ignore", invalid="ignore")  # a run that diverges says so itself
-    def _validate(self, model: Model, theta: Array, held_out: HeldOut, backend: Backend) -> tuple[float, float]:
+    def _validate(self, evaluate: Callable, theta: Array, held_out: HeldOut) -> tuple[float, float]:
         """The loss of the held-out samples, without the penalty, and their score, of which more is better."""
-        X, Y, w = held_out[:3]
-        with backend.active():
-            Z = backend.asarray(model.output(theta, X, backend))
-            Y, w = (a if a is None else backend.asarray(a, Z.dtype) for a in (Y, w))
-            loss_sum, weight_sum, _ = model.criterion(Z, Y, w)
-            loss = float(model.scale(weight_sum) * loss_sum)
-            A = to_numpy(model.criterion.link.forward(Z))
+        loss, A = evaluate(theta)
+        A, w = to_numpy(A), held_out.w
         if not np.isfinite(A).all():
             return loss, np.nan
         if self.scoring == "loss":
