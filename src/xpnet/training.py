@@ -266,9 +266,11 @@ def step_scalars(course: dict[str, Any], schedule: Schedule, shares: Sequence[fl
 
     Host float64, (n_steps, 2 + n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
     """
-    rule, rate, seed, t = (course[name] for name in ("optimizer", "learning_rate", "seed", "step"))
-    steps = zip(shares, range(t, t + len(shares)), strict=True)
-    return host.asarray([(s, step_key(seed, t), *rule.scalars(t + 1, rate * schedule(t))) for s, t in steps])
+    rule, rate, seed, t = course["optimizer"], course["learning_rate"], course["seed"], course["step"]
+    rows = []
+    for t, share in enumerate(shares, t):
+        rows.append((share, step_key(seed, t), *rule.scalars(t + 1, rate * schedule(t))))
+    return host.asarray(rows)
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:

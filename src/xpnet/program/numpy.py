@@ -112,9 +112,11 @@ def aligned(size: int) -> np.ndarray:
 def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
     """What computes an operation."""
     if x.operation in ELEMENTWISE:
-        ufunc = ELEMENTWISE[x.operation].ufunc
+        ufunc = ELEMENTWISE[x.operation]
         if x.operation in ("maximum", "minimum"):  # which take no third argument that has no name
-            return [(functools.partial(ufunc, out=out), tuple(_repeated(a, out) for a in operands))]
+            pairs = zip(x.operands, operands, strict=True)
+            repeated = tuple(a if y.data is None else _repeated(a, out) for y, a in pairs)
+            return [(functools.partial(ufunc, out=out), repeated)]
         return [(ufunc, (*operands, out))]
     if x.operation in REDUCTIONS:
         return _reduced(x, out, operands[0])
@@ -127,9 +129,9 @@ NARROW = 32
 
 def _reduced(x: Value, out: np.ndarray, a: np.ndarray) -> list[Call]:
     axes, keepdims = x.settings
-    reduce = REDUCTIONS[x.operation].ufunc.reduce
+    reduce = REDUCTIONS[x.operation].reduce
     if a.ndim == 2 and len(axes) == 1 and a.dtype.kind == "f" and min(a.shape) > 1:
-        is_narrow, vector = a.shape[1] <= NARROW, out.reshape(-1)
+        is_narrow, vector = axes == (1,) and a.shape[1] <= NARROW, out.reshape(-1)
         if x.operation == "sum" and axes == (0,):  # as a product: NumPy would add up row by row
             return [(np.matmul, (_constant(1.0, a.dtype, a.shape[0]), a, vector))]
         if x.operation == "sum" and is_narrow:
@@ -174,7 +176,7 @@ def _as_numbers(a: np.ndarray) -> np.ndarray:
 
 
 def _repeated(a: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """A number as an array like ``out``: NumPy's maximum is five times as fast as against the number."""
+    """A constant number as an array like ``out``: NumPy's maximum is five times as fast as against the number."""
     return a if a.ndim or not out.ndim else _constant(a.item(), a.dtype, out.size).reshape(out.shape)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .recorder import ELEMENTWISE, REDUCTIONS, Program, Shape, Value
 
 BLOCK = 1 << 17
-"""Elements of a block of rows: a few arrays of so many stay in a core's cache."""
+"""Elements of a block of rows: a few arrays of so many stay in a core's cache. Longer vectors are in parts."""
 MOST_BLOCKS = 1 << 10
 ALIGNMENT = 64
 
@@ -67,7 +67,7 @@ class Plan:
     memory: int
 
 
-def plan(program: Program, overwrites: Mapping[int, int] | None = None, block: int = BLOCK) -> Plan:
+def plan(program: Program, overwrites: Mapping[int, int] | None = None) -> Plan:
     """The plan of a program.
 
     Parameters
@@ -75,18 +75,15 @@ def plan(program: Program, overwrites: Mapping[int, int] | None = None, block: i
     program : Program
     overwrites : mapping of int to int, optional
         Output: the input, of the same shape and dtype, in whose memory it lies at the end.
-    block : int
-        Elements that a large group computes at a time.
     """
-    in_parts = _InParts(program)
-    order, outputs = in_parts.order, in_parts.outputs
+    order, outputs = _InParts(program).order_and_outputs()
     for k, x in enumerate(outputs):
-        if x.base is not None or not x.operands or x in set(outputs[:k]):
+        if x.base is not None or not x.operands or x in outputs[:k]:
             outputs[k] = _copy(x)
             order.append(outputs[k])
-    order, homes = _parts_in_their_places(_needed(order, outputs), set(outputs))
+    order, homes = _parts_in_their_places(_needed(order, outputs), outputs)
     written = {op: (j, at) for k, j in (overwrites or {}).items() for op, at in _makers(outputs[k], homes)}
-    items = _in_good_time(_grouped(order, homes, block), homes, written, program.inputs)
+    items = _in_good_time(_grouped(order, homes), homes, written, program.inputs)
     return _Arrangement(program, items, homes, outputs).plan(overwrites or {}, written)
 
 
@@ -98,61 +95,59 @@ def is_pointwise(x: Value) -> bool:
     return x.base is None and (x.operation in ELEMENTWISE or x.operation in ("astype", "where", "copy"))
 
 
-def _made(like: Value, operation: str, operands: tuple[Value, ...], shape: Shape) -> Value:
-    value = Value(like.program, operation, operands, like.settings, shape, like.dtype)
-    value.site = like.site
-    return value
+def _made(like: Value, operation: str, operands: tuple[Value, ...], shape: Shape, settings: tuple = ()) -> Value:
+    return Value(operation, operands, settings, shape, like.dtype, like.site)
 
 
 def _copy(x: Value) -> Value:
-    copied = _made(x, "copy", (x,), x.shape)
-    copied.settings = ()
-    return copied
+    return _made(x, "copy", (x,), x.shape)
 
 
-def _is_long(x: Value) -> bool:
-    return x.ndim == 1 and x.size > BLOCK
+def _is_joined(x: Value) -> bool:
+    """Whether x is a concatenation whose parts lie one after the other, so that it is there once they are."""
+    return x.operation == "concat" and x.settings == (0,)
 
 
 def _parts(x: Value) -> list[tuple[int, Value]]:
     """The parts of a long concatenation, and where they begin."""
-    if not (_is_joined(x) and _is_long(x)):
-        return []
-    found, at = [], 0
-    for part in x.operands:
+    found: list[tuple[int, Value]] = []
+    at = 0
+    for part in x.operands if _is_joined(x) and x.ndim == 1 and x.size > BLOCK else ():
         found += [(at + start, inside) for start, inside in _parts(part)] or [(at, part)]
         at += part.size
     return found
 
 
 class _InParts:
-    """The values of a program in order; elementwise operations on long concatenations are concatenations of such."""
+    """The values of a program, whose elementwise operations on long concatenations are concatenations of such."""
 
     def __init__(self, program: Program) -> None:
+        self.program = program
         self.order: list[Value] = []
         self._known: dict[tuple[Value, int, int], Value] = {}
+
+    def order_and_outputs(self) -> tuple[list[Value], list[Value]]:
+        """The values in order, and those that are the program's outputs."""
         now: dict[Value, Value] = {}
-        for value in program.values:
+        for value in self.program.values:
             operands = tuple(now[x] for x in value.operands)
-            new = value
-            if any(x is not old for x, old in zip(operands, value.operands, strict=True)):
-                new = _made(value, value.operation, operands, value.shape)
+            new = value if operands == value.operands else _made(value, value.operation, operands, value.shape)
+            if new is not value:
+                new.settings = value.settings
                 if value.base is not None:
                     new.base, new.offset, new.strides = now[value.base], value.offset, value.strides
             parts = self._cut(new) if new.base is None else self._window(new)
             if len(parts) > 1:
-                new = _made(new, "concat", tuple(parts), new.shape)
-                new.settings = (0,)
+                new = _made(new, "concat", tuple(parts), new.shape, (0,))
             elif parts:
                 new = parts[0]
             now[value] = new
             self.order.append(new)
-        self.outputs = [now[x] for x in program.outputs]
+        return self.order, [now[x] for x in self.program.outputs]
 
     def _cut(self, value: Value) -> list[Value]:
         """An elementwise operation on long vectors, as one on each part of a concatenation among its operands."""
-        is_of_vectors = all(x.shape == value.shape or x.size == 1 for x in value.operands)
-        if not (is_pointwise(value) and _is_long(value) and is_of_vectors):
+        if not is_pointwise(value) or any(x.shape != value.shape and x.size != 1 for x in value.operands):
             return []
         parts = max((_parts(x) for x in value.operands), key=len, default=[])
         return [self._part(value, at, at + part.size) for at, part in parts]
@@ -182,7 +177,7 @@ class _InParts:
                 return self._part(part, start - at, stop - at)
         if is_pointwise(x) and all(y.shape == x.shape or y.size == 1 for y in x.operands):
             operands = tuple(self._part(y, start, stop) for y in x.operands)
-            return _made(x, x.operation, operands, (stop - start,))
+            return _made(x, x.operation, operands, (stop - start,), x.settings)
         view = _made(x, "index", (x,), (stop - start,))
         view.base, view.offset, view.strides = x.owner, x.offset + start * x.strides[0], x.strides
         return view
@@ -204,7 +199,7 @@ class Home(NamedTuple):
     offset: int
 
 
-def _parts_in_their_places(order: list[Value], outputs: set[Value]) -> tuple[list[Value], dict[Value, Home]]:
+def _parts_in_their_places(order: list[Value], outputs: list[Value]) -> tuple[list[Value], dict[Value, Home]]:
     """The order, with copies of parts that can't be computed in their places; and where each part lies."""
     homes: dict[Value, Home] = {}
     found: list[Value] = []
@@ -220,65 +215,6 @@ def _parts_in_their_places(order: list[Value], outputs: set[Value]) -> tuple[lis
             at += part.size
         found.append(value)
     return found, homes
-
-
-def _is_joined(x: Value) -> bool:
-    """Whether x is a concatenation whose parts lie one after the other, so that it is there once they are."""
-    return x.operation == "concat" and x.settings == (0,)
-
-
-# --- in which order
-
-
-def _grouped(order: list[Value], homes: dict[Value, Home], block: int) -> list[Item]:
-    """The operations as items: each joins the last group that it fits into, if only groups have come since."""
-    items: list[Item] = []
-    at: dict[Value, int] = {}
-    for value in order:
-        if value.base is not None or not value.operands:
-            continue
-        if _is_joined(value):
-            at[value] = max(at[x] for x, home in homes.items() if home.joined is value)
-            continue
-        latest = max((at.get(x.owner, -1) for x in value.operands), default=-1)
-        n_rows = _rows(value)
-        k = _group_to_join(items, at, value, n_rows, latest)
-        if k is None:
-            k = len(items)
-            items.append(Item([], n_rows))
-        items[k].operations.append(value)
-        at[value] = k
-    for item in items:
-        _cut_into_blocks(item, block)
-    return items
-
-
-def _in_good_time(
-    items: list[Item], homes: dict[Value, Home], written: dict[Value, tuple[int, int]], inputs: list[Value]
-) -> list[Item]:
-    """Parameters are updated as soon as nobody needs the old ones, which frees their gradients' memory; what depends on
-    inputs alone comes first, and scalars as late as they may, so that nothing has to wait for the cost.
-    """
-    found: list[Item] = []
-    for item in items:
-        needed = {x.owner for y in item.operations for x in y.operands}
-        needed |= {part for part in homes if _root(part, homes)[0] in needed}
-        is_update = any(y in written for y in item.operations)
-        if not is_update and any(x.operands for x in needed):
-            found.append(item)
-            continue
-        old = [(inputs[j], at // y.dtype.itemsize, y.size) for y, (j, at) in written.items() if y in item.operations]
-        last = (i for i, other in enumerate(found) if needed & set(other.operations) or _reads(other, old))
-        found.insert(1 + max(last, default=-1), item)
-    return _scalars_last(found)
-
-
-def _reads(item: Item, windows: list[tuple[Value, int, int]]) -> bool:
-    """Whether an item reads any of these windows: an input, the first element, and how many."""
-    operands = [(x, *_extent(x)) for y in item.operations for x in y.operands]
-    return any(
-        x.owner is old and first < at + n and last >= at for x, first, last in operands for old, at, n in windows
-    )
 
 
 def _makers(value: Value, homes: dict[Value, Home], offset: int = 0) -> Iterator[tuple[Value, int]]:
@@ -299,16 +235,29 @@ def _root(value: Value, homes: dict[Value, Home]) -> tuple[Value, int]:
     return value, offset
 
 
-def _scalars_last(items: list[Item]) -> list[Item]:
-    """The items with scalars as late as they may come: nothing has to wait for the cost."""
-    later: list[Item] = []
-    for item in reversed(items):
-        at, mine = 0, set(item.operations)
-        if item.n_rows == 0:
-            reads = [any(x.owner in mine for y in other.operations for x in y.operands) for other in later]
-            at = reads.index(True) if True in reads else len(later)
-        later.insert(at, item)
-    return later
+# --- in which order
+
+
+def _grouped(order: list[Value], homes: dict[Value, Home]) -> list[Item]:
+    """The operations as items: each joins the last group that it fits into, if only groups have come since."""
+    items: list[Item] = []
+    at: dict[Value, int] = {}
+    for value in order:
+        if _is_joined(value):
+            at[value] = max(at[x] for x, home in homes.items() if home.joined is value)
+        elif value.base is None and value.operands:
+            n_rows, latest = _rows(value), max((at.get(x.owner, -1) for x in value.operands), default=-1)
+            k = _group_to_join(items, at, value, n_rows, latest)
+            if k is None:
+                k = len(items)
+                items.append(Item([], n_rows))
+            items[k].operations.append(value)
+            at[value] = k
+    for item in items:
+        widest = max(max(x.size, *(y.size for y in x.operands)) for x in item.operations)
+        if item.n_rows and widest > BLOCK:
+            item.block = max(1, max(BLOCK, widest // MOST_BLOCKS) * item.n_rows // widest)
+    return items
 
 
 def _group_to_join(
@@ -332,6 +281,12 @@ def _rows(x: Value) -> int | None:
     return None
 
 
+def rows_of(x: Value, value: Value) -> bool:
+    """Whether an operand is cut into blocks of rows along with the result of its operation."""
+    like = value.operands[0] if value.operation in REDUCTIONS else value
+    return x.ndim == like.ndim and x.ndim > 0 and x.shape[0] == like.shape[0]
+
+
 def _has_the_owners_rows(x: Value) -> bool:
     """Whether row i of x lies within row i of the value that it is a view of."""
     owner = x.owner
@@ -340,20 +295,58 @@ def _has_the_owners_rows(x: Value) -> bool:
     return alike and min(x.strides) >= 0 and inner < max(1, owner.strides[0])
 
 
-def rows_of(x: Value, value: Value) -> bool:
-    """Whether an operand is cut into blocks of rows along with the result of its operation."""
-    like = value.operands[0] if value.operation in REDUCTIONS else value
-    return x.ndim == like.ndim and x.ndim > 0 and x.shape[0] == like.shape[0]
+def _in_good_time(
+    items: list[Item], homes: dict[Value, Home], written: dict[Value, tuple[int, int]], inputs: list[Value]
+) -> list[Item]:
+    """Parameters are updated as soon as nobody needs the old ones, which frees their gradients' memory; so numbers that
+    follow from inputs alone, such as a penalty, come first.
+    """
+    found = _numbers_of_inputs(items)
+    for item in (item for item in items if item not in found):
+        updates = [y for y in item.operations if y in written]
+        if not updates:
+            found.append(item)
+            continue
+        needed = {x.owner for y in item.operations for x in y.operands}
+        needed |= {part for part in homes if _root(part, homes)[0] in needed}
+        old = [(inputs[j], at // y.dtype.itemsize, y.size) for y in updates for j, at in [written[y]]]
+        last = (i for i, other in enumerate(found) if needed & set(other.operations) or _reads(other, old))
+        found.insert(1 + max(last, default=-1), item)
+    return found
 
 
-def _cut_into_blocks(item: Item, block: int) -> None:
-    widest = max((max(x.size, *(y.size for y in x.operands)) for x in item.operations), default=0)
-    if item.n_rows and widest > block:
-        elements = max(block, widest // MOST_BLOCKS)
-        item.block = max(1, elements * item.n_rows // widest)
+def _numbers_of_inputs(items: list[Item]) -> list[Item]:
+    """What makes the numbers that follow from inputs alone."""
+    follow: set[Value] = set()
+    for y in (y for item in items for y in item.operations):
+        if all(x.owner in follow or not x.owner.operands for x in y.operands):
+            follow.add(y)
+    found: list[Item] = []
+    needed: set[Value] = set()
+    for item in reversed(items):
+        mine = set(item.operations)
+        if mine <= follow and (mine & needed or any(y.size == 1 for y in mine)):
+            found.insert(0, item)
+            needed |= {x.owner for y in mine for x in y.operands}
+    return found
+
+
+def _reads(item: Item, windows: list[tuple[Value, int, int]]) -> bool:
+    """Whether an item reads any of these windows: an input, the first element, and how many."""
+    operands = ((x.owner, *x.extent) for y in item.operations for x in y.operands)
+    return any(x is old and first < at + n and last >= at for x, first, last in operands for old, at, n in windows)
 
 
 # --- and where
+
+
+class _Span(NamedTuple):
+    """Bytes that a value needs from one time to another."""
+
+    value: Value
+    start: int
+    end: int
+    nbytes: int
 
 
 class _Arrangement:
@@ -362,7 +355,6 @@ class _Arrangement:
     def __init__(self, program: Program, items: list[Item], homes: dict[Value, Home], outputs: list[Value]) -> None:
         self.program, self.items, self.homes, self.outputs = program, items, homes, outputs
         self.places: dict[Value, Place] = {}
-        self.copies: list[tuple[Value, int]] = []
         self.time: dict[Value, tuple[int, int]] = {}
         """When an operation runs: its slot, and its number among the operations of the slot."""
         self.reads: dict[Value, list[tuple[Value, Value]]] = {}
@@ -379,64 +371,64 @@ class _Arrangement:
     def plan(self, overwrites: Mapping[int, int], written: dict[Value, tuple[int, int]]) -> Plan:
         """The plan, its outputs in place of these inputs."""
         may = {op: self._may_write(op, at, self.program.inputs[j]) for op, (j, at) in written.items()}
+        copies = []
         for k, j in overwrites.items():
             if all(may[op] for op, _ in _makers(self.outputs[k], self.homes)):
                 self.places[self.outputs[k]] = Place(j, 0)
             else:
-                self.copies.append((self.outputs[k], j))
+                copies.append((self.outputs[k], j))
         for item in self.items:
-            local = [x for x in item.operations if item.block and self._is_local(x, item)]
-            spans = [_Span(x, self.time[x][1], self._last(x, 1), _row(x) * item.block) for x in local]
-            item.scratch = self._arrange(spans, SCRATCH)
+            if item.block:
+                local = [x for x in item.operations if self._is_local(x, item)]
+                row = {x: x.nbytes // x.shape[0] * item.block for x in local}
+                spans = [_Span(x, self.time[x][1], self._last(x), row[x]) for x in local]
+                item.scratch = self._arrange(spans, SCRATCH)
         memory = self._arrange(list(self._spans()), MEMORY)
         for value in self.homes:
             root, offset = _root(value, self.homes)
             self.places[value] = Place(self.places[root].root, self.places[root].offset + offset)
-        return Plan(self.program, self.items, self.places, self.copies, self.outputs, memory)
-
-    # --- outputs in place of inputs
+        return Plan(self.program, self.items, self.places, copies, self.outputs, memory)
 
     def _may_write(self, new: Value, offset: int, old: Value) -> bool:
         """Whether nobody will read what is old there once the new value has been written, at this offset in bytes."""
         start = offset // new.dtype.itemsize
         for reader, x in self.reads.get(old, ()):
-            first, last = _extent(x)
+            first, last = x.extent
             if last < start or first >= start + new.size or self.time[reader][0] < self.time[new][0]:
                 continue
             is_earlier = self.time[reader] <= self.time[new]
             is_the_same = x.is_contiguous and x.offset == start and x.shape == new.shape
-            # Where a condition chooses, the second choice is written first.
-            may_share = reader is not new or (is_pointwise(new) and (new.operation != "where" or x is new.operands[2]))
+            if reader is new:  # where a condition chooses, the second choice is written first
+                may_share = is_pointwise(new) and (new.operation != "where" or x is new.operands[2])
+            else:  # of the same group: a block of it may read no other rows
+                may_share = rows_of(x, reader)
             if not (is_earlier and is_the_same and may_share):
                 return False
         return True
 
-    # --- memory
-
-    def _last(self, value: Value, i: int = 0) -> int:
-        """When a value is read for the last time: the slot, or the number within it."""
-        return max((self.time[reader][i] for reader, _ in self.reads.get(value, ())), default=self.time[value][i])
+    def _last(self, value: Value) -> int:
+        """Which operation of a value's own item is the last to read it."""
+        return max((self.time[reader][1] for reader, _ in self.reads.get(value, ())), default=self.time[value][1])
 
     def _is_local(self, value: Value, item: Item) -> bool:
-        if value in self.homes or value in self.places or value in set(self.outputs):
+        if value in self.homes or value in self.places or value in self.outputs:
             return False
-        mine = set(item.operations)
-        return all(reader in mine for reader, _ in self.reads.get(value, ()))
+        return all(reader in item.operations for reader, _ in self.reads.get(value, ()))
 
-    def _spans(self) -> Iterator["_Span"]:
+    def _spans(self) -> Iterator[_Span]:
         """What lies in the plan's memory, from its first to its last use."""
         used: dict[Value, list[int]] = {}
-        outputs = set(self.outputs)
         for value in (*self.time, *dict.fromkeys(home.joined for home in self.homes.values())):
             root, _ = _root(value, self.homes)
             if root not in self.places:
-                times = [self.time[value][0]] if value in self.time else []
-                times += [self.time[reader][0] for reader, _ in self.reads.get(value, ())]
-                used.setdefault(root, []).extend([*times, self.end] if value in outputs else times)
+                times = used.setdefault(root, [])
+                times += [self.time[x][0] for x in (value, *(reader for reader, _ in self.reads.get(value, ())))
+                          if x in self.time]  # fmt: skip
+                times += [self.end] * (value in self.outputs)
         for value, times in used.items():
             yield _Span(value, min(times), max(times), value.nbytes)
 
-    def _arrange(self, spans: list["_Span"], root: int) -> int:
+    def _arrange(self, spans: list[_Span], root: int) -> int:
         """Give each span a place, the lowest that is free or that of an operand it may overwrite; bytes in all."""
         busy: dict[Value, tuple[int, _Span]] = {}
         total = 0
@@ -454,10 +446,8 @@ class _Arrangement:
             total = max(total, offset + span.nbytes)
         return total
 
-    def _inherited(self, span: "_Span", busy: dict) -> int | None:
-        if not is_pointwise(span.value):
-            return None
-        for x in span.value.operands:
+    def _inherited(self, span: _Span, busy: dict) -> int | None:
+        for x in span.value.operands if is_pointwise(span.value) else ():
             old = x.owner
             if old not in busy or _is_joined(old) or old.nbytes != span.value.nbytes:
                 continue
@@ -466,22 +456,3 @@ class _Arrangement:
                 del busy[old]
                 return offset
         return None
-
-
-class _Span(NamedTuple):
-    """Bytes that a value needs from one time to another."""
-
-    value: Value
-    start: int
-    end: int
-    nbytes: int
-
-
-def _row(x: Value) -> int:
-    return x.nbytes // x.shape[0]
-
-
-def _extent(x: Value) -> tuple[int, int]:
-    """The first and the last element of its owner that a view reads."""
-    reach = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)]
-    return x.offset + sum(min(0, r) for r in reach), x.offset + sum(max(0, r) for r in reach)

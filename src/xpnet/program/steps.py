@@ -151,7 +151,7 @@ def _read(carry: Carry) -> tuple[float, float | None, bool]:
     """The sums of an epoch, and whether parameters and cost are finite, read from the device at once."""
     xp, theta = array_namespace(carry.theta), carry.theta
     is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(carry.cost)
-    square = carry.cost * 0.0 if carry.square is None else carry.square
+    square = xp.zeros_like(carry.cost) if carry.square is None else carry.square
     read = to_numpy(xp.stack([carry.cost, square, xp.astype(is_finite, theta.dtype)]))
     return float(read[0]), None if carry.square is None else float(read[1]), bool(read[2])
 
@@ -162,8 +162,9 @@ class Replays:
     def __init__(self, step: Callable, has_norm: bool, work: float) -> None:
         self.step, self.has_norm, self.work = step, has_norm, work
         self._carry: Any = None
+        self._now: tuple[Array, ...] = ()
         self._earlier: tuple[Array, ...] = ()
-        self._looks: list[weakref.ref[Kept]] = []
+        self._kept: list[weakref.ref[Kept]] = []
         self._plans: dict[Any, Plan | None] = {}
         """By the shapes and dtypes of a batch; None if the step can't be recorded."""
         self._bound: dict[tuple[int, bool], Bound | None] = {}
@@ -178,35 +179,32 @@ class Replays:
 
     # --- what an epoch leads to
 
-    @property
-    def _now(self) -> tuple[Array, ...]:
-        return self._carry.theta, *self._carry.moments
-
     def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
         self._step = step
         if self._carry is None:
             copied, *others = (np.array(a, order="C") for a in (theta, *moments))
             cost, square = np.zeros((), theta.dtype), np.zeros((), theta.dtype)
             self._carry = Carry(copied, tuple(others), cost, square if self.has_norm else None)
+            self._now = copied, *others
             self._earlier = tuple(map(np.empty_like, self._now))
             return
         for kept in self._waiting():
-            if kept.arrays[0] is self._carry.theta:
+            if kept.arrays is self._now:
                 kept.take()
         for mine, given in zip(self._now, (theta, *moments), strict=True):
             np.copyto(mine, given)
 
     def _waiting(self) -> list[Kept]:
         """Who may still ask for what is going to be overwritten."""
-        found = [kept for look in self._looks if (kept := look()) is not None and not kept.is_a_copy]
-        self._looks = list(map(weakref.ref, found))
+        found = [kept for look in self._kept if (kept := look()) is not None and not kept.is_a_copy]
+        self._kept = list(map(weakref.ref, found))
         return found
 
     def _keep(self) -> None:
         """Now becomes earlier."""
-        waiting, oldest = self._waiting(), self._earlier[0]
+        waiting = self._waiting()
         for kept in waiting:
-            if kept.arrays[0] is oldest:
+            if kept.arrays is self._earlier:
                 kept.take()
         for earlier, now in zip(self._earlier, self._now, strict=True):
             np.copyto(earlier, now)
@@ -214,15 +212,12 @@ class Replays:
             kept.move(self._earlier)
 
     def after(self) -> Kept:
-        return self._look(self._now)
+        kept = Kept(self._now, is_a_copy=False)
+        self._kept.append(weakref.ref(kept))
+        return kept
 
     def before(self) -> Kept:
-        return self._look(self._earlier)
-
-    def _look(self, arrays: tuple[Array, ...]) -> Kept:
-        kept = Kept(arrays, is_a_copy=False)
-        self._looks.append(weakref.ref(kept))
-        return kept
+        return Kept(tuple(map(np.copy, self._earlier)), is_a_copy=True)
 
     # --- an epoch
 
