@@ -1,6 +1,7 @@
 """What is recorded, planned and replayed is what array-api-strict computes; all else is refused, with its line."""
 
 import math
+import random
 from unittest import mock
 
 import array_api_strict as strict
@@ -333,7 +334,23 @@ def test_numbers_that_are_drawn_on_the_host_are_refused():
         record(lambda x: x * rng.uniform(), np.zeros(3))
 
 
+@pytest.mark.parametrize(
+    "draw", [np.random.default_rng(0).uniform, np.random.uniform, random.random, lambda: random.Random(0).random()]
+)
+def test_a_choice_that_was_drawn_alike_twice_is_refused_too(draw):
+    """Whatever the numbers are that are drawn, they have been."""
+
+    def chosen(x):
+        return x if draw() < 2.0 else x + 1.0
+
+    if draw.__name__ == "<lambda>":  # the same numbers each time
+        record(chosen, np.zeros(3))
+        return
+    with pytest.raises(NotRecordable, match="what it draws can't be recorded"):
+        record(chosen, np.zeros(3))
+
+
 def test_a_function_that_does_something_else_each_time_is_refused():
     calls = []
-    with pytest.raises(NotRecordable, match="does something else when it is called again"):
+    with pytest.raises(NotRecordable, match="is another when it is called again"):
         record(lambda x: calls.append(1) or (x + 1.0 if len(calls) == 1 else x), np.zeros(3))

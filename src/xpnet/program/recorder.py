@@ -8,10 +8,11 @@ dtypes promote (as the standard has it, and where that leaves a dtype open) and 
 import functools
 import math
 import operator
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import CodeType, FunctionType, MappingProxyType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,6 @@ class Value:
     A view has a ``base``, which is no view, and lies in it at ``offset`` with these ``strides``, in elements. Constants
     have ``data``.
     """
-
-    __slots__ = (  # as a step has a hundred of them
-        "base", "data", "dtype", "ndim", "offset", "operands", "operation", "settings", "shape", "site", "size",
-        "strides",
-    )  # fmt: skip
 
     def __init__(self, operation: str, operands: tuple, settings: tuple, shape: Shape, dtype: Any, site: Any) -> None:
         self.operation, self.operands, self.settings = operation, operands, settings
@@ -397,11 +393,6 @@ class RecordedNamespace:
             value = self._program.add("copy", (value,), (), value.shape, value.dtype)
         return Recorded(self._program.view("reshape", value, value.offset, shape, contiguous(shape)), self)
 
-    def unstack(self, x: Recorded, /, *, axis: int = 0) -> tuple[Recorded, ...]:
-        """The parts along an axis."""
-        x = self.moveaxis(x, axis, 0)
-        return tuple(x[i] for i in range(x.shape[0]))
-
     # --- other elements, new arrays
 
     def take(self, x: Recorded, indices: Any, /, *, axis: int = 0) -> Recorded:
@@ -455,10 +446,6 @@ class RecordedNamespace:
     def finfo(self, x: Any, /) -> Any:
         """The limits of a floating dtype."""
         return np.finfo(getattr(x, "dtype", x))
-
-    def isdtype(self, dtype: Any, kind: Any) -> bool:
-        """Whether a dtype is of this kind."""
-        return np.isdtype(np.dtype(dtype), kind)
 
 
 @functools.cache
@@ -521,18 +508,19 @@ def record(function: Callable, *examples: Any) -> Program:
         from outside this package take part, and it does something else when it is called again, as one does that draws
         random numbers on the host.
     """
+    outsiders = list(_outsiders(function, set()))
+    for x in outsiders:
+        if not any(hasattr(x, name) for name in ("__dict__", "__slots__", "__call__")):
+            raise NotRecordable(f"a {type(x).__name__} takes part, and what it draws can't be recorded")
     program = _recorded(function, examples)
-    if _is_known(function):
-        return program
-    again = _recorded(function, examples)
-    if len(program.values) != len(again.values):
-        raise NotRecordable("the function does something else when it is called again; what it draws can't be recorded")
-    others = dict(zip(program.values, again.values, strict=True))
-    for one, other in others.items():
-        if not _alike(one, other) or any(others[x] is not y for x, y in zip(one.operands, other.operands, strict=True)):
+    if outsiders:
+        before = _drawn_on_the_host()
+        once, again = _descriptions(program), _descriptions(_recorded(function, examples))
+        if once != again or before != _drawn_on_the_host():
+            changed = (x for x, one, other in zip(program.values, once, again, strict=False) if one != other)
+            where = next((f" ({x.operation}, {said(x.site)})" for x in changed), "")
             raise NotRecordable(
-                f"{one.operation} is another when the function is called again; what it draws can't be recorded "
-                f"({said(one.site)})"
+                f"the function is another when it is called again; what it draws can't be recorded{where}"
             )
     return program
 
@@ -545,26 +533,41 @@ def _recorded(function: Callable, examples: tuple) -> Program:
     return program
 
 
-def _is_known(x: Any) -> bool:
-    """Whether all that x refers to is data, or of this package, which draws nothing on the host."""
-    if x is None or isinstance(x, int | float | str | slice | np.ndarray | np.generic | np.dtype):
-        return True
-    if isinstance(x, tuple | list):
-        return all(map(_is_known, x))
-    if isinstance(x, MethodType):
-        return _is_known(x.__self__)
-    if isinstance(x, FunctionType):
-        parts = [cell.cell_contents for cell in x.__closure__ or ()]
+_DATA = int | float | str | slice | np.ndarray | np.generic | np.dtype | ModuleType | None
+
+
+def _outsiders(x: Any, seen: set[int]) -> Iterator[Any]:
+    """What takes part in a function, and is neither data nor of this package, which draws nothing on the host."""
+    if isinstance(x, MethodType | BuiltinFunctionType):
+        x = x.__self__
+    if isinstance(x, _DATA | Recorded) or id(x) in seen:
+        return
+    seen.add(id(x))
+    if isinstance(x, tuple | list | dict | set | frozenset):
+        parts = x.values() if isinstance(x, dict) else x
     else:
-        parts = [] if isinstance(x, type) else list(getattr(x, "__dict__", {}).values())
-    home = x if isinstance(x, FunctionType | type) else type(x)
-    return home.__module__.partition(".")[0] == __name__.partition(".")[0] and all(map(_is_known, parts))
+        home = x if isinstance(x, FunctionType | type) else type(x)
+        if home.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            yield x
+        if isinstance(x, FunctionType):
+            parts = [cell.cell_contents for cell in x.__closure__ or ()]
+        else:
+            names = () if isinstance(x, type) else (*getattr(x, "__slots__", ()), *getattr(x, "__dict__", ()))
+            parts = [getattr(x, name) for name in names]
+    for part in parts:
+        yield from _outsiders(part, seen)
 
 
-def _alike(one: Value, other: Value) -> bool:
-    names = ("operation", "settings", "shape", "dtype", "offset", "strides")
-    if any(getattr(one, name) != getattr(other, name) for name in names):
-        return False
-    if one.data is None or other.data is None:
-        return one.data is other.data
-    return one.data is other.data or np.array_equal(one.data, other.data, equal_nan=one.data.dtype.kind == "f")
+def _drawn_on_the_host() -> tuple:
+    """The states of the random numbers that belong to the process."""
+    return random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002 (only looked at)
+
+
+def _descriptions(program: Program) -> list[tuple]:
+    """What each value is, but for the line that asked for it."""
+    at = {x: i for i, x in enumerate(program.values)}
+    return [
+        (x.operation, [at[y] for y in x.operands], x.settings, x.shape, x.dtype, x.offset, x.strides)
+        + (() if x.data is None else (x.data.tobytes(),))
+        for x in program.values
+    ]
