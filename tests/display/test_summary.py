@@ -1,5 +1,6 @@
 """The summary's numbers are those of the arrays themselves, and its table holds them all."""
 
+import tracemalloc
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -8,9 +9,12 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xpnet import Adam, Dense, MLPClassifier, Model, PReLU, Sequential, summary
+from xpnet import Adam, Dense, Dropout, MLPClassifier, Model, PReLU, Sequential, summary
 from xpnet.equations.activations import ELU, Linear
-from xpnet.equations.layers import Parameter
+from xpnet.equations.layers import Parameter, Training
+from xpnet.program import record
+from xpnet.program.numpy import Replay
+from xpnet.program.plan import plan
 
 DIGITS = Model(Sequential(Dense(100, "relu"), Dense(10)), loss="cross_entropy")
 
@@ -62,6 +66,37 @@ def test_flops_are_what_the_products_cost():
     assert summary(Sequential(Dense(5)), 7).flops == counted == 2 * 7 * 5
 
 
+def test_a_gradient_costs_what_its_operations_do():
+    m, of = 32, summary(DIGITS, 64, batch_size=32, dtype="float32")
+    forward, backward = 2 * m * (64 * 100 + 100 * 10), 2 * m * (64 * 100 + 100 * 10 + 10 * 100)
+    assert of.gradient.product_flops == forward + backward == 2 * m * of.flops + 2 * m * 10 * 100
+    biases, relu, derivative, sums = m * 110, m * 100, m * 100, m * 110
+    assert of.gradient.flops == of.gradient.product_flops + biases + relu + derivative + sums
+
+
+@pytest.mark.parametrize("batch_size", [32, 2000])
+def test_a_gradient_needs_no_more_memory_than_it_is_said_to(batch_size):
+    network = Sequential(Dense(100, "tanh"), Dropout(0.5), PReLU(), Dense(80, ELU(0.7)), Dense(10))
+    layout = Model(network).layout(64)
+    rng = np.random.default_rng(0)
+    theta, X, dZ = (rng.normal(size=n) for n in (layout.n_parameters, (batch_size, 64), (batch_size, 10)))
+    of = summary(network, 64, batch_size).gradient
+
+    def gradient(theta, key, X, dZ):
+        _, backward = network.forward(layout.unpack(theta), X, Training(key))
+        return layout.pack(backward(dZ))
+
+    inputs = [theta, np.asarray(3.0), X, dZ]
+    replay = Replay(plan(record(gradient, *inputs)), inputs)
+    tracemalloc.start()
+    gradient(*inputs)
+    defined = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    replay()
+    np.testing.assert_allclose(replay.outputs[0], gradient(*inputs))
+    assert replay.memory.nbytes == of.n_bytes < 1.01 * defined
+
+
 def test_equations_are_the_layers_own():
     network = Sequential(Dense(4, ELU(0.5), bias=False), PReLU(), Dense(4, Linear(2.0)), Dense(2, "softmax"))
     assert [row.equation for row in summary(network, 3).rows] == [
@@ -108,6 +143,8 @@ def test_layers_of_ones_own_appear():
     assert [row.shape for row in of.rows] == [(8, 8, 3), (8, 8, 3), (6, 6, 5), (4, 4, 2)]
     assert of.rows[2].flops == 2 * (3 * 3 * 3) * (6 * 6 * 5)  # a kernel counts at every place
     assert "K 3×3×3×5" in str(of)
+    assert of.gradient is None
+    assert "gradient" not in str(of)
 
 
 def test_an_estimator_knows_its_features_and_dtype():

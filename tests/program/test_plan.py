@@ -8,17 +8,13 @@ from xpnet.backends import array_namespace
 from xpnet.program import plan as planning
 from xpnet.program import record
 from xpnet.program.numpy import Replay
-from xpnet.program.plan import ALIGNMENT, MEMORY, SCRATCH, plan
+from xpnet.program.plan import MEMORY, SCRATCH, plan, rounded
 from xpnet.program.steps import Batch, Carry
 from xpnet.training import StepScalars, training_step
 
 
 def operations(planned):
     return [x.operation for item in planned.items for x in item.operations]
-
-
-def rounded(n_bytes):
-    return -(-n_bytes // ALIGNMENT) * ALIGNMENT
 
 
 def test_what_no_output_needs_is_left_out():
@@ -141,7 +137,7 @@ def test_a_large_group_is_computed_in_blocks_of_rows(monkeypatch):
     (item,) = planned.items
     assert (item.n_rows, item.block) == (200, 10)
     assert item.scratch == rounded(10 * 8) + 10 * 10 * 8
-    assert planned.memory == 200 * 10 * 8
+    assert planned.memory == rounded(200 * 10 * 8) + rounded(item.scratch)
     assert {place.root for place in planned.places.values()} == {MEMORY, SCRATCH}
     x = np.random.default_rng(0).normal(size=(200, 10))
     replay = Replay(planned, [x])

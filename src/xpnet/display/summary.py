@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..backends import checked_precision
 from ..equations import whole_number
 from ..equations.activations import Linear
-from ..equations.layers import Parameter, Shape
-from .subject import by_shape, by_size, equation, subject_of
+from ..equations.layers import Parameter, Shape, Training
+from ..program import record
+from ..program.plan import plan
+from .subject import Subject, by_shape, by_size, equation, subject_of
 
 _HEAD = "layer", "equation", "output", "parameters", "number", "FLOPs", "bytes", "activations"
 _LEFT = "layer", "equation", "parameters"
@@ -39,12 +43,30 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Gradient:
+    """What the gradient for one batch takes, forward and backward, in the form in which it is replayed on NumPy.
+
+    ``flops`` counts all operations, ``product_flops`` matrix products alone; ``n_bytes`` is the memory that it needs
+    beside the batch and the parameters.
+    """
+
+    flops: int
+    product_flops: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
 class Summary:
-    """The rows of the table, input and link among them, and their totals; ``print`` it, or show it in a notebook."""
+    """The rows of the table, input and link among them, and their totals; ``print`` it, or show it in a notebook.
+
+    ``gradient`` is None for a network that can't be recorded, such as one with a layer of your own that looks at the
+    value of an array.
+    """
 
     rows: tuple[Row, ...]
     batch_size: int
     dtype: str
+    gradient: Gradient | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -69,10 +91,17 @@ class Summary:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is counted."""
+        counted = (
+            f"{self.dtype}, batches of {self.batch_size}; activations: X and every layer's output.",
+            "FLOPs: of a sample's forward pass, 2 n_in n_out for each product with weights.",
+        )
+        g = self.gradient
+        if g is None:
+            return counted
         return (
-            f"{self.dtype}, batches of {self.batch_size}; activations: X and every layer's output, kept for backward.",
-            "FLOPs: of a sample's forward pass, 2 n_in n_out for each product with weights; biases and activations are",
-            "not counted, and the backward pass takes up to twice as many.",
+            *counted,
+            f"A batch's gradient takes {g.flops:,} FLOPs, {g.product_flops:,} of them in products, and needs "
+            f"{by_size(g.n_bytes)} of memory on NumPy.",
         )
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -123,8 +152,8 @@ def summary(model: Any, n_features: Any = None, batch_size: int = 200, dtype: st
     Returns
     -------
     Summary
-        With ``rows``, the totals ``n_parameters``, ``flops``, ``n_bytes`` and ``activation_bytes``, the table as text
-        and, in notebooks, as HTML.
+        With ``rows``, the totals ``n_parameters``, ``flops``, ``n_bytes`` and ``activation_bytes``, the exact cost of
+        a batch's ``gradient``, the table as text and, in notebooks, as HTML.
     """
     subject = subject_of(model, n_features)
     batch_size = whole_number("batch_size", batch_size)
@@ -141,7 +170,24 @@ def summary(model: Any, n_features: Any = None, batch_size: int = 200, dtype: st
         rows.append(Row(name, equation(layer), shape, parameters, flops(parameters, shape), n * size, memory))
     if subject.link != Linear():
         rows.append(Row(f"link {type(subject.link).__name__}", equation(subject.link), shape))
-    return Summary(tuple(rows), batch_size, dtype)
+    return Summary(tuple(rows), batch_size, dtype, gradient_of(subject, batch_size, shape, dtype))
+
+
+def gradient_of(subject: Subject, batch_size: int, out_shape: Shape, dtype: str) -> Gradient | None:
+    """The cost of a batch's gradient, counted on the program that is replayed."""
+    network, layout = subject.network, subject.layout
+
+    def gradient(theta: Any, key: Any, X: Any, dZ: Any) -> Any:
+        _, backward = network.forward(layout.unpack(theta), X, Training(key))
+        return layout.pack(backward(dZ))
+
+    number = np.zeros((), "float64" if dtype == "float64" else "float32")
+    shapes = (layout.n_parameters,), (), (batch_size, *layout.in_shape), (batch_size, *out_shape)
+    try:
+        program = record(gradient, *(np.broadcast_to(number, shape) for shape in shapes))
+        return Gradient(program.flops, program.product_flops, plan(program).memory)
+    except Exception:  # whatever a user's own layer may raise here: training will say so itself
+        return None
 
 
 def flops(parameters: Sequence[Parameter], out_shape: Shape) -> int:

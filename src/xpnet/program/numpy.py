@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rows_of
+from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rounded, rows_of
 from .recorder import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 Call = tuple[Callable, tuple]
@@ -38,7 +38,8 @@ class Replay:
         self._arrays: dict[Value, np.ndarray] = dict(zip(plan.program.inputs, inputs, strict=True))
         self.calls: list[Call] = []
         for item in plan.items:
-            self.calls += self._in_blocks(item, item.n_rows) if item.block and item.n_rows else self._at_once(item)
+            scratch = self.memory[plan.memory - rounded(item.scratch) : plan.memory]
+            self.calls += self._in_blocks(item, scratch) if item.block else self._at_once(item)
         self.calls += [(np.copyto, (inputs[j], self._array(value))) for value, j in plan.copies]
         self.outputs = [self._array(value) for value in plan.outputs]
 
@@ -80,10 +81,10 @@ class Replay:
             found += calls_of(x, self._array(x), [self._array(y) for y in x.operands])
         return found
 
-    def _in_blocks(self, item: Item, n_rows: int) -> list[Call]:
+    def _in_blocks(self, item: Item, scratch: np.ndarray) -> list[Call]:
         """Block by block; what only this group needs lies in memory that stays in the cache."""
         found: list[Call] = []
-        scratch = aligned(item.scratch)
+        n_rows = item.n_rows or 0
         for start in range(0, n_rows, item.block):
             stop = min(start + item.block, n_rows)
             for x in item.operations:

@@ -19,6 +19,11 @@ MOST_BLOCKS = 1 << 10
 ALIGNMENT = 64
 
 
+def rounded(n_bytes: int) -> int:
+    """The next multiple of a cache line."""
+    return -(-n_bytes // ALIGNMENT) * ALIGNMENT
+
+
 class Place(NamedTuple):
     """Where an array begins: in an input (its number), in the plan's memory or in a block's; in bytes."""
 
@@ -56,7 +61,7 @@ class Plan:
         Outputs that are copied to an input at the end, as they could not be computed there.
     outputs : list of Value
     memory : int
-        Bytes of all that lies in no input.
+        Bytes of all that lies in no input; at their end lies what a group in blocks alone needs.
     """
 
     program: Program
@@ -384,6 +389,8 @@ class _Arrangement:
                 spans = [_Span(x, self.time[x][1], self._last(x), row[x]) for x in local]
                 item.scratch = self._arrange(spans, SCRATCH)
         memory = self._arrange(list(self._spans()), MEMORY)
+        if any(item.block for item in self.items):
+            memory = rounded(memory) + max(rounded(item.scratch) for item in self.items)
         for value in self.homes:
             root, offset = _root(value, self.homes)
             self.places[value] = Place(self.places[root].root, self.places[root].offset + offset)
@@ -440,7 +447,7 @@ class _Arrangement:
                 for at, other in sorted(busy.values(), key=lambda held: held[0]):
                     if offset + span.nbytes <= at:
                         break
-                    offset = max(offset, -(-(at + other.nbytes) // ALIGNMENT) * ALIGNMENT)
+                    offset = max(offset, rounded(at + other.nbytes))
             busy[span.value] = offset, span
             self.places[span.value] = Place(root, offset)
             total = max(total, offset + span.nbytes)
