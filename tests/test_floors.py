@@ -204,6 +204,18 @@ def test_equations_name_no_array_library_in_code(module):
     assert not LIBRARIES & set(names)
 
 
+PLAIN = {"dataclass", "property", "cached_property", "lru_cache", "staticmethod"}
+
+
+@pytest.mark.parametrize("module", [*EQUATIONS, "network", "model"])
+def test_equations_have_no_decorators_of_ours_and_know_no_program(module):
+    assert not [name for name in of(module) if name.startswith("xpnet.program")] or module == "model"
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        for decorator in getattr(node, "decorator_list", ()):
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            assert ast.unparse(called).rpartition(".")[2] in PLAIN
+
+
 def modules_after(code):
     """The modules that a fresh Python holds once it has run the code."""
     code += "\nimport sys\nprint('\\n'.join(sys.modules))"

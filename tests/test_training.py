@@ -369,7 +369,7 @@ def test_yielded_states_are_never_overwritten(library, XY, optimizer):
 
 
 def test_large_states_are_never_overwritten(rng):
-    """Large enough for the pool: the arrays of a state that is kept are not handed out again."""
+    """Nor is their memory used for a later one while they are kept."""
     X, Y = rng.normal(size=(40, 90)), rng.normal(size=(40, 100))
     model = Model(Sequential(Dense(110, "relu"), Dense(100)))
     kept = []
