@@ -96,14 +96,14 @@ class BaseMLP(
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool) -> "BaseMLP":
         home = None if is_host_data(X) else get_backend(None, X)
         with self._unchanged_by_errors():
-            job, state = self._prepare(X, y, sample_weight, validation_data, incremental)
+            job, self._resume = self._prepare(X, y, sample_weight, validation_data, incremental)
             self._tell_fit(job, X, y, sample_weight, incremental)
         stopped = True
         try:
             if self.solver == "lbfgs":
-                self._minimize(job, state)
+                self._minimize(job)
             else:
-                stopped = self._train(job, state, n_epochs=1 if incremental else self.max_iter)
+                stopped = self._train(job, n_epochs=1 if incremental else self.max_iter)
         finally:
             self._publish(home)
         if incremental:

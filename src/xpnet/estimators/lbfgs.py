@@ -64,13 +64,13 @@ class LBFGSFit(Records):
     n_iter_no_change: float
     _model: Callable[[], Model]
 
-    def _minimize(self, job: Job, state: State) -> None:
-        """Minimise J from ``state.theta``; SciPy's end, ``max_iter`` and ``max_fun`` among them, is warned of.
+    def _minimize(self, job: Job) -> None:
+        """Minimise J from ``_resume.theta``; SciPy's end, ``max_iter`` and ``max_fun`` among them, is warned of.
 
         The state to go on from, with the parameters of the last iteration or those of the best validation score, is in
         ``_resume`` throughout: an interrupt keeps it.
         """
-        self._resume, self._plateau, self.n_iter_ = state, Plateau(self.tol), 0
+        state, self._plateau, self.n_iter_ = self._resume, Plateau(self.tol), 0
         job.keeps_last = not self.early_stopping
         search = Search(self, job, state)
         # SciPy before 1.15 printed its own report for iprint.

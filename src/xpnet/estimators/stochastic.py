@@ -94,36 +94,38 @@ class StochasticFit(Records):
     def _no_improvement_count(self, epochs: int) -> None:
         self._plateau = replace(getattr(self, "_plateau", Plateau()), epochs=epochs)
 
-    def _train(self, job: Job, state: State, n_epochs: int) -> bool:
+    def _train(self, job: Job, n_epochs: int) -> bool:
         """Epochs until the loss or the validation score stops improving, or there were n_epochs; whether it stopped.
 
-        The state to go on from is in ``_resume`` afterwards, also when training was interrupted or diverged.
+        The state to go on from is in ``_resume`` before and afterwards, also when training was interrupted or diverged.
         """
         m = job.X.shape[0]
         if self.solver != "sgd" and self.learning_rate in ("invscaling", "adaptive"):
             _say_that_it_is_ignored(self.learning_rate, self.solver)
-        self._resume, self._plateau = state, replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
+        self._plateau = replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
         size = self._batch_size(m)
         if job.w is not None:
             check_weights(job.w)
         clip_norm = None if self.clip_norm is None else float(self.clip_norm)
-        steps = getattr(self, "_last_steps", LastSteps()).of(job.model, job.X, state.optimizer, clip_norm, job.backend)
+        rule = self._resume.optimizer
+        steps = getattr(self, "_last_steps", LastSteps()).of(job.model, job.X, rule, clip_norm, job.backend)
         rng = Shuffles(job.rng) if self.shuffle else None
-        epochs = passes(steps, state, Batch(job.X, job.Y, job.w), size, rng, self._schedule(), job.backend)
+        epochs = passes(steps, self._resume, Batch(job.X, job.Y, job.w), size, rng, self._schedule(), job.backend)
         job.keeps_last = not self.early_stopping or self._plateau.best < math.inf
         self.n_iter_ = 0
         try:
             # Once a fit and not once an epoch: the product that follows a change takes BLAS longer.
             with threads_for(size * job.model.layout(job.X.shape[1:]).largest_product):
-                return self._run(job, state, epochs, n_epochs)
+                return self._run(job, epochs, n_epochs)
         except DivergedError as error:
             return self._diverged(job, error)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
             return True
 
-    def _run(self, job: Job, state: State, epochs: Any, n_epochs: int) -> bool:
+    def _run(self, job: Job, epochs: Any, n_epochs: int) -> bool:
         """Epoch after epoch; whether anything but their number ends it."""
+        state = self._resume
         while self.n_iter_ < n_epochs:
             self._begin_epoch(job, state)
             begin = time.perf_counter()

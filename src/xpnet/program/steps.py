@@ -47,16 +47,21 @@ class Batch(NamedTuple):
 
 
 class Kept:
-    """Parameters and moments after an epoch: where they lie, until they are asked for or their memory is needed."""
+    """Parameters and moments after an epoch: where they lie, until they are asked for or their memory is needed.
 
-    def __init__(self, arrays: tuple[Array, ...], is_a_copy: bool) -> None:
-        self.arrays, self.is_a_copy, self._lock = arrays, is_a_copy, threading.Lock()
+    ``overwriter`` is who may overwrite them; nobody does if it is None or is no more.
+    """
+
+    def __init__(self, arrays: tuple[Array, ...], overwriter: Any = None) -> None:
+        self.arrays, self.is_a_copy, self._lock = arrays, overwriter is None, threading.Lock()
+        self._overwriter = None if overwriter is None else weakref.ref(overwriter)
 
     def take(self) -> tuple[Array, ...]:
         """(theta, *moments), never to be overwritten."""
         with self._lock:
-            if not self.is_a_copy:
-                self.arrays, self.is_a_copy = tuple(map(np.copy, self.arrays)), True
+            if self._overwriter is not None and not self.is_a_copy:
+                is_theirs = self._overwriter() is not None
+                self.arrays, self.is_a_copy = tuple(map(np.copy, self.arrays)) if is_theirs else self.arrays, True
             return self.arrays
 
     def move(self, arrays: tuple[Array, ...]) -> None:
@@ -144,10 +149,10 @@ class Definitions:
         return gather(A, rows) if is_here else self.backend.asarray(gather(A, order))
 
     def after(self) -> Kept:
-        return Kept((self._now[0], *self._now[1]), is_a_copy=True)
+        return Kept((self._now[0], *self._now[1]))
 
     def before(self) -> Kept:
-        return Kept((self._earlier[0], *self._earlier[1]), is_a_copy=True)
+        return Kept((self._earlier[0], *self._earlier[1]))
 
 
 def _read(carry: Carry) -> tuple[float, float | None, bool]:
@@ -167,6 +172,9 @@ class Replays:
         self._carry: Any = None
         self._now: tuple[Array, ...] = ()
         self._earlier: tuple[Array, ...] = ()
+        """What was given, or ``_copies`` of what is now."""
+        self._copies: tuple[Array, ...] = ()
+        self._has_begun = False
         self._kept: list[weakref.ref[Kept]] = []
         self._plans: dict[Any, Plan | None] = {}
         """By the shapes and dtypes of a batch; None if the step can't be recorded."""
@@ -184,18 +192,16 @@ class Replays:
     # --- what an epoch leads to
 
     def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
-        self._step = step
+        self._step, self._has_begun, self._earlier = step, True, (theta, *moments)
         if self._carry is None:
-            copied, *others = (np.array(a, order="C") for a in (theta, *moments))
+            self._now = copied, *others = tuple(np.array(a, order="C") for a in self._earlier)
             cost, square = np.zeros((), theta.dtype), np.zeros((), theta.dtype)
             self._carry = Carry(copied, tuple(others), cost, square if self.has_norm else None)
-            self._now = copied, *others
-            self._earlier = tuple(map(np.empty_like, self._now))
             return
         for kept in self._waiting():
             if kept.arrays is self._now:
                 kept.take()
-        for mine, given in zip(self._now, (theta, *moments), strict=True):
+        for mine, given in zip(self._now, self._earlier, strict=True):
             np.copyto(mine, given)
 
     def _waiting(self) -> list[Kept]:
@@ -206,22 +212,28 @@ class Replays:
 
     def _keep(self) -> None:
         """Now becomes earlier."""
+        if self._has_begun:  # from what is there
+            self._has_begun = False
+            return
         waiting = self._waiting()
         for kept in waiting:
-            if kept.arrays is self._earlier:
+            if kept.arrays is self._copies:
                 kept.take()
-        for earlier, now in zip(self._earlier, self._now, strict=True):
-            np.copyto(earlier, now)
+        self._copies = self._copies or tuple(map(np.empty_like, self._now))
+        for copied, now in zip(self._copies, self._now, strict=True):
+            np.copyto(copied, now)
+        self._earlier = self._copies
         for kept in waiting:
-            kept.move(self._earlier)
+            if kept.arrays is self._now:
+                kept.move(self._copies)
 
     def after(self) -> Kept:
-        kept = Kept(self._now, is_a_copy=False)
+        kept = Kept(self._now, self)
         self._kept.append(weakref.ref(kept))
         return kept
 
     def before(self) -> Kept:
-        return Kept(tuple(map(np.copy, self._earlier)), is_a_copy=True)
+        return Kept(tuple(map(np.copy, self._earlier)))
 
     # --- an epoch
 
