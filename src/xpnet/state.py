@@ -65,13 +65,16 @@ class State:
 
     def is_at(self, kept: Kept) -> bool:
         """Whether the arrays are those that ``kept`` has, and nobody has asked for them."""
-        return vars(self).get("_kept") is kept
+        mine = vars(self)
+        return mine.get("_kept") is kept and "theta" not in mine and "moments" not in mine
 
     def __getattr__(self, name: str) -> Any:
         mine = vars(self)
-        if name in ("theta", "moments") and "_kept" in mine:
-            theta, *moments = mine.pop("_kept").take()
-            mine.update(theta=theta, moments=tuple(moments))
+        if name == "theta" and "_kept" in mine:
+            (mine["theta"],) = mine["_kept"].take(0)
+        elif name == "moments" and "_kept" in mine:
+            _, *which = range(len(mine["_kept"].arrays))
+            mine["moments"] = mine["_kept"].take(*which) if which else ()
         elif name == "rng" and "_rng" in mine:
             mine["rng"] = mine.pop("_rng")()
         else:

@@ -243,9 +243,10 @@ def passes(
             order = shuffled(order, X, rng)
         with backend.active():
             if given is not None:
-                theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
-                steps.begin(theta, tuple(moments), course["step"])
+                moments = tuple(backend.asarray(a, X.dtype) for a in given.moments)
+                steps.begin(backend.asarray(given.theta, X.dtype), moments, course["step"])
                 given = None
+                del moments  # so that only the runner has them
             table = step_scalars(course, schedule, shares)
             cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
         if not finite:

@@ -270,11 +270,29 @@ def test_states_are_copied_only_if_somebody_has_them(rng, monkeypatch):
     X, Y = data("half_squared_error", 2, rng)
     model, copies = Model(Sequential(Dense(5, "tanh"), Dense(2))), []
     original = steps_module.Kept.take
-    monkeypatch.setattr(steps_module.Kept, "take", lambda self: copies.append(1) or original(self))
+    monkeypatch.setattr(steps_module.Kept, "take", lambda self, *which: copies.append(which) or original(self, *which))
     state = model.initial(rng, N, Adam())
     for _ in islice(epochs(model, state, X, Y), 8):
         pass
     assert copies == []
+
+
+def test_only_what_is_asked_for_is_copied(rng, monkeypatch):
+    X, Y = data("half_squared_error", 2, rng)
+    model, copied = Model(Sequential(Dense(5, "tanh"), Dense(2))), []
+    state = model.initial(rng, N, Adam())
+    passes = epochs(model, state, X, Y)
+    for _ in range(3):
+        state, _ = next(passes)
+    monkeypatch.setattr(steps_module.np, "copy", lambda a: copied.append(a) or np.array(a))
+    theta = state.theta
+    assert [a.shape for a in copied] == [theta.shape]
+    assert state.theta is theta
+    passes.close()
+    del passes
+    before = list(map(id, state._kept.arrays))
+    assert list(map(id, state.moments)) == before[1:]  # as nobody will overwrite them
+    assert len(copied) == 1
 
 
 def test_a_thread_may_read_states_while_training_goes_on(rng):

@@ -53,21 +53,30 @@ class Kept:
     """
 
     def __init__(self, arrays: tuple[Array, ...], overwriter: Any = None) -> None:
-        self.arrays, self.is_a_copy, self._lock = arrays, overwriter is None, threading.Lock()
+        self.arrays, self._lock = arrays, threading.Lock()
         self._overwriter = None if overwriter is None else weakref.ref(overwriter)
+        self._taken: dict[int, Array] = {}
 
-    def take(self) -> tuple[Array, ...]:
-        """(theta, *moments), never to be overwritten."""
+    def take(self, *which: int) -> tuple[Array, ...]:
+        """These of (theta, *moments), by default all, never to be overwritten."""
         with self._lock:
-            if self._overwriter is not None and not self.is_a_copy:
-                is_theirs = self._overwriter() is not None
-                self.arrays, self.is_a_copy = tuple(map(np.copy, self.arrays)) if is_theirs else self.arrays, True
-            return self.arrays
+            is_safe = self._overwriter is None or self._overwriter() is None
+            for k in (which := which or tuple(range(len(self.arrays)))):
+                if k not in self._taken:
+                    self._taken[k] = self.arrays[k] if is_safe else np.copy(self.arrays[k])
+            if self.is_taken:
+                self.arrays = tuple(self._taken[k] for k in range(len(self.arrays)))
+            return tuple(self._taken[k] for k in which)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether nothing is needed any more of what lies where it lay."""
+        return len(self._taken) == len(self.arrays)
 
     def move(self, arrays: tuple[Array, ...]) -> None:
         """The same numbers now lie here."""
         with self._lock:
-            self.arrays = self.arrays if self.is_a_copy else arrays
+            self.arrays = arrays
 
 
 class Steps(Protocol):
@@ -206,7 +215,7 @@ class Replays:
 
     def _waiting(self) -> list[Kept]:
         """Who may still ask for what is going to be overwritten."""
-        found = [kept for look in self._kept if (kept := look()) is not None and not kept.is_a_copy]
+        found = [kept for look in self._kept if (kept := look()) is not None and not kept.is_taken]
         self._kept = list(map(weakref.ref, found))
         return found
 
@@ -219,6 +228,7 @@ class Replays:
         for kept in waiting:
             if kept.arrays is self._copies:
                 kept.take()
+        self._earlier = ()  # before there is memory for the copies
         self._copies = self._copies or tuple(map(np.empty_like, self._now))
         for copied, now in zip(self._copies, self._now, strict=True):
             np.copyto(copied, now)
