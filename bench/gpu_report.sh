@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU, in under ten minutes and without a network: the GPU tests, and all measurements. Writes <device>-<date>.md, .json and .png into bench/results, or into $OUT with the logs.
+# On a machine with an NVIDIA GPU, in under ten minutes and without a network: the GPU tests, and all measurements.
+# Writes <device>-<date>.md, .json and .png into bench/results, or into $OUT with the logs.
 #
 #     bash bench/gpu_report.sh
 #

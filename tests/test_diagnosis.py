@@ -55,7 +55,7 @@ def the(kind, found):
     (finding,) = [finding for finding in found if finding.kind == kind]
     assert finding.where
     assert finding.source
-    assert finding.mend
+    assert finding.fix
     assert f"{finding.number:.3g}" in str(finding)
     assert f"threshold {finding.threshold:g}" in str(finding)
     return finding
@@ -185,8 +185,8 @@ def test_unscaled_features_and_targets():
     assert features.number == pytest.approx(sizes.max(), rel=1e-12)
     assert targets.number == pytest.approx(np.sqrt(np.mean(DIABETES[1] ** 2)), rel=1e-12)
     assert features.threshold == targets.threshold == 10.0
-    assert "StandardScaler" in features.mend
-    assert "TransformedTargetRegressor" in targets.mend
+    assert "StandardScaler" in features.fix
+    assert "TransformedTargetRegressor" in targets.fix
 
 
 def test_data_far_from_mean_0():
@@ -246,7 +246,7 @@ def test_class_imbalance_and_its_mend():
     assert finding.number == np.bincount(y).max() / 8
     assert finding.threshold == 10.0
     assert finding.where == "class 3"
-    assert "class_weight='balanced'" in finding.mend
+    assert "class_weight='balanced'" in finding.fix
     assert not diagnose(classifier(class_weight="balanced").fit(X, y), X, y)
     w = compute_sample_weight("balanced", y)
     model.fit(X, y, mlpclassifier__sample_weight=w)
@@ -269,7 +269,7 @@ def test_a_rate_too_high(params):
     model = classifier(**params).fit(*DIGITS)
     finding = the("learning rate too high", diagnose(model, *DIGITS))
     assert finding.number > finding.threshold
-    assert "set learning_rate_init to 0.1 (it is 1)" in finding.mend
+    assert "set learning_rate_init to 0.1 (it is 1)" in finding.fix
     assert "learning rate too low" not in kinds(diagnose(model, *DIGITS))
 
 
@@ -318,7 +318,7 @@ def test_a_rate_too_low(rate):
     finding = the("learning rate too low", diagnose(model, *DIGITS))
     L = model[-1].loss_curve_
     assert finding.number == pytest.approx((L[-6] - L[-1]) / (max(L) - min(L)), rel=1e-9)
-    assert f"set learning_rate_init to {10 * rate:.3g} (it is {rate:.3g})" in finding.mend
+    assert f"set learning_rate_init to {10 * rate:.3g} (it is {rate:.3g})" in finding.fix
 
 
 @pytest.mark.parametrize("n_epochs", [3, 20])
@@ -340,7 +340,7 @@ def test_units_that_are_all_alike(optimizer):
     assert kinds(found) == ["units all alike"]  # and not what follows: dead units, a cost that stands
     assert found[0].where == "W1"
     assert found[0].number == 0.0
-    assert "not zeros" in found[0].mend
+    assert "not zeros" in found[0].fix
 
 
 def test_units_that_are_alike_and_learn():
@@ -362,7 +362,7 @@ def test_updates_too_large():
         at, _ = layer[0]
         ratio = 10.0 * np.linalg.norm(g[at]) / np.linalg.norm(state.theta[at])
         assert finding.number == pytest.approx(ratio, rel=1e-9)
-        assert "set the optimiser's learning rate to 1 (it is 10)" in finding.mend
+        assert "set the optimiser's learning rate to 1 (it is 10)" in finding.fix
 
 
 # --- the outcome
@@ -373,7 +373,7 @@ def test_a_penalty_too_large(seed):
     for make, data in ((classifier, DIGITS), (classifier, IRIS), (regressor, DIABETES)):
         found = diagnose(make(alpha=1000.0, random_state=seed, max_iter=200).fit(*data), *data)
         assert kinds(found) == ["no better than a constant"]
-        assert "lower the penalty" in found[0].mend
+        assert "lower the penalty" in found[0].fix
         assert 0.95 < found[0].number < 1.01
 
 
@@ -383,8 +383,8 @@ def test_early_stopping_that_came_too_early():
     finding = the("no better than a constant", found)
     loss = -np.mean(np.log(model.predict_proba(IRIS[0])[np.arange(150), IRIS[1]]))
     assert finding.number == pytest.approx(loss / np.log(3.0), rel=1e-6)
-    assert "validation_fraction" in finding.mend
-    assert "after 12 epochs" in finding.mend
+    assert "validation_fraction" in finding.fix
+    assert "after 12 epochs" in finding.fix
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
@@ -406,14 +406,14 @@ def test_dead_relus_after_a_rate_too_high():
     assert finding.number == 1.0
     assert finding.where == "layer 1"
     assert "100 of 100" in finding.measure
-    assert finding.mend.startswith("scale the data first, as above, and train afresh")
+    assert finding.fix.startswith("scale the data first, as above, and train afresh")
 
 
 def test_dead_relus_of_scaled_data():
     model = regressor(learning_rate_init=1.0, alpha=1e-4, random_state=2).fit(*DIABETES)
     found = diagnose(model, *DIABETES)
     assert kinds(found) == ["learning rate too high", "dead ReLUs"]
-    assert found[1].mend.startswith("set learning_rate_init to 0.1 (it is 1), and train afresh")
+    assert found[1].fix.startswith("set learning_rate_init to 0.1 (it is 1), and train afresh")
 
 
 def test_dead_relus_are_counted():
@@ -442,11 +442,11 @@ def test_vanishing_gradients():
     finding = the("vanishing gradients", diagnose(model, *DIGITS))
     assert finding.number < 0.002
     assert finding.where == "layer 1 against layer 7"
-    assert "activation='relu'" in finding.mend
+    assert "activation='relu'" in finding.fix
     deep = classifier(hidden_layer_sizes=(50,) * 10, activation="logistic", max_iter=20).fit(*DIGITS)
     assert kinds(diagnose(deep, *DIGITS)) == ["vanishing gradients"]  # no rate too low: that is not the cause
-    mended = classifier(hidden_layer_sizes=(50,) * 6, activation="relu", max_iter=60).fit(*DIGITS)
-    assert "vanishing gradients" not in kinds(diagnose(mended, *DIGITS))
+    fixed = classifier(hidden_layer_sizes=(50,) * 6, activation="relu", max_iter=60).fit(*DIGITS)
+    assert "vanishing gradients" not in kinds(diagnose(fixed, *DIGITS))
 
 
 def test_exploding_gradients():
@@ -455,7 +455,7 @@ def test_exploding_gradients():
     state = model.initial(np.random.default_rng(0), 64, GradientDescent(1e-9))
     finding = the("exploding gradients", diagnose(model, SCALED, ONE_HOT, state=state))
     assert finding.number > 100.0
-    assert "glorot_uniform" in finding.mend
+    assert "glorot_uniform" in finding.fix
     he = [Dense(100, "relu", initializer="he_uniform") for _ in range(4)]
     model = Model(Sequential(*he, Dense(10)), "cross_entropy")
     state = model.initial(np.random.default_rng(0), 64, GradientDescent(0.01))
@@ -541,7 +541,7 @@ def test_no_better_than_a_constant_on_every_library(library, network, y):
     )
     finding = the("no better than a constant", diagnose(model, library.asarray(X), library.asarray(y)))
     assert 0.95 < finding.number < 1.02
-    assert "lower the penalty" in finding.mend
+    assert "lower the penalty" in finding.fix
 
 
 def test_by_hand_on_every_library(library):
@@ -604,7 +604,7 @@ def test_a_diagnosis_is_a_sequence_a_text_a_table_and_json():
     assert "1. unscaled features (X[:, 4])" in str(found)
     document = json.loads(found.to_json())
     assert document["findings"][0]["number"] == found[0].number
-    assert set(document["findings"][0]) == {"kind", "where", "measure", "number", "threshold", "source", "mend"}
+    assert set(document["findings"][0]) == {"kind", "where", "measure", "number", "threshold", "source", "fix"}
     table = found._repr_html_()
     assert table.count("<tr>") == len(found) + 1
     with pytest.raises(FrozenInstanceError):

@@ -32,6 +32,12 @@ def test_quoted_lines_stand_in_the_source(line, file):
     assert line in [text.strip() for text in source]
 
 
+def test_the_recorded_program_is_as_printed(capsys):
+    (program,) = (text for text in PROGRAMS if "print(record(" in text)
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    assert f"```\n{capsys.readouterr().out}```" in README
+
+
 def test_the_two_commands_open_it():
     head = README.split("## ")[0]
     assert 'python -m pip install -e ".[cli]" && python -m xpnet train digits' in head

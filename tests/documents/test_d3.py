@@ -114,7 +114,7 @@ def test_the_derivation_step_by_step(rng, numerical_gradient, distance):
 
 
 def two_layer_gradients(X, Y, W1, b1, W2, b2):
-    """The document's two layers, mended: columns are samples, X (n, m), Y (1, m), W1 (h, n), W2 (1, h), b (., 1).
+    """The document's two layers, corrected: columns are samples, X (n, m), Y (1, m), W1 (h, n), W2 (1, h), b (., 1).
 
     The mean over the samples as in its one layer; dW1 = [W2^T (a2 - y) * a1 (1 - a1)] x^T.
     """

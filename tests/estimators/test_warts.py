@@ -27,7 +27,7 @@ def both(name, *data, method="fit", **params):
     return [getattr(getattr(home, name)(**params), method)(*data) for home in (scikit_learns, xpnet)]
 
 
-# --- mended by default
+# --- fixed by default
 
 
 def sharp(estimator):
@@ -83,7 +83,7 @@ def test_divergence_is_an_error_in_its_epoch_and_keeps_finite_parameters(digits)
     assert found[1][1]
 
 
-# --- mended by an option
+# --- fixed by an option
 
 
 def test_the_rate_falls_for_adam_too_where_it_is_asked(digits, caplog):

@@ -87,8 +87,8 @@ def _host_numbers(X: Any, name: str) -> Array:
 
 def _check_kind(X: Any, name: str) -> None:
     if X.dtype.kind not in "fiub":
-        mend = "take the real part or its absolute value" if X.dtype.kind == "c" else "encode text as numbers first"
-        raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed: {mend}")
+        fix = "take the real part or its absolute value" if X.dtype.kind == "c" else "encode text as numbers first"
+        raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed: {fix}")
 
 
 def all_finite(X: Array) -> bool:

@@ -1,4 +1,4 @@
-"""Which backend computes. The first that speaks wins:
+"""Which backend computes. The first of these that is given decides:
 
 1. the argument ``backend=`` ("numpy", "cpu", "cupy", "cuda", "cupy:1", "auto"): it survives clone, pickle, workers;
 2. an X that is neither NumPy's nor a list or table: everything follows X, its library and its device;
@@ -39,7 +39,7 @@ NAMES = '"numpy" (or "cpu"), "cupy" (or "cuda"), "cupy:N" for GPU number N, "aut
 
 
 class BackendUnavailableError(RuntimeError):
-    """The backend that was asked for can't run on this machine; the message names the missing piece and the mend."""
+    """The backend that was asked for can't run on this machine; the message names the missing piece and the fix."""
 
 
 @dataclass(frozen=True)
@@ -233,13 +233,13 @@ def _cupy(index: int) -> Backend:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         reason = str(error).split(": ")[-1]
-        mend = (
+        fix = (
             "no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES"
             if "cudaErrorNoDevice" in str(error)
             else "install or update the NVIDIA driver (nvidia-smi must run)"
         )
         raise BackendUnavailableError(
-            f'the backend "cupy" needs an NVIDIA GPU and its driver, and CUDA says "{reason}": {mend}, '
+            f'the backend "cupy" needs an NVIDIA GPU and its driver, and CUDA says "{reason}": {fix}, '
             'or use backend="numpy"'
         ) from error
     if index >= count:

@@ -1,4 +1,4 @@
-"""Tables and arrays from files, checked: every error names the place and the mend."""
+"""Tables and arrays from files, checked: every error names the place and the fix."""
 
 import csv
 import os
@@ -189,8 +189,8 @@ def matrix(arrays: dict[str, np.ndarray], path: str) -> np.ndarray:
     if X.dtype.kind not in "biuf":
         raise ValueError(f"X in {path!r} has dtype {X.dtype}; features must be real numbers: encode text as numbers")
     if X.ndim != 2 or 0 in X.shape:
-        mend = "flatten each sample with X.reshape(len(X), -1)" if X.ndim > 2 else "one row for each sample is needed"
-        raise ValueError(f"X in {path!r} has shape {X.shape}, and (samples, features) is needed: {mend}")
+        fix = "flatten each sample with X.reshape(len(X), -1)" if X.ndim > 2 else "one row for each sample is needed"
+        raise ValueError(f"X in {path!r} has shape {X.shape}, and (samples, features) is needed: {fix}")
     if not np.isfinite(X).all():
         raise ValueError(f"X in {path!r} holds {(~np.isfinite(X)).sum()} values that are NaN or infinite: remove them")
     return X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)

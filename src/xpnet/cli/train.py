@@ -117,10 +117,10 @@ def _check_classes(name: str, classes: np.ndarray, counts: np.ndarray, least: in
     if len(classes) < 2:
         raise ValueError(f"{name} has only one class, {classes[0]}: at least two are needed; choose another target")
     if counts.min() < least:
-        mend = ", or use --task regression" if classes.dtype.kind in "iu" else ""
+        fix = ", or use --task regression" if classes.dtype.kind in "iu" else ""
         raise ValueError(
             f"{name} has {counts.min()} sample(s) of the class {classes[counts.argmin()]}, and {least} are "
-            f"needed: add samples, or remove that class{mend}"
+            f"needed: add samples, or remove that class{fix}"
         )
 
 

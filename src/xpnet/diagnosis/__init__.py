@@ -1,4 +1,4 @@
-"""What is wrong with a training: findings with their numbers, thresholds, sources and mends.
+"""What is wrong with a training: findings with their numbers, thresholds, sources and fixes.
 
 Thresholds stand clear of what healthy training shows: networks on scaled digits, iris and diabetes, with ReLU, tanh and
 sigmoid, by Adam, SGD and L-BFGS.
@@ -55,7 +55,7 @@ class Diagnosis(Sequence):
 
     def _repr_html_(self) -> str:
         heading = f"{len(self) or 'no'} finding(s): {html.escape(self.looked_at)}"
-        cells = ("kind", "where", "measure", "number", "threshold", "mend", "source")
+        cells = ("kind", "where", "measure", "number", "threshold", "fix", "source")
         head = "".join(f"<th>{name}</th>" for name in cells)
         rows = "".join(f"<tr>{''.join(_cell(getattr(f, name)) for name in cells)}</tr>" for f in self.findings)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if self.findings else ""
@@ -127,7 +127,7 @@ def diagnose(
 
 
 def _findings(case: Case) -> Iterator[Finding]:
-    """Causes first, and of what follows from them no more than what has a mend of its own."""
+    """Causes first, and of what follows from them no more than what has a fix of its own."""
     data = [*unscaled_features(case), *unscaled_targets(case)]
     yield from data
     yield from class_imbalance(case)

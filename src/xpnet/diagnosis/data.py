@@ -30,21 +30,21 @@ _TARGETS = (
 
 def unscaled_features(case: Case) -> Iterator[Finding]:
     """A column of X ten times larger than 1, or all of them ten times smaller, or one far from mean 0."""
-    mend = "scale each feature to mean 0 and standard deviation 1, such as make_pipeline(StandardScaler(), model)"
-    yield from _unscaled("unscaled features", "X", case.X, _INPUTS, mend, each=False)
+    fix = "scale each feature to mean 0 and standard deviation 1, such as make_pipeline(StandardScaler(), model)"
+    yield from _unscaled("unscaled features", "X", case.X, _INPUTS, fix, each=False)
 
 
 def unscaled_targets(case: Case) -> Iterator[Finding]:
     """The same of the targets of a regression, but any column ten times smaller: its errors count for little."""
     if type(case.model.criterion.link) is Linear:
-        mend = (
+        fix = (
             "scale the targets to mean 0 and standard deviation 1, such as "
             "TransformedTargetRegressor(model, transformer=StandardScaler())"
         )
-        yield from _unscaled("unscaled targets", "y", case.Y, _TARGETS, mend, each=True)
+        yield from _unscaled("unscaled targets", "y", case.Y, _TARGETS, fix, each=True)
 
 
-def _unscaled(kind: str, name: str, A: Array, source: str, mend: str, each: bool) -> Iterator[Finding]:
+def _unscaled(kind: str, name: str, A: Array, source: str, fix: str, each: bool) -> Iterator[Finding]:
     """One finding at most: the column that is largest, smallest or farthest from mean 0."""
     means, sizes = column_moments(A)
     deviations = np.sqrt(np.maximum(sizes**2 - means**2, 0.0))
@@ -66,7 +66,7 @@ def _unscaled(kind: str, name: str, A: Array, source: str, mend: str, each: bool
     ):
         if beyond:
             where = name if sizes.size == 1 else f"{name}[:, {at}]"
-            yield Finding(kind, where, measure, float(numbers[at]), threshold, source, mend)
+            yield Finding(kind, where, measure, float(numbers[at]), threshold, source, fix)
             return
 
 

@@ -19,7 +19,7 @@ class Finding:
         What was found, and beyond what it is a finding.
     source : str
         Where the threshold comes from.
-    mend : str
+    fix : str
         Which parameter to change, and to what.
     """
 
@@ -29,10 +29,10 @@ class Finding:
     number: float
     threshold: float
     source: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
         return (
             f"{self.kind} ({self.where}): {self.number:.3g}, threshold {self.threshold:g}: {self.measure}\n"
-            f"    mend: {self.mend}\n    source: {self.source}"
+            f"    fix: {self.fix}\n    source: {self.source}"
         )

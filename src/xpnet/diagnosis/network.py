@@ -93,14 +93,14 @@ def gradients_across_layers(found: list[Units]) -> Iterator[Finding]:
     ratio, where = first.gradient / last.gradient, f"layer 1 against layer {last.number}"
     measure = "the norm of the gradient by the first layer's outputs over that by the last's"
     if ratio < 0.01:
-        mend = "take activation='relu' with initializer='he_uniform', in Dense, or fewer hidden layers"
+        fix = "take activation='relu' with initializer='he_uniform', in Dense, or fewer hidden layers"
         source = (
             "Glorot and Bengio, AISTATS 2010, section 4.2: gradients of one size in all layers; the "
             "threshold is xpnet's own"
         )
-        yield Finding("vanishing gradients", where, measure, ratio, 0.01, source, mend)
+        yield Finding("vanishing gradients", where, measure, ratio, 0.01, source, fix)
     elif not ratio <= 100.0:
-        mend = (
+        fix = (
             "start from smaller weights (initializer='glorot_uniform' of Dense, 'he_uniform' for relu), lower the "
             "learning rate, or clip (clip_norm=1 of epochs)"
         )
@@ -108,4 +108,4 @@ def gradients_across_layers(found: list[Units]) -> Iterator[Finding]:
             "Pascanu, Mikolov and Bengio, ICML 2013, section 2.1: norms that grow by layers; the "
             "threshold is xpnet's own"
         )
-        yield Finding("exploding gradients", where, measure, ratio, 100.0, source, mend)
+        yield Finding("exploding gradients", where, measure, ratio, 100.0, source, fix)

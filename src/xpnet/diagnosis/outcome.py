@@ -31,13 +31,13 @@ def no_better_than_a_constant(case: Case) -> Iterator[Finding]:
     yield from _constant(case, _mend)
 
 
-def _constant(case: Case, mend: Callable[[Case], str]) -> Iterator[Finding]:
+def _constant(case: Case, fix: Callable[[Case], str]) -> Iterator[Finding]:
     if len(case.history) < 3:
         return
     number = loss_over_constant(case)
     if number > 0.95:
         measure = "the loss over that of the best constant prediction (class frequencies, or the mean of y)"
-        yield Finding("no better than a constant", "outputs", measure, number, 0.95, _SOURCE, mend(case))
+        yield Finding("no better than a constant", "outputs", measure, number, 0.95, _SOURCE, fix(case))
 
 
 def _penalty(case: Case) -> float:

@@ -79,7 +79,7 @@ def perceptron_to_mlp() -> list[Example]:
         [[1.0, 2.0, -1.0]],
         [[1.0]],
         0.5,
-        symbols | {"W1 new": "w_k − α (ŷ − y) σ′(a) x_k", "b1 new": "b − α (ŷ − y) σ′(a), mended"},
+        symbols | {"W1 new": "w_k − α (ŷ − y) σ′(a) x_k", "b1 new": "b − α (ŷ − y) σ′(a), corrected"},
         {},
     )
     model = Model(Sequential(Dense(2, "tanh"), Dense(2, "tanh"), Dense(2, "sigmoid")))

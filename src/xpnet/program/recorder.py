@@ -204,7 +204,7 @@ class Program:
             results = [str(k) for k, output in enumerate(self.outputs) if output is value]
             end = f" -> output {', '.join(results)}" if results else ""
             asked = said(value.site) if value.operands else ""
-            lines.append(f"{names[value]:>5} = {call:<34} {kind:<22} {asked}{end}")
+            lines.append(f"{names[value]:>5} = {call:<34} {kind:<22} {asked}{end}".rstrip())
         return "\n".join(lines)
 
 
