@@ -295,13 +295,15 @@ def check_weights(w: Array) -> None:
         raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
 
 
+FEWEST_ROWS = 512
+
+
 def in_row_blocks(function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend) -> Array:
     """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows."""
     m, rows = X.shape[0], rows_a_block(layout)
-    if backend.name == "numpy" and not isinstance(
-        X, Rows
-    ):  # in blocks that stay in a cache, but for few rows a product is slower
-        rows = min(rows, max(256, rows // 32))
+    if backend.name == "numpy" and not isinstance(X, Rows):
+        # Blocks that stay in a cache; products of fewer rows than this are slower.
+        rows = min(rows, max(FEWEST_ROWS, rows // 32))
     with backend.active():
         if m <= rows:
             return function(backend.asarray(X[:, ...]), *fixed)

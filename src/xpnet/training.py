@@ -199,11 +199,11 @@ def steps_of(
 
 
 KEPT_PARAMETERS = 1 << 20
-"""Parameters above which the memory of a runner of steps is not kept: recording a step again is soon done by then."""
+"""Parameters above which a runner of steps is not kept: recording a step is quick beside such a training."""
 
 
 class LastSteps:
-    """The runner of steps of the last training, for another one of the same kind: a copy of this object has none."""
+    """The runner of the last training's steps, for the next training of its kind. A copy of this object has none."""
 
     def __init__(self) -> None:
         self._kind: Any = None

@@ -35,7 +35,7 @@ def read_data(
     may_stay : bool
         Whether host data that is larger than the GPU's memory may stay on the host, as a NumPy array.
     is_checked : bool
-        Whether others have seen to it that X holds finite numbers.
+        Whether X is known to hold finite numbers, so that they are not looked at again.
 
     Raises
     ------

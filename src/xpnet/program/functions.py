@@ -1,4 +1,4 @@
-"""Functions that are replayed once they have been called a few times, and when nothing is."""
+"""Functions that are replayed after a few calls, and the switch that turns all replays off."""
 
 import contextlib
 import contextvars
@@ -18,7 +18,7 @@ from .recorder import leaves, mapped, record
 logger = logging.getLogger("xpnet")
 
 FIRST_CALLS = 3
-"""Calls that run as they stand: to record a function takes as long as some ten calls of a small one."""
+"""Calls that run as they stand: recording a function takes as long as about ten calls of a small one."""
 
 _as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_definitions", default=False)
 
@@ -34,7 +34,7 @@ def definitions_as_they_stand() -> Iterator[None]:
 
 
 def may_replay(*arrays: Any) -> bool:
-    """Whether functions of these arrays may be replayed: they are NumPy's, and nobody has switched it off."""
+    """Whether functions of these arrays may be replayed: they are NumPy's, and replays are not switched off."""
     if _as_they_stand.get() or os.environ.get("XPNET_LOWERINGS", "on").lower() in ("off", "0", "no", "false"):
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)

@@ -111,7 +111,7 @@ def aligned(size: int) -> np.ndarray:
 
 
 def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]:
-    """What computes an operation."""
+    """The NumPy calls that compute an operation."""
     if x.operation in ELEMENTWISE:
         ufunc = ELEMENTWISE[x.operation]
         if x.operation in ("maximum", "minimum"):  # which take no third argument that has no name

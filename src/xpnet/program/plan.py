@@ -4,7 +4,7 @@
 - Neighbours whose rows depend on the same rows alone form a group: one kernel, or blocks of rows that stay in a cache.
 - The parts of a concatenation are computed in their places, and an elementwise operation on a long concatenation is one
   on each part, so that no long vector is put together only to fall apart again.
-- A value that is no longer needed lends its memory to the next one. Outputs may overwrite inputs.
+- A value that is no longer needed hands its memory on to another. Outputs may overwrite inputs.
 """
 
 from collections.abc import Iterator, Mapping

@@ -214,7 +214,7 @@ class Replays:
             np.copyto(mine, given)
 
     def _waiting(self) -> list[Kept]:
-        """Who may still ask for what is going to be overwritten."""
+        """What may still be asked for, of all that is about to be overwritten."""
         found = [kept for look in self._kept if (kept := look()) is not None and not kept.is_taken]
         self._kept = list(map(weakref.ref, found))
         return found
