@@ -239,7 +239,7 @@ def rare(n):
     return DIGITS[0][kept], DIGITS[1][kept]
 
 
-def test_class_imbalance_and_its_mend():
+def test_class_imbalance_and_its_fix():
     X, y = rare(8)
     model = classifier().fit(X, y)
     finding = the("class imbalance", diagnose(model, X, y))

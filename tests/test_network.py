@@ -558,7 +558,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_refused_is_named_with_the_mend(what):
+def test_what_is_refused_is_named_with_the_fix(what):
     call, said = REFUSED[what]
     with pytest.raises(ValueError, match=said):
         call()

@@ -250,7 +250,7 @@ def runtime(monkeypatch):
         ({"gpus": 2}, r'backend is "cupy:2", but this machine has 2 GPU\(s\): use "cupy:0" to "cupy:1"'),
     ],
 )
-def test_a_missing_gpu_is_named_with_the_mend(runtime, found, said):
+def test_a_missing_gpu_is_named_with_the_fix(runtime, found, said):
     runtime(**found)
     with pytest.raises(BackendUnavailableError, match=said):
         get_backend("cupy:2")

@@ -199,7 +199,7 @@ def test_sparse_X_gives_scikit_learns_numbers(form, solver):
 
 
 @pytest.mark.gpu
-def test_sparse_X_of_the_host_on_the_gpu_names_the_mend():
+def test_sparse_X_of_the_host_on_the_gpu_names_the_fix():
     with pytest.raises(TypeError, match=r"X.toarray\(\)"):
         MLPRegressor(max_iter=2, backend="cupy").fit(sparse.csr_array(np.eye(5)), np.arange(5.0))
 

@@ -7,6 +7,7 @@ import pytest
 
 from xpnet import Adam, GradientDescent
 from xpnet.backends import array_namespace
+from xpnet.program import numpy as numpy_replay
 from xpnet.program import plan as planning
 from xpnet.program import record
 from xpnet.program.numpy import Replay, aligned
@@ -53,6 +54,16 @@ def test_a_replay_allocates_nothing(optimizer, block, monkeypatch, rng):
         assert allocated(replay) < NUMPYS_OWN
     assert all(nbytes > NUMPYS_OWN for nbytes in (8 * 200 * 90, 8 * 90 * 110))  # a batch, a hidden layer, a gradient
     assert allocated(lambda: np.ones((200, 100))) > NUMPYS_OWN
+
+
+def test_a_constant_is_gone_with_the_last_replay_that_needs_it():
+    def at_least(x):
+        return array_namespace(x).maximum(x, 0.123)
+
+    replays = [bound(at_least, np.zeros(1000)) for _ in range(2)]
+    assert [key for key in numpy_replay._CONSTANTS if key[0] == "0.123"] == [("0.123", np.dtype("float64"), 1000)]
+    del replays
+    assert not [key for key in numpy_replay._CONSTANTS if key[0] == "0.123"]
 
 
 def test_inputs_are_read_where_they_lie():

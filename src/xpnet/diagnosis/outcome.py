@@ -28,7 +28,7 @@ def penalty_too_large(case: Case) -> Iterator[Finding]:
 
 def no_better_than_a_constant(case: Case) -> Iterator[Finding]:
     """No better than a constant, where nothing else was found to be the cause."""
-    yield from _constant(case, _mend)
+    yield from _constant(case, _fix)
 
 
 def _constant(case: Case, fix: Callable[[Case], str]) -> Iterator[Finding]:
@@ -47,7 +47,7 @@ def _penalty(case: Case) -> float:
     return max(model.l1, model.l2) / (case.batch if per_sample else 1)
 
 
-def _mend(case: Case) -> str:
+def _fix(case: Case) -> str:
     L = case.history
     if case.stopped:
         return (

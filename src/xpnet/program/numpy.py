@@ -1,6 +1,7 @@
 """A plan as a list of NumPy calls, each with its arrays and its output bound beforehand."""
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -181,8 +182,14 @@ def _repeated(a: np.ndarray, out: np.ndarray) -> np.ndarray:
     return a if a.ndim or not out.ndim else _constant(a.item(), a.dtype, out.size).reshape(out.shape)
 
 
-@functools.lru_cache(maxsize=64)
+_CONSTANTS: weakref.WeakValueDictionary[tuple, np.ndarray] = weakref.WeakValueDictionary()
+
+
 def _constant(value: Any, dtype: np.dtype, size: int) -> np.ndarray:
-    constant = np.full(size, value, dtype)
-    constant.flags.writeable = False
+    """One number over and over, an array that all replays share and that is gone with the last of them."""
+    key = str(value), dtype, size
+    constant = _CONSTANTS.get(key)
+    if constant is None:
+        constant = _CONSTANTS[key] = np.full(size, value, dtype)
+        constant.flags.writeable = False
     return constant
