@@ -234,7 +234,7 @@ def passes(
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     batch_size = min(batch_size, m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
-    epoch = 0
+    epoch, shapes = 0, []
     given: State | None = state
     del state
     while True:
@@ -243,10 +243,13 @@ def passes(
             order = shuffled(order, X, rng)
         with backend.active():
             if given is not None:
-                moments = tuple(backend.asarray(a, X.dtype) for a in given.moments)
-                steps.begin(backend.asarray(given.theta, X.dtype), moments, course["step"])
+                theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
+                shapes, expected = [tuple(a.shape) for a in (theta, *moments)], shapes
+                if expected and shapes != expected:
+                    raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
+                steps.begin(theta, tuple(moments), course["step"])
                 given = None
-                del moments  # so that only the runner has them
+                del theta, moments  # so that only the runner has them
             table = step_scalars(course, schedule, shares)
             cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
         if not finite:

@@ -9,6 +9,7 @@ from xpnet.program import plan as planning
 from xpnet.program import record
 from xpnet.program.numpy import Replay
 from xpnet.program.plan import MEMORY, SCRATCH, plan, rounded
+from xpnet.program.recorder import leaves
 from xpnet.program.steps import Batch, Carry
 from xpnet.training import StepScalars, training_step
 
@@ -203,3 +204,53 @@ def test_a_short_vector_is_one_operation_and_a_long_one_is_in_parts(monkeypatch)
     monkeypatch.setattr(planning, "BLOCK", 40)
     found = sorted(operations(plan(record(function, a, b, t), {0: 2})))
     assert found == ["add", "multiply", "multiply", "multiply", "subtract", "subtract"]
+
+
+# --- orders that were wrong once
+
+
+def agrees(function, *arrays, overwrites=None):
+    """The replay of a function computes what the function does."""
+    expected = [np.array(a) for a in leaves(function(*(a.copy() for a in arrays)))]
+    replay = Replay(plan(record(function, *arrays), overwrites), [a.copy() for a in arrays])
+    replay.memory[...] = 0xA5
+    replay()
+    for found, wanted in zip(replay.outputs, expected, strict=True):
+        np.testing.assert_allclose(found, wanted)
+
+
+def test_an_update_waits_for_the_parts_of_a_concatenation_within_another(rng):
+    def function(x, y):
+        xp = array_namespace(x)
+        inner = xp.concat([x * 2.0, x * 3.0])
+        outer = xp.concat([inner, inner[1:3]])
+        return outer, y + 1.0, xp.max(inner)
+
+    agrees(function, rng.normal(size=4), rng.normal(size=2), overwrites={1: 1})
+
+
+def test_numbers_of_inputs_wait_for_what_makes_them(rng):
+    def function(x, y):
+        xp = array_namespace(x)
+        rows = xp.concat([x, x, y])[:3, :]
+        tanh = xp.tanh(xp.sum(y, axis=1, keepdims=True))
+        many = xp.broadcast_to(tanh, (3, 7, 1))
+        parts = xp.concat([rows, rows, rows])
+        mean = xp.mean(xp.reshape(many, (21,)))
+        return xp.flip(parts, axis=0), rows + mean, mean, many, xp.where(y > 0.0, y, x)
+
+    agrees(function, rng.normal(size=(7, 5)), rng.normal(size=(7, 5)), overwrites={4: 0})
+
+
+def test_views_of_nothing():
+    agrees(lambda x: array_namespace(x).concat([array_namespace(x).flip(x[4:2]), x]), np.arange(5.0))
+
+
+@pytest.mark.parametrize("arranged", [np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
+def test_a_constant_may_lie_in_any_order(arranged, rng):
+    constant = arranged(rng.normal(size=(3, 4)))
+
+    def function(x):
+        return x * array_namespace(x).asarray(constant)[1]
+
+    agrees(function, rng.normal(size=4))

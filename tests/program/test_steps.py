@@ -1,11 +1,12 @@
 """Training replayed: the numbers of the definitions, without their arrays, for any network and from any thread."""
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from xpnet import (
 )
 from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
+from xpnet.equations.optimizers import Optimizer
 from xpnet.program import definitions_as_they_stand, may_replay
 from xpnet.program import functions as functions_module
 from xpnet.program import plan as planning
@@ -329,6 +331,39 @@ def test_a_state_sent_back_is_gone_on_from(rng):
     assert read(again) == read(states[3])
     *_, (sixth, _) = islice(epochs(model, start, X, Y), 6)
     assert read(states[5]) == read(sixth)
+
+
+@pytest.mark.parametrize(
+    ("change", "shapes"),
+    [(lambda a: a[:5], r"\(5,\)"), (lambda a: a[:1], r"\(1,\)"), (lambda a: a[0], r"\(\)")],
+)
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_a_state_of_other_shapes_can_not_be_sent(change, shapes, is_replayed, rng):
+    X, Y = data("half_squared_error", 2, rng)
+    model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
+    with contextlib.nullcontext() if is_replayed else definitions_as_they_stand():
+        passes = epochs(model, model.initial(rng, N, Adam(0.01)), X, Y)
+        state, _ = next(passes)
+        with pytest.raises(ValueError, match=f"a state sent has arrays of shapes .{shapes}"):
+            passes.send(replace(state, theta=change(state.theta)))
+
+
+@dataclass(frozen=True)
+class Heavy(Optimizer):
+    """A rule whose moments are what it was given: the parameters before, and another moment."""
+
+    moments = 3
+
+    def update(self, theta, g, moments, scalars):
+        before, a, b = moments
+        return theta - scalars.alpha * (g + 0.5 * a) + 0.01 * (theta - before), theta, b + g, a
+
+
+def test_a_rule_may_hand_on_what_it_was_given(rng):
+    X, Y = data("half_squared_error", 2, rng)
+    model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
+    for n in (1, 6):
+        assert_the_same(*both(model, X, Y, Heavy(0.01), n=n, batch_size=10))
 
 
 # --- several at once

@@ -96,9 +96,11 @@ class Replay:
 
 def _look(x: Value, memory: np.ndarray, start: int = 0, shape: Shape | None = None) -> np.ndarray:
     """The elements of x in the memory of its owner, which begins at this byte."""
-    size = x.dtype.itemsize
+    size, shape = x.dtype.itemsize, x.shape if shape is None else shape
+    if 0 in shape:
+        return np.empty(shape, x.dtype)
     strides = [s * size for s in x.strides]
-    return np.ndarray(x.shape if shape is None else shape, x.dtype, memory, start + x.offset * size, strides)
+    return np.ndarray(shape, x.dtype, memory, start + x.offset * size, strides)
 
 
 def aligned(size: int) -> np.ndarray:

@@ -231,6 +231,13 @@ def _makers(value: Value, homes: dict[Value, Home], offset: int = 0) -> Iterator
             yield from _makers(part, homes, offset + home.offset)
 
 
+def _around(value: Value, homes: dict[Value, Home]) -> Iterator[Value]:
+    """The concatenations that a value lies in, from the inside to the outside."""
+    while value in homes:
+        value = homes[value].joined
+        yield value
+
+
 def _root(value: Value, homes: dict[Value, Home]) -> tuple[Value, int]:
     """What a value is a part of in the end, and its offset there in bytes."""
     offset = 0
@@ -313,7 +320,7 @@ def _in_good_time(
             found.append(item)
             continue
         needed = {x.owner for y in item.operations for x in y.operands}
-        needed |= {part for part in homes if _root(part, homes)[0] in needed}
+        needed |= {part for part in homes if not needed.isdisjoint(_around(part, homes))}
         old = [(inputs[j], at // y.dtype.itemsize, y.size) for y in updates for j, at in [written[y]]]
         last = (i for i, other in enumerate(found) if needed & set(other.operations) or _reads(other, old))
         found.insert(1 + max(last, default=-1), item)
@@ -323,9 +330,10 @@ def _in_good_time(
 def _numbers_of_inputs(items: list[Item]) -> list[Item]:
     """What makes the numbers that follow from inputs alone."""
     follow: set[Value] = set()
-    for y in (y for item in items for y in item.operations):
-        if all(x.owner in follow or not x.owner.operands for x in y.operands):
-            follow.add(y)
+    for item in items:
+        inside = follow.union(item.operations)
+        if all(x.owner in inside or not x.owner.operands for y in item.operations for x in y.operands):
+            follow = inside
     found: list[Item] = []
     needed: set[Value] = set()
     for item in reversed(items):

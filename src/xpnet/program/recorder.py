@@ -154,7 +154,7 @@ class Program:
 
     def constant(self, data: Any) -> Value:
         """An array of known numbers."""
-        data = np.asarray(data)
+        data = np.asarray(data, order="C")
         settings = (data.tobytes() if data.size < 64 else id(data),)
         value = self.add("constant", (), settings, data.shape, data.dtype)
         value.data, value.settings = data, ()

@@ -269,9 +269,12 @@ class Replays:
 
     def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
         batch = Batch(*(None if A is None else gather(A, at) for A in self.data))
-        carry = self.step(self._carry, batch, tuple(row))
-        for mine, new in zip(leaves(self._carry), leaves(carry), strict=True):
-            np.copyto(mine, new)
+        mine, new = list(leaves(self._carry)), list(leaves(self.step(self._carry, batch, tuple(row))))
+        for k, a in enumerate(new):  # a rule may hand on what it was given, which is overwritten below
+            if any(np.may_share_memory(a, other) for other in mine):
+                new[k] = np.copy(a)
+        for array, a in zip(mine, new, strict=True):
+            np.copyto(array, a)
 
     def _bound_for(self, at: Any, n_scalars: int) -> "Bound | None":
         n = len(at)
