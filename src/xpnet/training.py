@@ -150,8 +150,9 @@ def epochs(
     Yields
     ------
     state : State
-        After the epoch. It is never overwritten; keep it, pickle it, or begin from it. ``send(state)`` in place of
-        ``next`` goes on from the state sent, which may have another learning rate, theta, moments or step.
+        After the epoch. Its arrays are never overwritten, and are not to be written into; keep it, pickle it, or begin
+        from it. ``send(state)`` in place of ``next`` goes on from the state sent, which may have another learning rate,
+        theta, moments or step.
     cost : float
         J over the epoch: the mean of the batches' costs, each before its step, weighted by their numbers of samples
         (for ``reduction="sum"`` the data's part is added up instead).

@@ -118,3 +118,8 @@ def test_what_cannot_be_recorded_runs_as_it_stands_and_is_told_once(caplog):
     (message,) = [record.getMessage() for record in caplog.records]
     assert "xp.sort can't be recorded" in message
     assert f"test_functions.py:{function.__code__.co_firstlineno + 1}" in message
+
+
+def test_a_fixed_number_stays_one():
+    replayed = Replayed(lambda x, s: array_namespace(x).stack([s, s]) * x[0], (np.asarray(2.0),))
+    assert [replayed(np.ones(3)).shape for _ in range(6)] == [(2,)] * 6

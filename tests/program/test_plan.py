@@ -254,3 +254,18 @@ def test_a_constant_may_lie_in_any_order(arranged, rng):
         return x * array_namespace(x).asarray(constant)[1]
 
     agrees(function, rng.normal(size=4))
+
+
+def test_a_number_is_flipped():
+    agrees(lambda x: array_namespace(x).flip(x) * 2.0, np.asarray(1.0))
+
+
+def test_indices_are_checked():
+    def function(x, at):
+        return array_namespace(x).take(x, at)
+
+    agrees(function, np.arange(4.0), np.asarray([3, -4]))
+    with pytest.raises(IndexError):
+        Replay(plan(record(function, np.arange(4.0), np.asarray([0]))), [np.arange(4.0), np.asarray([5])])()
+    with pytest.raises(IndexError, match="along an axis of 4"):
+        record(lambda x: function(x, array_namespace(x).asarray([5, -9])), np.arange(4.0))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -240,6 +241,23 @@ def test_a_minibatch_passes_few_functions(rng):
     for _ in range(3):
         next(passes)
     assert len(functions_of_xpnet(lambda: next(passes))) <= 25
+
+
+@pytest.mark.filterwarnings("ignore:Got `batch_size`")
+def test_batches_of_ever_other_sizes_need_bounded_memory(rng):
+    X, y = rng.normal(size=(400, 200)), rng.normal(size=400)
+    mlp = xpnet.MLPRegressor(hidden_layer_sizes=(20,), batch_size=400)
+
+    def passes(sizes):
+        for n in sizes:
+            mlp.partial_fit(X[:n], y[:n])
+
+    passes(range(200, 230))
+    tracemalloc.start()
+    passes(range(230, 330))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 3 * steps_module.MOST_SIZES * 330 * (200 + 60) * 8
 
 
 # --- what is yielded stays
@@ -486,7 +504,7 @@ def test_a_layer_that_cannot_be_recorded_trains_as_it_stands(warnings_of, rng):
     model = Model(Sequential(Dense(5, "tanh"), Sorted(), Dense(2)))
     found = trained(model, X, Y, Adam(0.01))
     (message,) = warnings_of()
-    assert "training runs its definitions as they stand" in message
+    assert "definitions run as they stand" in message
     assert "the value of an array" in message
     assert "test_steps.py" in message
     with definitions_as_they_stand():

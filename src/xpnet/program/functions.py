@@ -51,7 +51,7 @@ def planned(function: Callable, examples: tuple, *settings: Any) -> Plan | None:
 
 @functools.lru_cache(maxsize=64)
 def _say_why(reason: str) -> None:
-    logger.warning("training runs its definitions as they stand, as they can't be recorded: %s", reason)
+    logger.warning("definitions run as they stand, because they can't be recorded: %s", reason)
 
 
 class Replayed:
@@ -60,7 +60,8 @@ class Replayed:
     Parameters
     ----------
     function : callable
-        A pure function of arrays that returns arrays. Those of other shapes than the fourth's are not replayed.
+        A pure function of arrays that returns arrays. Calls with other shapes or dtypes than the fourth
+        call's are not replayed.
     fixed : nested tuples of arrays
         Arguments that stay the same.
     """
@@ -90,7 +91,7 @@ class Replayed:
         )
 
     def _bind(self, arrays: tuple) -> None:
-        fixed = mapped(np.ascontiguousarray, self.fixed)
+        fixed = mapped(lambda a: np.asarray(a, order="C"), self.fixed)
         found = planned(self.function, (*arrays, *fixed))
         if found is not None:
             self._inputs = [np.empty_like(a, order="C") for a in arrays]

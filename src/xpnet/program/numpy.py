@@ -166,12 +166,17 @@ def _concat(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call]
 _OTHERS: dict[str, Callable[[Value, np.ndarray, list[np.ndarray]], list[Call]]] = {
     "matmul": lambda x, out, operands: [(np.matmul, (*operands, out))],
     "vecdot": lambda x, out, operands: [(np.vecdot, (*operands, out))],
-    "take": lambda x, out, operands: [(np.take, (*operands, x.settings[0], out, "wrap"))],
+    "take": lambda x, out, operands: [(np.take, (*operands, x.settings[0], out, _take_mode(x)))],
     "astype": lambda x, out, operands: [(np.copyto, (out, _as_numbers(*operands), "unsafe"))],
     "copy": lambda x, out, operands: [(np.copyto, (out, *operands))],
     "where": _where,
     "concat": _concat,
 }
+
+
+def _take_mode(x: Value) -> str:
+    """Constant indices were checked when they were recorded; NumPy's own check needs memory for the result."""
+    return "raise" if x.operands[1].data is None else "wrap"
 
 
 def _as_numbers(a: np.ndarray) -> np.ndarray:

@@ -378,6 +378,8 @@ class RecordedNamespace:
         value = self._value(x)
         there = np.lib.stride_tricks.as_strided(_NOTHING, value.shape, value.strides)
         view = look(there, *arguments, **settings)
+        if not isinstance(view, np.ndarray):  # what NumPy's flip makes of a number
+            return x
         start, there_start = (a.__array_interface__["data"][0] for a in (view, there))
         offset = value.offset + start - there_start
         return Recorded(self._program.view(name, value, offset, view.shape, view.strides), self)
@@ -400,6 +402,8 @@ class RecordedNamespace:
         value, indices, axis = self._value(x), self._value(indices), range(x.ndim)[axis]
         if indices.ndim != 1:
             raise not_recordable(f"take with indices of {indices.ndim} axes")
+        if indices.data is not None and ((indices.data < -x.shape[axis]) | (indices.data >= x.shape[axis])).any():
+            raise IndexError(f"take of indices {indices.data} along an axis of {x.shape[axis]}")
         shape = (*x.shape[:axis], indices.size, *x.shape[axis + 1 :])
         return self._add("take", (value, indices), (axis,), shape, x.dtype)
 

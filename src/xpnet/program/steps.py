@@ -23,6 +23,8 @@ from .recorder import leaves, mapped
 
 Array = Any
 
+MOST_SIZES = 8
+"""Sizes of batches whose programs and memory are kept; the oldest goes first."""
 SMALL_DATA = 1 << 24
 """Bytes of data that are copied where their rows do not lie one after the other."""
 
@@ -70,7 +72,7 @@ class Kept:
 
     @property
     def is_taken(self) -> bool:
-        """Whether nothing is needed any more of what lies where it lay."""
+        """Whether every array has been handed out, so that the original memory may be overwritten."""
         return len(self._taken) == len(self.arrays)
 
     def move(self, arrays: tuple[Array, ...]) -> None:
@@ -220,7 +222,7 @@ class Replays:
         return found
 
     def _keep(self) -> None:
-        """Now becomes earlier."""
+        """Save the arrays as they are at the start of an epoch, before they are overwritten."""
         if self._has_begun:  # from what is there
             self._has_begun = False
             return
@@ -280,12 +282,14 @@ class Replays:
         n = len(at)
         key = n, isinstance(at, range) and n == self.data.X.shape[0]
         if key not in self._bound:
+            _make_room(self._bound)
             self._bound[key] = self._bind(Batch(*(self._place(A, *key) for A in self.data)), n_scalars)
         return self._bound[key]
 
     def _bind(self, batch: Batch, n_scalars: int) -> "Bound | None":
         kind = mapped(lambda a: (a.shape, a.dtype.str), tuple(batch))
         if kind not in self._plans:
+            _make_room(self._plans)
             row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
             in_place = {k: k for k, _ in enumerate(leaves(self._carry))}
             self._plans[kind] = planned(self.step, (self._carry, batch, row), in_place)
@@ -318,6 +322,12 @@ class Bound:
                 _read_rows(A, at, mine)
         self.scalars[...] = row
         self.replay()
+
+
+def _make_room(kept: dict) -> None:
+    """Let go of the oldest entry if there are as many as may be."""
+    if len(kept) >= MOST_SIZES:
+        del kept[next(iter(kept))]
 
 
 def _in_order(A: Any) -> Any:
