@@ -20,10 +20,8 @@ from xpnet.backends import Backend
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}
 ADAM = 1e-2
 """PyTorch adds Adam's epsilon to another term than its authors do, which shows where a gradient is near 1e-8."""
-SHUFFLED, SHUFFLED_ADAM = 2e-2, 1e-1
-"""Each contender shuffles by its own generator: after two passes the costs nearly agree. How far Adam has gone depends
-on the order too; scikit-learn's ``partial_fit`` draws the same one at each call.
-"""
+SHUFFLED = 2e-2
+"""Each contender shuffles by its own generator: after two passes the costs nearly agree."""
 PLACES = ("numpy", "cupy")
 """Where xpnet runs, as its contenders are called."""
 SPINS = {"here": 0.15, "scikit-learn": 0.15, "torch": 0.03, "jax": 0.03}
@@ -49,9 +47,8 @@ def in_turn(where: dict[str, str], i: int) -> list[str]:
 
 def tolerance(case: Case) -> float:
     """The relative difference that is allowed between contenders."""
-    is_adam = case.optimizer == "Adam"
-    by_order = (SHUFFLED_ADAM if is_adam else SHUFFLED) if case.path == "epoch" else 0.0
-    return max(TOLERANCE[case.precision], ADAM if is_adam else 0.0, by_order)
+    by_rule, by_order = ADAM if case.optimizer == "Adam" else 0.0, SHUFFLED if case.path == "epoch" else 0.0
+    return max(TOLERANCE[case.precision], by_rule, by_order)
 
 
 class Races:
