@@ -70,7 +70,7 @@ class Case(NamedTuple):
     estimator: str = "MLPClassifier"
     call: Callable[[Any, np.ndarray, np.ndarray], Any] | None = None
     n_rows: int = 0
-    dtype: str = "float64"
+    dtype: str | None = None
     repeats: int = 1
 
 
@@ -113,7 +113,7 @@ def measure(name: str, rounds: int) -> str:
     """One line of the table."""
     case = CASES[name]
     X, y = case.data()
-    X = X if case.dtype == X.dtype or not case.call else X.astype(case.dtype)
+    X = X.astype(case.dtype) if case.dtype else X
     ours, theirs = fit(xpnet, case, X, y), fit(scikit_learns, case, X, y)
     apart = max(float(np.max(np.abs(a - b))) for a, b in zip(ours.coefs_, theirs.coefs_, strict=True))
     if case.call is None:

@@ -73,8 +73,7 @@ class State:
         if name == "theta" and "_kept" in mine:
             (mine["theta"],) = mine["_kept"].take(0)
         elif name == "moments" and "_kept" in mine:
-            _, *which = range(len(mine["_kept"].arrays))
-            mine["moments"] = mine["_kept"].take(*which) if which else ()
+            mine["moments"] = mine["_kept"].take(*range(1, len(mine["_kept"].arrays)))
         elif name == "rng" and "_rng" in mine:
             mine["rng"] = mine.pop("_rng")()
         else:

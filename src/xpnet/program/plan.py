@@ -231,20 +231,18 @@ def _makers(value: Value, homes: dict[Value, Home], offset: int = 0) -> Iterator
             yield from _makers(part, homes, offset + home.offset)
 
 
-def _around(value: Value, homes: dict[Value, Home]) -> Iterator[Value]:
+def _around(value: Value, homes: dict[Value, Home]) -> Iterator[Home]:
     """The concatenations that a value lies in, from the inside to the outside."""
-    while value in homes:
-        value = homes[value].joined
-        yield value
-
-
-def _root(value: Value, homes: dict[Value, Home]) -> tuple[Value, int]:
-    """What a value is a part of in the end, and its offset there in bytes."""
     offset = 0
     while value in homes:
         value, at = homes[value]
         offset += at
-    return value, offset
+        yield Home(value, offset)
+
+
+def _root(value: Value, homes: dict[Value, Home]) -> Home:
+    """What a value is a part of in the end: itself if it is a part of nothing."""
+    return [Home(value, 0), *_around(value, homes)][-1]
 
 
 # --- in which order
@@ -320,7 +318,7 @@ def _in_good_time(
             found.append(item)
             continue
         needed = {x.owner for y in item.operations for x in y.operands}
-        needed |= {part for part in homes if not needed.isdisjoint(_around(part, homes))}
+        needed |= {part for part in homes if any(home.joined in needed for home in _around(part, homes))}
         old = [(inputs[j], at // y.dtype.itemsize, y.size) for y in updates for j, at in [written[y]]]
         last = (i for i, other in enumerate(found) if needed & set(other.operations) or _reads(other, old))
         found.insert(1 + max(last, default=-1), item)

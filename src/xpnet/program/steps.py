@@ -60,15 +60,19 @@ class Kept:
         self._taken: dict[int, Array] = {}
 
     def take(self, *which: int) -> tuple[Array, ...]:
-        """These of (theta, *moments), by default all, never to be overwritten."""
+        """These of (theta, *moments), never to be overwritten."""
         with self._lock:
             is_safe = self._overwriter is None or self._overwriter() is None
-            for k in (which := which or tuple(range(len(self.arrays)))):
+            for k in which:
                 if k not in self._taken:
                     self._taken[k] = self.arrays[k] if is_safe else np.copy(self.arrays[k])
             if self.is_taken:
                 self.arrays = tuple(self._taken[k] for k in range(len(self.arrays)))
             return tuple(self._taken[k] for k in which)
+
+    def take_all(self) -> None:
+        """Copy what has not been handed out, as its memory is needed."""
+        self.take(*range(len(self.arrays)))
 
     @property
     def is_taken(self) -> bool:
@@ -211,7 +215,7 @@ class Replays:
             return
         for kept in self._waiting():
             if kept.arrays is self._now:
-                kept.take()
+                kept.take_all()
         for mine, given in zip(self._now, self._earlier, strict=True):
             np.copyto(mine, given)
 
@@ -229,7 +233,7 @@ class Replays:
         waiting = self._waiting()
         for kept in waiting:
             if kept.arrays is self._copies:
-                kept.take()
+                kept.take_all()
         self._earlier = ()  # before there is memory for the copies
         self._copies = self._copies or tuple(map(np.empty_like, self._now))
         for copied, now in zip(self._copies, self._now, strict=True):
