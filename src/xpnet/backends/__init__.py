@@ -10,7 +10,7 @@ from array_api_compat import device
 
 from .inputs import all_finite, check_finite, read_data
 from .namespaces import array_namespace
-from .precision import Precision, checked_precision, data_dtype
+from .precision import NARROW, Precision, checked_precision, data_dtype
 from .rows import Rows, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
     Backend,
@@ -35,6 +35,7 @@ __all__ = [
     "array_namespace",
     "auto_choice",
     "check_finite",
+    "NARROW",
     "checked_precision",
     "data_dtype",
     "device",

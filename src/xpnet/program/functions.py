@@ -4,16 +4,16 @@ import contextlib
 import contextvars
 import functools
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from .ladder import setting
 from .numpy import Replay
 from .plan import Plan, plan
-from .recorder import leaves, mapped, record
+from .recorder import Program, leaves, mapped, record
 
 logger = logging.getLogger("xpnet")
 
@@ -35,15 +35,21 @@ def definitions_as_they_stand() -> Iterator[None]:
 
 def may_replay(*arrays: Any) -> bool:
     """Whether functions of these arrays may be replayed: they are NumPy's, and replays are not switched off."""
-    if _as_they_stand.get() or os.environ.get("XPNET_LOWERINGS", "on").lower() in ("off", "0", "no", "false"):
+    if _as_they_stand.get() or setting("XPNET_LOWERINGS") == "off":
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
 
 
 def planned(function: Callable, examples: tuple, *settings: Any) -> Plan | None:
     """The plan of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
+    program = recorded(function, *examples)
+    return None if program is None else plan(program, *settings)
+
+
+def recorded(function: Callable, *examples: Any) -> Program | None:
+    """The program of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
     try:
-        return plan(record(function, *examples), *settings)
+        return record(function, *examples)
     except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
         _say_why(f"{type(error).__name__}: {error}")
         return None

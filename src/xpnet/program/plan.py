@@ -5,6 +5,8 @@
 - The parts of a concatenation are computed in their places, and an elementwise operation on a long concatenation is one
   on each part, so that no long vector is put together only to fall apart again.
 - A value that is no longer needed hands its memory on to another. Outputs may overwrite inputs.
+
+A plan for a GPU makes one kernel of each group: what only the group needs stays in registers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,9 +21,9 @@ MOST_BLOCKS = 1 << 10
 ALIGNMENT = 64
 
 
-def rounded(n_bytes: int) -> int:
-    """The next multiple of a cache line."""
-    return -(-n_bytes // ALIGNMENT) * ALIGNMENT
+def rounded(n_bytes: int, to: int = ALIGNMENT) -> int:
+    """The next multiple, of a cache line by default."""
+    return -(-n_bytes // to) * to
 
 
 class Place(NamedTuple):
@@ -31,7 +33,7 @@ class Place(NamedTuple):
     offset: int
 
 
-MEMORY, SCRATCH = -1, -2
+MEMORY, SCRATCH, REGISTERS = -1, -2, -3
 
 
 @dataclass(eq=False)
@@ -72,7 +74,7 @@ class Plan:
     memory: int
 
 
-def plan(program: Program, overwrites: Mapping[int, int] | None = None) -> Plan:
+def plan(program: Program, overwrites: Mapping[int, int] | None = None, has_kernels: bool = False) -> Plan:
     """The plan of a program.
 
     Parameters
@@ -80,16 +82,18 @@ def plan(program: Program, overwrites: Mapping[int, int] | None = None) -> Plan:
     program : Program
     overwrites : mapping of int to int, optional
         Output: the input, of the same shape and dtype, in whose memory it lies at the end.
+    has_kernels : bool
+        Whether a group is one kernel of a GPU, whose rows all run at once. By default it is calls of NumPy.
     """
-    order, outputs = _InParts(program).order_and_outputs()
+    order, outputs = _InParts(program, has_kernels).order_and_outputs()
     for k, x in enumerate(outputs):
         if x.base is not None or not x.operands or x in outputs[:k]:
             outputs[k] = _copy(x)
             order.append(outputs[k])
     order, homes = _parts_in_their_places(_needed(order, outputs), outputs)
     written = {op: (j, at) for k, j in (overwrites or {}).items() for op, at in _makers(outputs[k], homes)}
-    items = _in_good_time(_grouped(order, homes), homes, written, program.inputs)
-    return _Arrangement(program, items, homes, outputs).plan(overwrites or {}, written)
+    items = _in_good_time(_grouped(order, homes, has_kernels), homes, written, program.inputs)
+    return _Arrangement(program, items, homes, outputs, has_kernels).plan(overwrites or {}, written)
 
 
 # --- what is computed
@@ -97,7 +101,7 @@ def plan(program: Program, overwrites: Mapping[int, int] | None = None) -> Plan:
 
 def is_pointwise(x: Value) -> bool:
     """Whether each element depends on one element of each operand."""
-    return x.base is None and (x.operation in ELEMENTWISE or x.operation in ("astype", "where", "copy"))
+    return x.base is None and (x.operation in ELEMENTWISE or x.operation in ("astype", "where", "copy", "bfloat16"))
 
 
 def _made(like: Value, operation: str, operands: tuple[Value, ...], shape: Shape, settings: tuple = ()) -> Value:
@@ -113,21 +117,14 @@ def _is_joined(x: Value) -> bool:
     return x.operation == "concat" and x.settings == (0,)
 
 
-def _parts(x: Value) -> list[tuple[int, Value]]:
-    """The parts of a long concatenation, and where they begin."""
-    found: list[tuple[int, Value]] = []
-    at = 0
-    for part in x.operands if _is_joined(x) and x.ndim == 1 and x.size > BLOCK else ():
-        found += [(at + start, inside) for start, inside in _parts(part)] or [(at, part)]
-        at += part.size
-    return found
-
-
 class _InParts:
-    """The values of a program, whose elementwise operations on long concatenations are concatenations of such."""
+    """The values of a program, whose elementwise operations on long concatenations are concatenations of such.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    Kernels do not mind how long a vector is: they take apart what has a part that they can compute along with the rest.
+    """
+
+    def __init__(self, program: Program, has_kernels: bool) -> None:
+        self.program, self.has_kernels = program, has_kernels
         self.order: list[Value] = []
         self._known: dict[tuple[Value, int, int], Value] = {}
 
@@ -154,16 +151,27 @@ class _InParts:
         """An elementwise operation on long vectors, as one on each part of a concatenation among its operands."""
         if not is_pointwise(value) or any(x.shape != value.shape and x.size != 1 for x in value.operands):
             return []
-        parts = max((_parts(x) for x in value.operands), key=len, default=[])
+        parts = max((self._parts(x) for x in value.operands), key=len, default=[])
         return [self._part(value, at, at + part.size) for at, part in parts]
 
-    @staticmethod
-    def _window(view: Value) -> list[Value]:
+    def _parts(self, x: Value) -> list[tuple[int, Value]]:
+        """The parts of a concatenation that is to be taken apart, and where they begin."""
+        found: list[tuple[int, Value]] = []
+        at = 0
+        for part in x.operands if _is_joined(x) and x.ndim == 1 and self._is_to_be_cut(x) else ():
+            found += [(at + start, inside) for start, inside in self._parts(part)] or [(at, part)]
+            at += part.size
+        return found
+
+    def _is_to_be_cut(self, x: Value) -> bool:
+        return any(map(is_pointwise, x.operands)) if self.has_kernels else x.size > BLOCK
+
+    def _window(self, view: Value) -> list[Value]:
         """The parts of a concatenation that a window of it consists of; none if it cuts one."""
         start, stop = view.offset, view.offset + view.size
         if view.ndim != 1 or view.strides != (1,):
             return []
-        inside = [part for at, part in _parts(view.owner) if at >= start and at + part.size <= stop]
+        inside = [part for at, part in self._parts(view.owner) if at >= start and at + part.size <= stop]
         return inside if sum(part.size for part in inside) == view.size else []
 
     def _part(self, x: Value, start: int, stop: int) -> Value:
@@ -177,7 +185,7 @@ class _InParts:
         return self._known[key]
 
     def _new_part(self, x: Value, start: int, stop: int) -> Value:
-        for at, part in _parts(x):
+        for at, part in self._parts(x):
             if at <= start and stop <= at + part.size:
                 return self._part(part, start - at, stop - at)
         if is_pointwise(x) and all(y.shape == x.shape or y.size == 1 for y in x.operands):
@@ -248,7 +256,7 @@ def _root(value: Value, homes: dict[Value, Home]) -> Home:
 # --- in which order
 
 
-def _grouped(order: list[Value], homes: dict[Value, Home]) -> list[Item]:
+def _grouped(order: list[Value], homes: dict[Value, Home], has_kernels: bool) -> list[Item]:
     """The operations as items: each joins the last group that it fits into, if only groups have come since."""
     items: list[Item] = []
     at: dict[Value, int] = {}
@@ -256,14 +264,16 @@ def _grouped(order: list[Value], homes: dict[Value, Home]) -> list[Item]:
         if _is_joined(value):
             at[value] = max(at[x] for x, home in homes.items() if home.joined is value)
         elif value.base is None and value.operands:
-            n_rows, latest = _rows(value), max((at.get(x.owner, -1) for x in value.operands), default=-1)
+            n_rows, latest = _rows(value, has_kernels), max((at.get(x.owner, -1) for x in value.operands), default=-1)
             k = _group_to_join(items, at, value, n_rows, latest)
+            if k is not None and has_kernels and not _fits_in(value, n_rows or 1, items[k].operations):
+                k = None
             if k is None:
                 k = len(items)
                 items.append(Item([], n_rows))
             items[k].operations.append(value)
             at[value] = k
-    for item in items:
+    for item in () if has_kernels else items:
         widest = max(max(x.size, *(y.size for y in x.operands)) for x in item.operations)
         if item.n_rows and widest > BLOCK:
             item.block = max(1, max(BLOCK, widest // MOST_BLOCKS) * item.n_rows // widest)
@@ -282,17 +292,32 @@ def _group_to_join(
     return None
 
 
-def _rows(x: Value) -> int | None:
+def _rows(x: Value, has_kernels: bool) -> int | None:
     """The number of rows over which an operation can run in blocks, 0 for one of scalars, None where it can't."""
     if is_pointwise(x):
         return x.shape[0] if x.shape else 0
     if x.operation in REDUCTIONS and 0 not in x.settings[0] and x.operands[0].ndim > 1:
-        return x.operands[0].shape[0]
+        n_rows = x.operands[0].shape[0]
+        return n_rows if x.size == n_rows or not has_kernels else None
+    if x.operation == "take" and has_kernels and x.settings == (0,):
+        return x.shape[0]
     return None
+
+
+def _fits_in(value: Value, n_rows: int, group: list[Value]) -> bool:
+    """Whether element j of a row of the result depends on elements j of the group's rows alone, or on whole ones: a
+    thread has no others at hand.
+    """
+    inside = [x for x in value.operands if x.owner in group]
+    width = max(x.size for x in (value, *value.operands)) if value.operation in REDUCTIONS else value.size
+    alike = (x.is_contiguous and x.size == x.owner.size and x.size in (n_rows, width) for x in inside)
+    return value.operation != "take" and all(alike) if inside else True
 
 
 def rows_of(x: Value, value: Value) -> bool:
     """Whether an operand is cut into blocks of rows along with the result of its operation."""
+    if value.operation == "take" and x is value.operands[0]:
+        return False
     like = value.operands[0] if value.operation in REDUCTIONS else value
     return x.ndim == like.ndim and x.ndim > 0 and x.shape[0] == like.shape[0]
 
@@ -363,8 +388,11 @@ class _Span(NamedTuple):
 class _Arrangement:
     """Finds a place for every value, by the times at which it is written and read."""
 
-    def __init__(self, program: Program, items: list[Item], homes: dict[Value, Home], outputs: list[Value]) -> None:
+    def __init__(
+        self, program: Program, items: list[Item], homes: dict[Value, Home], outputs: list[Value], has_kernels: bool
+    ) -> None:
         self.program, self.items, self.homes, self.outputs = program, items, homes, outputs
+        self.has_kernels = has_kernels
         self.places: dict[Value, Place] = {}
         self.time: dict[Value, tuple[int, int]] = {}
         """When an operation runs: its slot, and its number among the operations of the slot."""
@@ -372,12 +400,13 @@ class _Arrangement:
         """For each value, who reads it or a view of it: (operation, operand)."""
         self.end = 0
         for item in items:
+            is_at_once = has_kernels or item.block > 0
             for i, value in enumerate(item.operations):
-                self.time[value] = (self.end, i) if item.block else (self.end, 0)
+                self.time[value] = (self.end, i) if is_at_once else (self.end, 0)
                 for x in value.operands:
                     self.reads.setdefault(x.owner, []).append((value, x))
-                self.end += not item.block
-            self.end += bool(item.block)
+                self.end += not is_at_once
+            self.end += is_at_once
 
     def plan(self, overwrites: Mapping[int, int], written: dict[Value, tuple[int, int]]) -> Plan:
         """The plan, its outputs in place of these inputs."""
@@ -389,7 +418,10 @@ class _Arrangement:
             else:
                 copies.append((self.outputs[k], j))
         for item in self.items:
-            if item.block:
+            if self.has_kernels and item.n_rows is not None:
+                local = [x for x in item.operations if self._is_local(x, item)]
+                self.places |= {x: Place(REGISTERS, 0) for x in local}
+            elif item.block:
                 local = [x for x in item.operations if self._is_local(x, item)]
                 row = {x: x.nbytes // x.shape[0] * item.block for x in local}
                 spans = [_Span(x, self.time[x][1], self._last(x), row[x]) for x in local]

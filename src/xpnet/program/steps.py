@@ -65,7 +65,7 @@ class Kept:
             is_safe = self._overwriter is None or self._overwriter() is None
             for k in which:
                 if k not in self._taken:
-                    self._taken[k] = self.arrays[k] if is_safe else np.copy(self.arrays[k])
+                    self._taken[k] = self.arrays[k] if is_safe else _copied(self.arrays[k])
             if self.is_taken:
                 self.arrays = tuple(self._taken[k] for k in range(len(self.arrays)))
             return tuple(self._taken[k] for k in which)
@@ -83,6 +83,14 @@ class Kept:
         """The same numbers now lie here."""
         with self._lock:
             self.arrays = arrays
+
+
+def _copied(a: Array) -> Array:
+    """A copy that is there: on a GPU another stream may overwrite the original as soon as this returns."""
+    copy = a.copy()
+    if not isinstance(a, np.ndarray):
+        array_namespace(a).cuda.get_current_stream().synchronize()
+    return copy
 
 
 class Steps(Protocol):
@@ -107,7 +115,14 @@ class Steps(Protocol):
         """Where the last epoch began."""
 
 
-def training_steps(step: Callable, X: Any, backend: Backend, has_norm: bool = False, work: float = 0.0) -> Steps:
+def training_steps(
+    step: Callable,
+    X: Any,
+    backend: Backend,
+    has_norm: bool = False,
+    work: float = 0.0,
+    precision: str | None = None,
+) -> Steps:
     """A runner.
 
     Parameters
@@ -122,9 +137,16 @@ def training_steps(step: Callable, X: Any, backend: Backend, has_norm: bool = Fa
         Whether the gradient's norm is recorded.
     work : float
         Floating-point operations a sample of the step's largest product.
+    precision : {"tf32", "bfloat16"}, optional
+        What a GPU's products may round their factors to.
     """
-    replays = backend.name == "numpy" and not is_sparse(X) and may_replay()
-    return Replays(step, has_norm, work) if replays else Definitions(step, backend, has_norm)
+    if is_sparse(X) or not may_replay():
+        return Definitions(step, backend, has_norm)
+    if backend.name.startswith("cupy"):
+        from .gpu_steps import GPUSteps
+
+        return GPUSteps(step, has_norm, backend, precision)
+    return Replays(step, has_norm, work) if backend.name == "numpy" else Definitions(step, backend, has_norm)
 
 
 class Definitions:
@@ -179,11 +201,11 @@ def _read(carry: Carry) -> tuple[float, float | None, bool]:
     return float(read[0]), None if carry.square is None else float(read[1]), bool(read[2])
 
 
-class Replays:
-    """Steps replayed on NumPy, over parameters, moments and batches that stay where they are."""
+class Overwriting:
+    """Steps that overwrite parameters and moments where they lie, and what may still be asked for of those before."""
 
-    def __init__(self, step: Callable, has_norm: bool, work: float) -> None:
-        self.step, self.has_norm, self.work = step, has_norm, work
+    def __init__(self, step: Callable, has_norm: bool) -> None:
+        self.step, self.has_norm = step, has_norm
         self._carry: Any = None
         self._now: tuple[Array, ...] = ()
         self._earlier: tuple[Array, ...] = ()
@@ -191,33 +213,20 @@ class Replays:
         self._copies: tuple[Array, ...] = ()
         self._has_begun = False
         self._kept: list[weakref.ref[Kept]] = []
-        self._plans: dict[Any, Plan | None] = {}
-        """By the shapes and dtypes of a batch; None if the step can't be recorded."""
-        self._bound: dict[tuple[int, bool], Bound | None] = {}
-        """By the number of rows, and whether they are all there are."""
-        self._kinds: Any = None
-        self._memory = aligned(0)
-
-    def bring(self, data: Batch) -> None:
-        data = Batch(*map(_in_order, data))
-        kinds = mapped(lambda a: (a.shape[1:], a.dtype.str), tuple(data))
-        is_alike, self._kinds, self.data = kinds == self._kinds, kinds, data
-        self._bound = {key: bound for key, bound in self._bound.items() if is_alike and not key[1]}
-
-    # --- what an epoch leads to
 
     def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
         self._step, self._has_begun, self._earlier = step, True, (theta, *moments)
         if self._carry is None:
-            self._now = copied, *others = tuple(np.array(a, order="C") for a in self._earlier)
-            cost, square = np.zeros((), theta.dtype), np.zeros((), theta.dtype)
+            xp = array_namespace(theta)
+            self._now = copied, *others = tuple(a.copy() for a in self._earlier)
+            cost, square = xp.zeros((), dtype=theta.dtype), xp.zeros((), dtype=theta.dtype)
             self._carry = Carry(copied, tuple(others), cost, square if self.has_norm else None)
             return
         for kept in self._waiting():
             if kept.arrays is self._now:
                 kept.take_all()
         for mine, given in zip(self._now, self._earlier, strict=True):
-            np.copyto(mine, given)
+            mine[...] = given
 
     def _waiting(self) -> list[Kept]:
         """What may still be asked for, of all that is about to be overwritten."""
@@ -235,9 +244,9 @@ class Replays:
             if kept.arrays is self._copies:
                 kept.take_all()
         self._earlier = ()  # before there is memory for the copies
-        self._copies = self._copies or tuple(map(np.empty_like, self._now))
+        self._copies = self._copies or tuple(map(array_namespace(self._now[0]).empty_like, self._now))
         for copied, now in zip(self._copies, self._now, strict=True):
-            np.copyto(copied, now)
+            copied[...] = now
         self._earlier = self._copies
         for kept in waiting:
             if kept.arrays is self._now:
@@ -249,9 +258,27 @@ class Replays:
         return kept
 
     def before(self) -> Kept:
-        return Kept(tuple(map(np.copy, self._earlier)))
+        return Kept(tuple(map(_copied, self._earlier)))
 
-    # --- an epoch
+
+class Replays(Overwriting):
+    """Steps replayed on NumPy, over parameters, moments and batches that stay where they are."""
+
+    def __init__(self, step: Callable, has_norm: bool, work: float) -> None:
+        super().__init__(step, has_norm)
+        self.work = work
+        self._plans: dict[Any, Plan | None] = {}
+        """By the shapes and dtypes of a batch; None if the step can't be recorded."""
+        self._bound: dict[tuple[int, bool], Bound | None] = {}
+        """By the number of rows, and whether they are all there are."""
+        self._kinds: Any = None
+        self._memory = aligned(0)
+
+    def bring(self, data: Batch) -> None:
+        data = Batch(*map(_in_order, data))
+        kinds = mapped(lambda a: (a.shape[1:], a.dtype.str), tuple(data))
+        is_alike, self._kinds, self.data = kinds == self._kinds, kinds, data
+        self._bound = {key: bound for key, bound in self._bound.items() if is_alike and not key[1]}
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
         self._keep()
@@ -286,14 +313,14 @@ class Replays:
         n = len(at)
         key = n, isinstance(at, range) and n == self.data.X.shape[0]
         if key not in self._bound:
-            _make_room(self._bound)
+            make_room(self._bound)
             self._bound[key] = self._bind(Batch(*(self._place(A, *key) for A in self.data)), n_scalars)
         return self._bound[key]
 
     def _bind(self, batch: Batch, n_scalars: int) -> "Bound | None":
         kind = mapped(lambda a: (a.shape, a.dtype.str), tuple(batch))
         if kind not in self._plans:
-            _make_room(self._plans)
+            make_room(self._plans)
             row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
             in_place = {k: k for k, _ in enumerate(leaves(self._carry))}
             self._plans[kind] = planned(self.step, (self._carry, batch, row), in_place)
@@ -323,12 +350,12 @@ class Bound:
     def __call__(self, data: Batch, at: Any, row: np.ndarray) -> None:
         for A, mine in zip(data, self.batch, strict=True):
             if A is not mine:
-                _read_rows(A, at, mine)
+                read_rows(A, at, mine)
         self.scalars[...] = row
         self.replay()
 
 
-def _make_room(kept: dict) -> None:
+def make_room(kept: dict) -> None:
     """Let go of the oldest entry if there are as many as may be."""
     if len(kept) >= MOST_SIZES:
         del kept[next(iter(kept))]
@@ -340,7 +367,7 @@ def _in_order(A: Any) -> Any:
     return np.ascontiguousarray(A) if is_small else A
 
 
-def _read_rows(A: Any, at: Any, out: np.ndarray) -> None:
+def read_rows(A: Any, at: Any, out: np.ndarray) -> None:
     """A's rows at these indices, or in this range, put into ``out``."""
     if isinstance(at, range):
         out[...] = A[at.start : at.stop]

@@ -1,0 +1,283 @@
+"""Matrix products on a GPU by NVIDIA's cuBLASLt, called on fixed addresses, so that a CUDA graph can hold them.
+
+(CuPy refuses to capture its own cuBLAS calls.) cuBLAS reads matrices column by column. A row-major matrix read so is its
+own transpose, and out^T = B^T A^T: cuBLAS's A is our B, its B our A, and its bias, a number for each of its rows, is our
+row of biases. The numbers below are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, the same in
+CUDA 12 and 13. All results are float32 or float64, so that partial sums of bfloat16 products are never rounded to
+bfloat16, in whatever way an algorithm adds them up.
+"""
+
+import ctypes
+import functools
+import math
+import threading
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .cuda_source import Operand, Product
+from .lowering import leading
+
+SUCCESS = 0
+REFUSALS = (7, 8, 15)
+"""cublasStatus_t: invalid value, architecture mismatch, not supported. There is no plan for such a problem."""
+DATA_TYPES = {"float32": 0, "float64": 1, "uint16": 14}  # cudaDataType; 16 bits are bfloat16
+COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77  # cublasComputeType_t
+DEFAULT, RELU, BIAS = 1, 2, 4  # cublasLtEpilogue_t
+TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8  # cublasLtMatmulDescAttributes_t
+MAX_WORKSPACE_BYTES = 1  # cublasLtMatmulPreferenceAttributes_t
+MIN_ALIGNMENT_BYTES = (5, 6, 7, 8)  # likewise: of A, B, C, D
+ALGORITHM_ID, SPLIT_K = 0, 2  # cublasLtMatmulAlgoConfigAttributes_t
+MOST_ALGORITHMS = 8
+
+WORKSPACE = 32 << 20
+"""Bytes of workspace that an algorithm may ask for: what NVIDIA advises on Hopper."""
+SPARE = 256
+"""Bytes of a workspace that cuBLASLt is not told of: it has written behind what it was given."""
+EPILOGUES_SINCE = 120804
+"""The first cuBLAS whose bias epilogue is right where a matrix has one row or column (CUDA 12.8, update 1)."""
+
+_int, _size, _pointer = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
+_STATUS_OF = {
+    "cublasLtCreate": (_pointer,),
+    "cublasLtMatmulDescCreate": (_pointer, _int, _int),
+    "cublasLtMatmulDescSetAttribute": (_pointer, _int, _pointer, _size),
+    "cublasLtMatmulDescDestroy": (_pointer,),
+    "cublasLtMatrixLayoutCreate": (_pointer, _int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int64),
+    "cublasLtMatrixLayoutDestroy": (_pointer,),
+    "cublasLtMatmulPreferenceCreate": (_pointer,),
+    "cublasLtMatmulPreferenceSetAttribute": (_pointer, _int, _pointer, _size),
+    "cublasLtMatmulPreferenceDestroy": (_pointer,),
+    "cublasLtMatmulAlgoGetHeuristic": (*[_pointer] * 7, _int, _pointer, _pointer),
+    "cublasLtMatmulAlgoConfigGetAttribute": (_pointer, _int, _pointer, _size, _pointer),
+    "cublasLtMatmul": (*[_pointer] * 14, _size, _pointer),
+}
+
+
+class CublasError(RuntimeError):
+    """A call of cuBLASLt failed; the message names the call, its status and the product."""
+
+
+class Refused(CublasError):
+    """cuBLASLt has no plan for a problem."""
+
+
+class HeuristicResult(ctypes.Structure):
+    """cublasLtMatmulHeuristicResult_t: an algorithm, and whether it can be had."""
+
+    _fields_ = (
+        ("algorithm", ctypes.c_uint64 * 8),
+        ("workspace_bytes", _size),
+        ("state", _int),
+        ("waves", ctypes.c_float),
+        ("reserved", _int * 4),
+    )
+
+
+@functools.cache
+def library() -> Any:
+    """The cuBLASLt that CuPy uses, as cuda-pathfinder finds it: CuPy asks the same for cuBLAS."""
+    from cuda import pathfinder
+
+    found = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublasLt").abs_path)
+    for name, arguments in _STATUS_OF.items():  # left to itself ctypes would cut 64-bit pointers
+        if hasattr(found, name):
+            getattr(found, name).argtypes = arguments
+            getattr(found, name).restype = _int
+    found.cublasLtGetStatusName.argtypes = (_int,)
+    found.cublasLtGetStatusName.restype = ctypes.c_char_p
+    return found
+
+
+@functools.cache
+def _handle(device: int) -> Any:
+    """The handle of a device, which must be the current one. It lives as long as the process: to destroy it would wait
+    for the device.
+    """
+    handle = _pointer()
+    call("cublasLtCreate", ctypes.byref(handle))
+    return handle
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call a function of cuBLASLt that returns a status."""
+    status = getattr(library(), name)(*arguments)
+    if status != SUCCESS:
+        said = library().cublasLtGetStatusName(status).decode()
+        error = Refused if status in REFUSALS else CublasError
+        raise error(f"{name} gave {said} (with CUBLASLT_LOG_LEVEL=5 in the environment cuBLASLt says why)")
+
+
+class _Object:
+    """One of cuBLASLt's descriptions; it is destroyed when this goes."""
+
+    def __init__(self, kind: str, *arguments: Any) -> None:
+        self._kind, self._as_parameter_ = kind, _pointer()
+        call(f"cublasLt{kind}Create", ctypes.byref(self._as_parameter_), *arguments)
+        # Not at exit: the driver may have gone before, and a process gives back all it has.
+        weakref.finalize(self, getattr(library(), f"cublasLt{kind}Destroy"), self._as_parameter_).atexit = False
+
+    def set(self, attribute: int, value: Any) -> None:
+        """Set an attribute to a ctypes value, whose size must be that of the attribute."""
+        call(f"cublasLt{self._kind}SetAttribute", self, attribute, ctypes.byref(value), ctypes.sizeof(value))
+
+
+class Matrix(NamedTuple):
+    """A matrix as cuBLAS reads its memory: column by column, ``leading`` elements from one to the next."""
+
+    rows: int
+    columns: int
+    leading: int
+    is_transposed: bool
+    alignment: int
+    data_type: int
+
+
+class Problem(NamedTuple):
+    """All that the choice of an algorithm depends on, in cuBLAS's terms: ``first`` is our B, ``second`` our A."""
+
+    device: int
+    first: Matrix
+    second: Matrix
+    result: Matrix
+    compute: int
+    epilogue: int
+    bias_alignment: int
+
+
+_algorithms: dict[Problem, HeuristicResult | None] = {}
+"""What the process has asked cuBLASLt for: asking takes longer than a product, and may fail while a graph is captured."""
+_lock = threading.Lock()
+MOST_PROBLEMS = 4096
+"""The number of rows is the user's: without a bound a server's memory would fill up."""
+
+
+class Multiplication:
+    """A product of matrices that lie at these addresses: ``run(stream, workspace)`` computes it.
+
+    Parameters
+    ----------
+    product : Product
+    addresses : mapping of int to int
+        Where the roots of its operands begin on the device.
+    device : int
+        The current device.
+    is_tf32 : bool
+        Whether float32 may be rounded to 10 bits of mantissa.
+
+    Raises
+    ------
+    Refused
+        cuBLASLt has no plan for it, or had none before.
+    """
+
+    def __init__(self, product: Product, addresses: Any, device: int, is_tf32: bool) -> None:
+        at = {x: addresses[x.root] + x.offset for x in (product.A, product.B, product.out, product.bias) if x}
+        self._A, self._B, self._out = at[product.A], at[product.B], at[product.out]
+        bias = None if product.bias is None else at[product.bias]
+        self.problem = _problem(product, at, device, is_tf32)
+        first, second, result = self.problem.first, self.problem.second, self.problem.result
+        is_double = result.data_type == DATA_TYPES["float64"]
+        self._one, self._zero = (ctypes.c_double(1), ctypes.c_double(0)) if is_double else (ctypes.c_float(1), ctypes.c_float(0))
+        self._operation = _Object("MatmulDesc", self.problem.compute, DATA_TYPES["float64" if is_double else "float32"])
+        self._operation.set(TRANSA, ctypes.c_int32(first.is_transposed))
+        self._operation.set(TRANSB, ctypes.c_int32(second.is_transposed))
+        self._operation.set(EPILOGUE, ctypes.c_uint32(self.problem.epilogue))
+        if bias is not None:
+            self._operation.set(BIAS_POINTER, ctypes.c_void_p(bias))
+        self._layouts = [_Object("MatrixLayout", x.data_type, x.rows, x.columns, x.leading) for x in (first, second, result)]
+        self._found = self._algorithm()
+        self.workspace = self._found.workspace_bytes
+
+    def _algorithm(self) -> HeuristicResult:
+        with _lock:
+            if self.problem not in _algorithms:
+                if len(_algorithms) >= MOST_PROBLEMS:
+                    del _algorithms[next(iter(_algorithms))]
+                _algorithms[self.problem] = self._ask()
+            found = _algorithms[self.problem]
+        if found is None:
+            raise Refused(f"cuBLASLt has no algorithm for {self.problem}")
+        return found
+
+    def _ask(self) -> HeuristicResult | None:
+        """The algorithm that cuBLASLt takes for the fastest, of those that can be had."""
+        preference = _Object("MatmulPreference")
+        preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
+        for attribute, x in zip(MIN_ALIGNMENT_BYTES, (*self._operands(), self.problem.result), strict=True):
+            preference.set(attribute, ctypes.c_uint32(x.alignment))
+        found, count = (HeuristicResult * MOST_ALGORITHMS)(), ctypes.c_int()
+        first, second, result = self._layouts
+        described = _handle(self.problem.device), self._operation, first, second, result, result, preference
+        try:
+            call("cublasLtMatmulAlgoGetHeuristic", *described, MOST_ALGORITHMS, found, ctypes.byref(count))
+        except Refused:
+            return None
+        good = (x for x in found[: count.value] if x.state == SUCCESS and not _has_remainder(x, self._n_terms()))
+        return next(good, None)
+
+    def _operands(self) -> tuple[Matrix, Matrix, Matrix]:
+        return self.problem.first, self.problem.second, self.problem.result
+
+    def _n_terms(self) -> int:
+        """How many products an element of the result is the sum of."""
+        first = self.problem.first
+        return first.rows if first.is_transposed else first.columns
+
+    def run(self, stream: int, workspace: int) -> None:
+        """Ask the stream for it; the workspace has ``self.workspace`` bytes and begins at a multiple of 256."""
+        first, second, result = self._layouts
+        try:
+            call(
+                "cublasLtMatmul",
+                *(_handle(self.problem.device), self._operation),
+                *(ctypes.byref(self._one), self._B, first, self._A, second),
+                *(ctypes.byref(self._zero), self._out, result),  # times 0: it is not read
+                *(self._out, result),
+                *(ctypes.byref(self._found.algorithm), workspace, self.workspace, stream),
+            )
+        except Refused:
+            _algorithms[self.problem] = None
+            raise
+
+
+def _has_remainder(found: HeuristicResult, n_terms: int) -> bool:
+    """Whether an algorithm splits its sums into parts that are not alike: of number 66 NVIDIA says that its results are
+    wrong then (CUDA 12.6 to 13.4 on compute capability 9.0 and later, 6580689).
+    """
+    return _configured(found, ALGORITHM_ID) == 66 and n_terms % max(1, _configured(found, SPLIT_K)) != 0
+
+
+def _configured(found: HeuristicResult, attribute: int) -> int:
+    """An attribute of an algorithm, or 0 if the library tells nothing of its algorithms."""
+    if not hasattr(library(), "cublasLtMatmulAlgoConfigGetAttribute"):
+        return 0
+    value, written = ctypes.c_int32(), _size()
+    described = ctypes.byref(found.algorithm), attribute, ctypes.byref(value)
+    call("cublasLtMatmulAlgoConfigGetAttribute", *described, ctypes.sizeof(value), ctypes.byref(written))
+    return value.value
+
+
+def _problem(product: Product, at: dict[Operand, int], device: int, is_tf32: bool) -> Problem:
+    first, second, result = (_matrix(x, at[x]) for x in (product.B, product.A, product.out))
+    is_double = product.out.dtype == np.float64
+    compute = COMPUTE_64F if is_double else COMPUTE_32F_FAST_TF32 if is_tf32 else COMPUTE_32F
+    if product.A.dtype == np.uint16:
+        compute = COMPUTE_32F
+    epilogue = DEFAULT if product.bias is None else BIAS | RELU if product.has_relu else BIAS
+    alignment = 0 if product.bias is None else _alignment(at[product.bias])
+    return Problem(device, first, second, result, compute, epilogue, alignment)
+
+
+def _matrix(x: Operand, address: int) -> Matrix:
+    found = leading(x.shape, x.strides)
+    if found is None:
+        raise Refused(f"a matrix of shape {x.shape} and strides {x.strides} can't be read by cuBLASLt")
+    step, is_transposed = found
+    rows, columns = x.shape[::-1] if not is_transposed else x.shape
+    return Matrix(rows, columns, step, is_transposed, _alignment(address), DATA_TYPES[x.dtype.name])
+
+
+def _alignment(address: int) -> int:
+    return math.gcd(address, 256)

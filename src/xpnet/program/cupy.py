@@ -1,0 +1,283 @@
+"""A plan as launches on a GPU: kernels and products on fixed addresses, one after the other or as one CUDA graph.
+
+All memory of a program is one allocation that is made before anything is captured, so that a capture holds nothing but
+launches. This is the only module of ``program`` that imports CuPy.
+"""
+
+import contextlib
+import functools
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import cupy
+import numpy as np
+
+from . import ladder
+from .cublaslt import EPILOGUES_SINCE, SPARE, Multiplication, Refused
+from .cuda_source import COUNTER, THREADS, Kernel, Product, Source, source
+from .ladder import DEFINITIONS, EPILOGUES, GRAPH, LEVELS
+from .lowering import lowered
+from .plan import MEMORY, Plan, plan, rounded
+from .recorder import Program
+
+Array = Any
+
+_REPLACEMENT = r"""
+template <class T, class R> __device__ inline R number(T a) { return (R)a; }
+template <> __device__ inline float number<unsigned short, float>(unsigned short a) {
+    return __uint_as_float((unsigned int)a << 16);
+}
+template <class T, class R>
+__device__ void product(const char* A, const char* B, char* out, long long m, long long n, long long k, long long a0,
+                        long long a1, long long b0, long long b1) {
+    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= m * n) return;
+    R sum = 0;
+    for (long long l = 0; l < k; l++)
+        sum += number<T, R>(((const T*)A)[i / n * a0 + l * a1]) * number<T, R>(((const T*)B)[l * b0 + i % n * b1]);
+    ((R*)out)[i] = sum;
+}
+#define KERNEL(name, T, R)                                                                                            \
+    extern "C" __global__ void name(const char* A, const char* B, char* out, long long m, long long n, long long k,   \
+                                    long long a0, long long a1, long long b0, long long b1) {                         \
+        product<T, R>(A, B, out, m, n, k, a0, a1, b0, b1);                                                            \
+    }
+KERNEL(product_float32, float, float)
+KERNEL(product_float64, double, double)
+KERNEL(product_uint16, unsigned short, float)
+"""
+"""One thread an element: for the products that cuBLASLt has no plan for, such as those with one row or column."""
+
+
+def device_name() -> str:
+    """The current device and the versions of what computes, for messages."""
+    device = cupy.cuda.Device()
+    name = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
+    capability = f"{device.compute_capability[:-1]}.{device.compute_capability[-1]}"
+    runtime, driver = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
+    return (
+        f"{name} (compute capability {capability}; CuPy {cupy.__version__}, CUDA runtime {runtime}, driver {driver}, "
+        f"cuBLAS {cublas_version()})"
+    )
+
+
+def cublas_version() -> int:
+    """cuBLAS's version on the current device, such as 120804."""
+    from cupy_backends.cuda.libs import cublas
+
+    return cublas.getVersion(cupy.cuda.device.get_cublas_handle())
+
+
+class Launches:
+    """A plan's kernels and products over these inputs: ``launches(stream, k)`` asks the current stream for step k.
+
+    Parameters
+    ----------
+    plan : Plan
+    source : Source
+    inputs : sequence of ndarray, C-contiguous
+        Read where they lie each time, and overwritten by outputs as the plan says.
+    is_tf32 : bool
+        Whether products of float32 may round their factors to 10 bits of mantissa.
+    sliding : mapping of int to int
+        Inputs that each step reads so many bytes further on.
+    counter : ndarray, optional
+        One int64, the number of steps that have been made.
+    memory : ndarray of bytes, optional
+        Where all else lies; made here if it is missing or too small. Launches that do not run at once may share it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        inputs: Sequence[Array],
+        is_tf32: bool,
+        sliding: Mapping[int, int],
+        counter: Array | None = None,
+        memory: Array | None = None,
+    ) -> None:
+        self._plan, self._inputs = plan, [*inputs, *(cupy.asarray(a) for a in source.constants)]
+        addresses = {j: a.data.ptr for j, a in enumerate(self._inputs)}
+        if counter is not None:
+            addresses[COUNTER] = counter.data.ptr
+        # What cuBLASLt needs depends on how operands are aligned, which memory at 0 is as well as CuPy's.
+        products = [x for x in source.launches if isinstance(x, Product)]
+        needed = [multiplication(x, addresses | {MEMORY: 0}, is_tf32) for x in products]
+        workspace = max((x.workspace for x in needed if x is not None), default=0)
+        start = rounded(source.memory, 256)
+        size = start + rounded(workspace, 256) + SPARE
+        self.memory = cupy.empty(size, cupy.uint8) if memory is None or memory.size < size else memory
+        addresses[MEMORY] = self.memory.data.ptr
+        module = cupy.RawModule(code=source.text, options=("-std=c++17",))
+        self._calls = [
+            _KernelCall(module, x, addresses, sliding)
+            if isinstance(x, Kernel)
+            else _ProductCall(x, addresses, is_tf32, addresses[MEMORY] + start)
+            for x in source.launches
+        ]
+
+    def __call__(self, stream: Any, k: int = 0) -> None:
+        for call in self._calls:
+            call(stream, k)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def outputs(self) -> list[Array]:
+        """The program's outputs, where they lie."""
+        found = []
+        for x in self._plan.outputs:
+            root, offset = self._plan.places[x]
+            home = self.memory if root == MEMORY else self._inputs[root]
+            found.append(cupy.ndarray(x.shape, x.dtype, memptr=home.data + offset))
+        return found
+
+
+class _KernelCall:
+    """A kernel with its arguments."""
+
+    def __init__(self, module: Any, kernel: Kernel, addresses: Mapping[int, int], sliding: Mapping[int, int]) -> None:
+        self.function, self.grid = module.get_function(kernel.name), (kernel.blocks,)
+        self.arguments = [(addresses[root], sliding.get(root, 0)) for root in kernel.roots]
+
+    def __call__(self, stream: Any, k: int) -> None:
+        self.function(self.grid, (THREADS,), tuple(at + k * step for at, step in self.arguments))
+
+
+def multiplication(product: Product, addresses: Mapping[int, int], is_tf32: bool) -> Multiplication | None:
+    """A product by cuBLASLt; None if it has no plan for it. A bias is added by cuBLASLt or not at all."""
+    try:
+        return Multiplication(product, addresses, cupy.cuda.Device().id, is_tf32)
+    except Refused:
+        if product.bias is not None:
+            raise
+        return None
+
+
+class _ProductCall:
+    """A product by cuBLASLt, or by a kernel if it has no plan for it."""
+
+    def __init__(self, product: Product, addresses: Mapping[int, int], is_tf32: bool, workspace: int) -> None:
+        self.product, self.workspace = product, workspace
+        self.made = multiplication(product, addresses, is_tf32)
+        A, B, out = product.A, product.B, product.out
+        self.arguments = (
+            *(addresses[x.root] + x.offset for x in (A, B, out)),
+            *(*out.shape, A.shape[1], *A.strides, *B.strides),
+        )
+
+    def __call__(self, stream: Any, k: int) -> None:
+        if self.made is not None:
+            try:
+                self.made.run(stream.ptr, self.workspace)
+                return
+            except Refused:
+                if self.product.bias is not None:
+                    raise
+                self.made = None
+        m, n = self.product.out.shape
+        function = _replacement(cupy.cuda.Device().id).get_function(f"product_{self.product.A.dtype.name}")
+        function((-(-m * n // THREADS),), (THREADS,), self.arguments)
+
+
+@functools.cache
+def _replacement(device: int) -> Any:
+    module = cupy.RawModule(code=_REPLACEMENT, options=("-std=c++17",))
+    module.get_function("product_float32")
+    return module
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """What is collected may free memory of the device, which a capture forbids."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def captured(ask: Callable[[Any], None]) -> Any:
+    """The graph of what a function asks of the stream that it is given, which is the current one meanwhile."""
+    stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
+    with _without_garbage_collection(), stream:
+        try:
+            stream.begin_capture()
+            ask(stream)
+            return stream.end_capture()
+        except BaseException:
+            if stream.is_capturing():
+                with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):  # what has broken the capture, once more
+                    stream.end_capture()
+            raise
+
+
+# --- levels
+
+
+class Compiled:
+    """A program for a GPU at one level: its plan and source."""
+
+    def __init__(
+        self, program: Program, overwrites: Mapping[int, int], sliding: Mapping[int, int], precision: str, level: str
+    ) -> None:
+        self.precision, self.sliding = precision, sliding
+        lower = lowered(program, precision == "bfloat16", level == EPILOGUES)
+        self.plan = plan(lower, overwrites, has_kernels=True)
+        self.source = source(self.plan, sliding)
+
+    def bound(self, inputs: Sequence[Array], counter: Array | None = None, memory: Array | None = None) -> Launches:
+        """Its launches over these arrays."""
+        return Launches(self.plan, self.source, inputs, self.precision == "tf32", self.sliding, counter, memory)
+
+
+_verdicts: dict[tuple[int, str, Any], str] = {}
+"""By device, the level that was tried first, and the program: the level that has been found good."""
+
+
+def first_level() -> str:
+    """The level that the environment asks for, as far as this cuBLAS goes."""
+    level = ladder.first_level()
+    return GRAPH if level == EPILOGUES and cublas_version() < EPILOGUES_SINCE else level
+
+
+def is_dead() -> bool:
+    """Whether the CUDA context has ended, so that nothing works any more in this process."""
+    try:
+        cupy.cuda.runtime.deviceSynchronize()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return True
+    return False
+
+
+def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
+    """``make(level, is_known)`` at the first level that it succeeds at; None for the definitions.
+
+    ``make`` raises if a level is not to be trusted, and need not check one that ``is_known``. What is found holds for
+    all that is equal to ``program``, which says what is made.
+    """
+    first = first_level()
+    key = cupy.cuda.Device().id, first, program
+    known = _verdicts.get(key)
+    for k in range(LEVELS.index(known or first), LEVELS.index(DEFINITIONS)):
+        try:
+            made = make(LEVELS[k], LEVELS[k] == known)
+        except cupy.cuda.memory.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if is_dead():
+                raise RuntimeError(
+                    f'the level "{LEVELS[k]}" has ended the CUDA context of this process ({type(error).__name__}: {error}): '
+                    "restart with XPNET_LOWERINGS=off in the environment, which runs the equations as they stand"
+                ) from error
+            ladder.step_down(LEVELS[k], LEVELS[k + 1], error, device_name())
+        else:
+            _verdicts[key] = LEVELS[k]
+            return made
+    _verdicts[key] = DEFINITIONS
+    return None

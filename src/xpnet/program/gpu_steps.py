@@ -1,0 +1,332 @@
+"""Training steps on a GPU: an epoch is a few launches of a graph of several steps, and one read of the host.
+
+A graph replays fixed launches on fixed addresses. Each step of an epoch reads its rows and its scalars from tables of
+the epoch, which are sent once; where in them is counted on the device.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+import cupyx
+import numpy as np
+
+from ..backends import Backend, array_namespace
+from .cupy import Compiled, Launches, captured, climb
+from .functions import recorded
+from .ladder import LAUNCHES, TOLERANCES, compare, difference
+from .recorder import Program, leaves, mapped, record
+from .steps import SMALL_DATA, Batch, Carry, Overwriting, make_room, read_rows
+
+Array = Any
+
+SMALL_BATCH, MOST_STEPS = 256, 8
+"""Rows up to which a graph has so many steps, and half as many up to four times as many rows: a launch of a graph takes
+the host about as long as a small step takes the device."""
+
+
+def steps_a_graph(n_steps: int, size: int) -> int:
+    """How many of these steps of so many rows a graph has: few are left over."""
+    most = MOST_STEPS if size <= SMALL_BATCH else MOST_STEPS // 2 if size <= 4 * SMALL_BATCH else 1
+    choices = range(min(most, n_steps), min(most, n_steps) // 2, -1)
+    return min(choices, key=lambda n: n_steps % n, default=1)
+
+
+class Tables:
+    """What the steps of an epoch read of it: the order of the samples, and a row of scalars for each step."""
+
+    def __init__(self, kind: tuple) -> None:
+        self.kind = kind
+        self.m, self.size, shape, dtype = kind
+        self.counter, self.scalars = cupy.zeros(1, np.int64), cupy.empty(shape, dtype)
+        self._on_host = cupyx.empty_pinned(shape, dtype)
+        self._order: Any = None
+        self._order_on_host: Any = None
+        self._sent: Any = None
+
+    def send(self, order: Any, table: np.ndarray, is_needed: bool) -> None:
+        """Copy them to the device; page-locked memory that is read meanwhile is written again after the epoch's end."""
+        self.counter.fill(0)
+        self._on_host[...] = table
+        self.scalars.set(self._on_host)
+        if not is_needed or (isinstance(order, range) and order == self._sent):
+            return
+        if self._order is None:
+            self._order, self._order_on_host = cupy.empty(self.m, np.int64), cupyx.empty_pinned(self.m, np.int64)
+        self._order_on_host[...] = order
+        self._order.set(self._order_on_host)
+        self._sent = order
+
+    def rows(self, first: int, n: int) -> Array:
+        """The rows of so many steps, (n, rows of a step)."""
+        return self._order[first * self.size : (first + n) * self.size].reshape(n, -1)
+
+    def row(self, i: int) -> tuple:
+        """The scalars of step i, 0-d."""
+        return tuple(self.scalars[i, j] for j in range(self.scalars.shape[1]))
+
+
+class BoundStep:
+    """A step bound to its arrays, and graphs of one and of several."""
+
+    def __init__(self, launches: Launches, counter: Array, n_a_graph: int) -> None:
+        self.launches, self.counter, self.n_a_graph = launches, counter, n_a_graph
+        self._graphs: dict[int, Any] = {}
+
+    def capture(self) -> None:
+        """Make the graphs, if they are not there."""
+        for n in {1, self.n_a_graph} - self._graphs.keys():
+            self._graphs[n] = captured(lambda stream, n=n: self._ask(stream, n))
+
+    def _ask(self, stream: Any, n: int) -> None:
+        for k in range(n):
+            self.launches(stream, k)
+        _advance()((1,), (1,), (self.counter, n))
+
+    def launch(self, first: int, n: int) -> None:
+        """So many steps from this one of the epoch on, launch by launch."""
+        self.counter.fill(first)
+        stream = cupy.cuda.get_current_stream()
+        for k in range(n):
+            self.launches(stream, k)
+
+    def replay(self, first: int, n: int) -> None:
+        """The same by graphs."""
+        self.counter.fill(first)
+        for of in (self.n_a_graph, 1):
+            for _ in range(n // of):
+                self._graphs[of].launch()
+            n %= of
+
+    def run(self, first: int, n: int) -> None:
+        """The same, as far as this is to be trusted."""
+        (self.replay if self._graphs else self.launch)(first, n)
+
+
+@functools.cache
+def _advance() -> Any:
+    """The kernel that counts a graph's steps."""
+    code = 'extern "C" __global__ void advance(long long* counter, long long n) { *counter += n; }'
+    return cupy.RawKernel(code, "advance")
+
+
+class GPUSteps(Overwriting):
+    """Steps replayed on a GPU, over parameters and moments that stay where they are."""
+
+    def __init__(self, step: Callable, has_norm: bool, backend: Backend, precision: str | None) -> None:
+        super().__init__(step, has_norm)
+        self.backend, self.precision = backend, precision
+        self._programs: dict[Any, Program | None] = {}
+        self._bound: dict[Any, BoundStep | None] = {}
+        self._slots: dict[tuple[int, int], Slot] = {}
+        self._tables: Tables | None = None
+        self._end: Any = None
+        self._kinds: Any = None
+        self._is_own = False
+        self.data: Any = None
+
+    def bring(self, data: Batch) -> None:
+        """Data of the kind of those before are copied to where those lie, if they are small: graphs can go on."""
+        kinds = mapped(lambda a: (a.shape, str(a.dtype)), tuple(data))
+        is_here = isinstance(data.X, cupy.ndarray)
+        if is_here and kinds == self._kinds and data.X.nbytes <= SMALL_DATA:
+            if not self._is_own:
+                self._bound, self._is_own = {}, True
+                self.data = Batch(*(None if A is None else cupy.empty(A.shape, A.dtype) for A in data))
+            for mine, given in zip(self.data, data, strict=True):
+                if mine is not None:
+                    mine[...] = given
+            return
+        self._bound, self._slots, self._kinds, self._is_own = {}, {}, kinds, False
+        self.data = Batch(*(None if A is None else cupy.ascontiguousarray(A) for A in data)) if is_here else data
+
+    # --- an epoch
+
+    def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
+        self._keep()
+        for total in (self._carry.cost, self._carry.square):
+            if total is not None:
+                total.fill(0)
+        full, rest = divmod(len(order), size)
+        is_here = isinstance(self.data.X, cupy.ndarray)
+        is_whole = isinstance(order, range) and full == 1 and rest == 0
+        tables = self._sent(order, size, table, is_here and not is_whole)
+        if not is_here:
+            for i in range(len(table)):
+                self._streamed(order[i * size : min((i + 1) * size, len(order))], i)
+        else:
+            self._run(tables, 0, full, size, is_whole)
+            self._run(tables, full, int(rest > 0), rest, False)
+        return self._read()
+
+    def _sent(self, order: Any, size: int, table: np.ndarray, is_needed: bool) -> Tables:
+        """The tables of an epoch, on their way to the device."""
+        shape = len(order), size, table.shape, self._carry.theta.dtype
+        if self._tables is None or self._tables.kind != shape:
+            self._tables, self._bound, self._slots = Tables(shape), {}, {}
+        self._tables.send(order, table, is_needed)
+        return self._tables
+
+    def _run(self, tables: Tables, first: int, n: int, size: int, is_whole: bool) -> None:
+        """So many steps of a size, from this one of the epoch on."""
+        if n == 0:
+            return
+        key = size, is_whole, first
+        if key not in self._bound:
+            make_room(self._bound)
+            rows = None if is_whole else tables.rows(first, n)
+            self._bound[key] = self._bind(key, (self.data, rows), tables, first, steps_a_graph(n, size))
+        bound = self._bound[key]
+        if bound is not None:
+            bound.run(first, n)
+            return
+        for i in range(first, first + n):
+            self._as_it_stands(_batch(self.data, None if is_whole else tables.rows(i, 1)[0]), tables.row(i))
+
+    def _as_it_stands(self, batch: Batch, row: tuple) -> None:
+        for mine, new in zip(leaves(self._carry), [*leaves(self.step(self._carry, batch, row))], strict=True):
+            mine[...] = new
+
+    # --- programs
+
+    def _bind(self, key: Any, given: tuple, tables: Tables, first: int, n_a_graph: int) -> BoundStep | None:
+        """The steps on these data and rows, at the highest level that is to be trusted."""
+        data, rows = given
+        of_step = None if rows is None else rows[0]
+        program = self._program((key[:2], self._kinds), (self._carry, data, of_step, tables.scalars[0]))
+        if program is None:
+            return None
+        n_carry, n_data = len([*leaves(self._carry)]), len([*leaves(data)])
+        sliding = {n_carry + n_data + (rows is not None): tables.scalars[0].nbytes}
+        if rows is not None and len(rows) > 1:
+            sliding[n_carry + n_data] = rows[0].nbytes
+        inputs = [*leaves(self._carry), *leaves(data), *([] if rows is None else [rows]), tables.scalars]
+        name = self.precision or self._carry.theta.dtype.name
+        overwrites = {k: k for k in range(n_carry)}
+
+        def make(level: str, is_known: bool) -> BoundStep:
+            compiled = Compiled(program, overwrites, sliding, name, level)
+            launches = compiled.bound(inputs, tables.counter, self._memory())
+            bound = BoundStep(launches, tables.counter, n_a_graph)
+            if not is_known:
+                self._check(bound, level, _batch(data, of_step), tables.row(first), first, name)
+            if level != LAUNCHES:
+                bound.capture()
+            return bound
+
+        return climb((str(program), name, tuple(sorted(sliding.items()))), make)
+
+    def _memory(self) -> Any:
+        """Memory that the launches which are there use, and that others may share."""
+        return max((b.launches.memory for b in self._bound.values() if b is not None), key=len, default=None)
+
+    def _program(self, key: Any, examples: tuple) -> Program | None:
+        if key not in self._programs:
+            make_room(self._programs)
+            step = self.step
+
+            def stepped(carry: Carry, data: tuple, rows: Any, row: Any) -> Carry:
+                return step(carry, _batch(Batch(*data), rows), tuple(row[j] for j in range(row.shape[0])))
+
+            self._programs[key] = recorded(stepped, *examples)
+        return self._programs[key]
+
+    def _check(self, bound: BoundStep, level: str, batch: Batch, row: tuple, first: int, precision: str) -> None:
+        """A step beside the definitions, and steps of a graph beside the launches, on the arrays of training, which are
+        afterwards as they were.
+        """
+        carry = [*leaves(self._carry)]
+        before = [a.copy() for a in carry]
+
+        def after(run: Callable, *arguments: Any) -> list[np.ndarray]:
+            for a, old in zip(carry, starts, strict=True):
+                a[...] = old
+            made = run(*arguments)
+            return [*map(cupy.asnumpy, carry if made is None else leaves(made))]
+
+        settings = precision, len(self._carry.moments) > 0
+        try:
+            # Rounding puts the input of a ReLU on the other side of 0 once in a while, but not twice.
+            for starts in (before, [0.9 * before[0], *before[1:]]):
+                expected, found = after(self.step, self._carry, batch, row), after(bound.launch, first, 1)
+                host = [*map(cupy.asnumpy, starts)]
+                if difference(found, expected, host, *settings) <= TOLERANCES[precision]:
+                    break
+            compare("the launches and the definitions", found, expected, host, *settings)
+            if level != LAUNCHES:
+                bound.capture()
+                steps = first, bound.n_a_graph
+                made, expected = after(bound.replay, *steps), after(bound.launch, *steps)
+                compare("the graph and the launches", made, expected, host, *settings)
+        finally:
+            for a, old in zip(carry, before, strict=True):
+                a[...] = old
+
+    # --- data that stay on the host
+
+    def _streamed(self, at: Any, i: int) -> None:
+        """Step i on these rows: while one batch is computed with, the next is on its way."""
+        key = len(at), i % 2
+        if key not in self._slots:
+            self._slots[key] = Slot(self.data, len(at))
+        slot, tables = self._slots[key], self._tables
+        slot.fill(at)
+        if key not in self._bound:
+            self._bound[key] = self._bind((len(at), True), (slot.batch, None), tables, i, 1)
+        bound = self._bound[key]
+        if bound is not None:
+            bound.run(i, 1)
+        else:
+            self._as_it_stands(slot.batch, tables.row(i))
+        slot.consumed.record()
+
+    # --- what an epoch leads to
+
+    def _read(self) -> tuple[float, float | None, bool]:
+        """The sums of the epoch, and whether parameters and cost are finite: the one read of the host."""
+        theta, _, cost, square = self._carry
+        if self._end is None:
+            program = record(_ending, theta, cost, square)
+            self._end = Compiled(program, {}, {}, theta.dtype.name, LAUNCHES).bound([*leaves((theta, cost, square))])
+        self._end(cupy.cuda.get_current_stream())
+        read = self._end.outputs[0].get()
+        return float(read[0]), None if square is None else float(read[1]), bool(read[2])
+
+
+def _batch(data: Batch, rows: Any) -> Batch:
+    """These rows of the data, or all of them."""
+    return data if rows is None else Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
+
+
+def _ending(theta: Array, cost: Array, square: Array | None) -> Array:
+    xp = array_namespace(theta)
+    is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(cost)
+    return xp.stack([cost, cost if square is None else square, xp.astype(is_finite, theta.dtype)])
+
+
+class Slot:
+    """A batch's place on the device, and the page-locked memory that it is copied from without the host waiting."""
+
+    def __init__(self, data: Batch, size: int) -> None:
+        self.data = data
+        shapes = [None if A is None else (size, *A.shape[1:]) for A in data]
+        both = list(zip(data, shapes, strict=True))
+        self._on_host = [None if s is None else cupyx.empty_pinned(s, A.dtype) for A, s in both]
+        self.batch = Batch(*(None if s is None else cupy.empty(s, A.dtype) for A, s in both))
+        self._copies = cupy.cuda.Stream(non_blocking=True)
+        self._filled, self.consumed = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
+        self.consumed.record()  # what the pool has handed out may still be in use
+
+    def fill(self, at: Any) -> None:
+        """Copy these rows of the data there; the current stream will wait for them."""
+        self._filled.synchronize()  # the page-locked memory has been read
+        for A, here in zip(self.data, self._on_host, strict=True):
+            if A is not None:
+                read_rows(A, at, here)
+        self._copies.wait_event(self.consumed)
+        for here, there in zip(self._on_host, self.batch, strict=True):
+            if there is not None:
+                there.set(here, stream=self._copies)
+        self._filled.record(self._copies)
+        cupy.cuda.get_current_stream().wait_event(self._filled)

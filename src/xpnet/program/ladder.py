@@ -1,0 +1,131 @@
+"""How far a GPU is trusted: four levels, of which each is checked beside the one below it before it is used.
+
+==========================  ==========================================================================================
+level                       a training step is
+==========================  ==========================================================================================
+graph with epilogues        a CUDA graph whose products also add biases and take ReLUs (``XPNET_EPILOGUES=on``)
+graph                       a CUDA graph of the plan's launches (the default)
+launches                    the plan's launches, one after the other (``XPNET_CAPTURE=off``)
+definitions                 the equations as they stand, on plain CuPy (``XPNET_LOWERINGS=off``)
+==========================  ==========================================================================================
+
+A level that disagrees with the one below it, or raises an error, is left with a RuntimeWarning; with
+``XPNET_CAPTURE=require`` that is an error. What was found holds for the process.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS = "graph with epilogues", "graph", "launches", "definitions"
+LEVELS = (EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS)
+
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2}
+"""The largest difference between two levels, relative to what a step changes."""
+_NARROW = ("tf32", "bfloat16")
+"""Precisions that round factors, which puts the input of a small share of all ReLUs on the other side of 0. A share s of
+the terms of a gradient changes it by about sqrt(s) of its Euclidean norm: the square of that is what is measured.
+"""
+
+
+class LevelError(RuntimeError):
+    """A level of a program failed, and XPNET_CAPTURE=require asks for it."""
+
+
+class Disagreement(ArithmeticError):
+    """A level gave other numbers than the one below it."""
+
+
+_YES, _NO = ("on", "1", "yes", "true"), ("off", "0", "no", "false")
+
+
+def setting(name: str, *others: str) -> str:
+    """An environment variable that is "on", the default, "off" or one of these others.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
+    value = os.environ.get(name, "").lower() or "default"
+    if value in (*others, "default"):
+        return value
+    if value not in (*_YES, *_NO):
+        allowed = ", ".join(["on", "off", *others])
+        raise ValueError(f"the environment variable {name} is {os.environ[name]!r}; allowed: {allowed}")
+    return "on" if value in _YES else "off"
+
+
+def first_level() -> str:
+    """The level that the environment asks for."""
+    lowerings, capture, epilogues = setting("XPNET_LOWERINGS"), setting("XPNET_CAPTURE", "require"), setting("XPNET_EPILOGUES")
+    if lowerings == "off":
+        return DEFINITIONS
+    if capture == "off":
+        return LAUNCHES
+    return EPILOGUES if epilogues == "on" else GRAPH
+
+
+def is_required() -> bool:
+    """Whether a level that fails is an error."""
+    return setting("XPNET_CAPTURE", "require") == "require"
+
+
+def step_down(level: str, to: str, why: Exception, device: str) -> None:
+    """Warn that a level is left, or raise if it is required.
+
+    ``device`` names the device and the versions of what computes.
+    """
+    said = f"{type(why).__name__}: {why}"
+    fix = {EPILOGUES: "XPNET_EPILOGUES=off", GRAPH: "XPNET_CAPTURE=off"}.get(level, "XPNET_LOWERINGS=off")
+    what = f'the level "{level}" failed ({said}) on {device}'
+    if is_required():
+        raise LevelError(f"{what}, and XPNET_CAPTURE=require asks for it") from why
+    warnings.warn(
+        f'{what}; this program goes on at the level "{to}". {fix} in the environment leaves the level out; please '
+        "report this with the output of  python -m xpnet info --check",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def difference(
+    ours: Sequence[Array], expected: Sequence[Array], before: Sequence[Array], precision: str, has_moments: bool = False
+) -> float:
+    """The largest difference between results, relative to the change of an array since ``before``; host arrays all.
+
+    With ``has_moments`` the first array is theta and the second its first moment. A rule that divides by the size of the
+    gradient makes much of a rounding in an element whose gradient is almost 0: such elements of theta are compared by
+    their moments alone.
+    """
+    worst = 0.0
+    is_narrow = precision in _NARROW
+    size = np.linalg.norm if is_narrow else lambda a: np.max(np.abs(a), initial=0.0)
+    for k, (a, b, old) in enumerate(zip(ours, expected, before, strict=True)):
+        if not np.isfinite(b).all():
+            worst = worst if np.array_equal(np.isfinite(a), np.isfinite(b)) else np.inf
+            continue
+        if k == 0 and has_moments:
+            moved = np.abs(expected[1] - before[1])
+            is_clear = moved >= np.sqrt(TOLERANCES[precision]) * np.max(moved)
+            a, b, old = a[is_clear], b[is_clear], old[is_clear]
+        rounding = 8 * float(np.finfo(b.dtype).eps) * float(size(b))
+        room = max(float(size(b - old)), rounding / TOLERANCES[precision], float(np.finfo(b.dtype).tiny))
+        found = (float(size(a - b)) / room) ** (2 if is_narrow and a.ndim else 1)
+        worst = max(worst, np.inf if np.isnan(found) else found)
+    return worst
+
+
+def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settings: Any) -> None:
+    """Raise if results are further from those expected than the precision explains; see :func:`difference`."""
+    precision = settings[1]
+    found = difference(ours, expected, *settings)
+    if not found <= TOLERANCES[precision]:
+        raise Disagreement(
+            f"{what} differ by {found:.1e} of what a step changes, and {TOLERANCES[precision]:.0e} is allowed in {precision}"
+        )
