@@ -524,10 +524,16 @@ class _Scope:
         which = f"{self.writer.pointer(indices, self.node)}[{self.at.coordinate(axis)} * {indices.strides[0]} + {indices.offset}]"
         n = of.shape[axis]
         k = self.declared(indices, f"{which} < 0 ? {which} + {n} : {which}")
+        return f"{self.writer.pointer(of, self.node)}[{self._index_with(of, axis, k)}]"
+
+    def _index_with(self, x: Value, axis: int, index: str) -> str:
+        """The index in x's owner of this element, but for its index along one axis."""
         terms = [
-            f"(long long){k if i == axis else self.at.coordinate(i)} * {s}" for i, s in enumerate(of.strides) if s != 0
+            f"(long long){index if i == axis else self.at.coordinate(i)} * {stride}"
+            for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True))
+            if stride != 0 and (n > 1 or i == axis)
         ]
-        return f"{self.writer.pointer(of, self.node)}[{' + '.join([*terms, str(of.offset)])}]"
+        return " + ".join([*terms, str(x.offset)])
 
     def _chosen(self, x: Value) -> str:
         """The element of the part of a concatenation that it falls into."""
@@ -536,12 +542,9 @@ class _Scope:
         choices, start = [], 0
         for part in x.operands:
             self.node.reads.append(self.writer.range(part))
-            moved = f"({along} - {start})"
-            terms = [
-                f"{moved if i == axis else self.at.coordinate(i)} * {s}" for i, s in enumerate(part.strides) if s != 0
-            ]
+            index = self._index_with(part, axis, f"({along} - {start})")
             start += part.shape[axis]
-            read = f"{self.writer.pointer(part, self.node)}[{' + '.join([*terms, str(part.offset)])}]"
+            read = f"{self.writer.pointer(part, self.node)}[{index}]"
             choices.append((f"{along} < {start} ? {read} : ", read))
         return "".join(first for first, _ in choices[:-1]) + choices[-1][1]
 
