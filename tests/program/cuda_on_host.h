@@ -31,9 +31,13 @@ static void thread() {
     is_done[threadIdx.x] = true;
 }
 
-static void launch(void (*kernel)(void**), unsigned blocks, void** given) {
+static void launch(void (*kernel)(void**), bool has_barriers, unsigned blocks, void** given) {
     current = kernel, arguments = given;
     for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {
+        if (!has_barriers) {
+            for (threadIdx.x = 0; threadIdx.x < THREADS; threadIdx.x++) kernel(given);
+            continue;
+        }
         for (unsigned t = 0; t < THREADS; t++) {
             getcontext(&contexts[t]);
             contexts[t].uc_stack.ss_sp = stacks[t], contexts[t].uc_stack.ss_size = STACK, contexts[t].uc_link = &scheduler;

@@ -27,8 +27,12 @@ template <class T> __device__ inline T sign_of(T a) { return a != a ? a : T((a >
 template <class T> __device__ inline T floor_of_quotient(T a, T b) {
     return b == T(0) ? T(0) : T(a / b - (a % b != T(0) && (a < T(0)) != (b < T(0)) ? 1 : 0));
 }
-__device__ inline float floor_of_quotient(float a, float b) { return floorf(a / b); }
-__device__ inline double floor_of_quotient(double a, double b) { return floor(a / b); }
+__device__ inline double floor_of_quotient(double a, double b) {
+    if (b == 0) return a / b;
+    const double m = fmod(a, b), q = (a - m) / b - (m != 0 && (b < 0) != (m < 0) ? 1 : 0), below = floor(q);
+    return q == 0 ? copysign(0.0, a / b) : q - below > 0.5 ? below + 1 : below;
+}
+__device__ inline float floor_of_quotient(float a, float b) { return (float)floor_of_quotient((double)a, (double)b); }
 template <class T> __device__ inline T remainder_of(T a, T b) {
     const T m = b == T(0) ? T(0) : T(a % b);
     return m != T(0) && (m < T(0)) != (b < T(0)) ? T(m + b) : m;
@@ -139,7 +143,7 @@ def expression(x: Value, operands: list[str]) -> str:
         return f"{name}{end}({', '.join(operands)})"
     if name in ("isnan", "isinf") and kind != "f":
         return "false"
-    if name not in _EXPRESSIONS or (name == "divide" and kind != "f"):
+    if name not in _EXPRESSIONS or (name in ("divide", "reciprocal") and kind != "f"):
         raise NotRecordable(f"there is no kernel for {name} of {x.operands[0].dtype}")
     found = _EXPRESSIONS[name].format(*operands, T=type_name(x.dtype))
     return found if x.dtype.kind in "fb" or name in ("where", "copy") else f"({type_name(x.dtype)})({found})"

@@ -1,0 +1,312 @@
+"""Generated kernels: run on the host beside the definitions, and compiled for GPUs."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xpnet import Adam, AdamW, Dense, Dropout, GradientDescent, Model, Momentum, PReLU, Sequential
+from xpnet.backends import array_namespace
+from xpnet.equations import activations, losses
+from xpnet.program import NotRecordable
+from xpnet.program import cuda_source as cuda
+from xpnet.program.cuda_source import Kernel, source
+from xpnet.program.lowering import lowered
+from xpnet.program.plan import plan
+from xpnet.program.recorder import ELEMENTWISE, leaves, record
+from xpnet.program.steps import Batch, Carry
+from xpnet.training import step_scalars, steps_of
+from xpnet.backends import get_backend
+
+from .kernels_on_host import HostReplay
+
+M, N, SIZE, STEPS = 60, 7, 20, 3
+TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
+
+
+def data(loss, n_out, rng, n=N):
+    """Samples, and targets that the loss takes."""
+    X = rng.normal(size=(M, n))
+    if loss == "cross_entropy":
+        return X, np.eye(n_out)[rng.integers(0, n_out, M)]
+    if loss == "binary_cross_entropy":
+        return X, rng.integers(0, 2, (M, n_out)).astype(float)
+    return X, rng.normal(size=(M, n_out)) if loss != "half_poisson_deviance" else rng.poisson(2.0, (M, n_out)) * 1.0
+
+
+def stepped(step):
+    """A step that takes its rows out of all data, as a GPU does it."""
+
+    def run(carry, data, rows, row):
+        batch = Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
+        return step(carry, batch, tuple(row[j] for j in range(row.shape[0])))
+
+    return run
+
+
+def compiled(model, X, Y, w, rule, clip_norm=None, is_bfloat16=False, has_epilogues=False):
+    """The step, what it is given, its plan and its source."""
+    dtype = X.dtype
+    step = stepped(steps_of(model, X, rule, clip_norm, get_backend("numpy")).step)
+    state = replace(model.initial(np.random.default_rng(1), X.shape[1:], rule), seed=5)
+    table = step_scalars(state.course, lambda t: 1.0, [SIZE / M] * STEPS).astype(dtype)
+    theta = state.theta.astype(dtype)
+    zero = np.zeros((), dtype)
+    carry = Carry(theta, tuple(np.zeros_like(theta) for _ in state.moments), zero, None if clip_norm is None else zero)
+    order = np.random.default_rng(2).permutation(M)[: STEPS * SIZE].reshape(STEPS, SIZE)
+    given = carry, (X, Y, w), order, table
+    program = record(step, carry, (X, Y, w), order[0], table[0])
+    n_carry, n_data = len([*leaves(carry)]), 2 + (w is not None)
+    sliding = {n_carry + n_data: order[0].nbytes, n_carry + n_data + 1: table[0].nbytes}
+    planned = plan(lowered(program, is_bfloat16, has_epilogues), {k: k for k in range(n_carry)}, has_kernels=True)
+    return step, given, planned, source(planned, sliding)
+
+
+def assert_the_kernels_are_right(model, X, Y, rule, w=None, clip_norm=None, precision=None, has_epilogues=False):
+    """Three steps by the kernels, beside three by the definitions."""
+    step, (carry, data, order, table), planned, made = compiled(
+        model, X, Y, w, rule, clip_norm, precision == "bfloat16", has_epilogues
+    )
+    mine = [a.copy() for a in leaves(carry)]
+    replay = HostReplay(made, planned, [*mine, *leaves(data), order, table])
+    start = [a.copy() for a in mine]
+    for k in range(STEPS):
+        replay()
+        replay.counter += 1
+        carry = step(carry, data, order[k], table[k])
+    tolerance = TOLERANCES[precision or X.dtype.name]
+    for a, b, old in zip(mine, leaves(carry), start, strict=True):
+        if precision == "bfloat16":
+            assert np.linalg.norm(a - b) <= tolerance**0.5 * np.linalg.norm(b - old) + 1e-6
+        else:
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, np.abs(b).max()))
+    return made
+
+
+# --- every network
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", sorted(losses.BY_NAME))
+def test_every_loss(loss, dtype, rng):
+    X, Y = (a.astype(dtype) for a in data(loss, 3, rng))
+    model = Model(Sequential(Dense(9, "tanh"), Dense(3)), loss, l2=1e-2)
+    assert_the_kernels_are_right(model, X, Y, GradientDescent(0.05))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("f", sorted(activations.BY_NAME))
+def test_every_activation(f, dtype, rng):
+    X, Y = (a.astype(dtype) / 4 for a in data("half_squared_error", 2, rng))
+    model = Model(Sequential(Dense(8, f), Dense(40, f), Dense(2)))
+    assert_the_kernels_are_right(model, X, Y, Momentum(1e-3))
+
+
+RULES = [
+    GradientDescent(0.05), Momentum(0.05), Momentum(0.05, nesterov=True), Adam(0.01), AdamW(0.01, decay=0.1)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_every_rule_with_dropout_penalties_weights_and_clipping(rule, dtype, rng):
+    X, Y = (a.astype(dtype) for a in data("cross_entropy", 4, rng))
+    w = rng.uniform(0.5, 2.0, M).astype(dtype)
+    network = Sequential(
+        Dense(12, "relu"), Dropout(0.3), PReLU(), Dense(10, activations.ELU(0.7)), Dropout(0.1), Dense(4)
+    )
+    model = Model(network, "cross_entropy", l1=1e-3, l2=1e-2, scale_penalty=True)
+    assert_the_kernels_are_right(model, X, Y, rule, w, clip_norm=0.3)
+    assert_the_kernels_are_right(replace(model, l1=0.0, scale_penalty=False), X, Y, rule)
+
+
+@pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"has_epilogues": True}], ids=str)
+@pytest.mark.parametrize("f", ["relu", "tanh"])
+def test_products_of_bfloat16_and_products_with_biases(f, settings, rng):
+    X, Y = (a.astype("float32") for a in data("cross_entropy", 5, rng, n=16))
+    model = Model(Sequential(Dense(32, f), Dense(24, f), Dense(5)), "cross_entropy", l2=1e-3)
+    made = assert_the_kernels_are_right(model, X, Y, Adam(0.01), **settings)
+    products = [x for x in made.launches if not isinstance(x, Kernel)]
+    if "precision" in settings:
+        assert {x.A.dtype.name for x in products} == {"uint16"}
+    else:
+        assert sum(x.bias is not None for x in products) == 3
+        assert sum(x.has_relu for x in products) == (2 if f == "relu" else 0)
+
+
+# --- launches
+
+
+def test_an_adam_step_of_a_wide_net_has_few_launches():
+    f = np.float32
+    model = Model(Sequential(Dense(512, "relu"), Dense(512, "relu"), Dense(10)), "cross_entropy", l2=1e-4)
+    X, Y = np.zeros((M, 784), f), np.zeros((M, 10), f)
+    _, _, _, made = compiled(model, X, Y, None, Adam())
+    assert sum(not isinstance(x, Kernel) for x in made.launches) == 8
+    assert len(made.launches) <= 20
+
+
+def test_the_update_is_one_launch(rng):
+    X, Y = data("half_squared_error", 2, rng)
+    for l2 in (0.0, 0.1):
+        _, _, planned, made = compiled(Model(Sequential(Dense(6, "tanh"), Dense(2)), l2=l2), X, Y, None, Adam())
+        updates = [item for item in planned.items if any(x.operation == "sqrt" for x in item.operations)]
+        assert len(updates) == (2 if l2 else 1)  # the weights and all else
+        assert sum("sqrt" in body for body in re.split(r"(?=static __device__)", made.text)) == len(updates)
+        (last,) = {x.name for x in made.launches[-1:]}
+        assert made.text.count("sqrt(") == len(updates)
+        assert f"{last}(" in made.text
+
+
+# --- single operations
+
+
+def check(function, *arguments, tolerance=1e-13):
+    """A function by kernels, beside NumPy's."""
+    planned = plan(lowered(record(function, *arguments)), {}, has_kernels=True)
+    replay = HostReplay(source(planned), planned, list(arguments))
+    replay()
+    expected = [*leaves(function(*arguments))]
+    for a, b in zip(replay.outputs, expected, strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+    return replay
+
+
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 7.0, np.inf, -np.inf, np.nan])
+
+
+def has_kernel(name, a, b):
+    """Whether NumPy and CUDA have this operation for these dtypes."""
+    operands = (a, b)[: ELEMENTWISE[name].nin]
+    try:
+        source(plan(record(lambda *x: getattr(array_namespace(x[0]), name)(*x), *operands), {}, has_kernels=True))
+    except (TypeError, NotRecordable):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "int64", "bool"])
+def test_every_elementwise_operation_at_every_kind_of_number(dtype):
+    a, b = (x.reshape(-1) for x in np.meshgrid(SPECIAL, SPECIAL))
+    if dtype != "float64":
+        keep = np.isfinite(a) & np.isfinite(b) if dtype[0] in "ib" else slice(None)
+        a, b = a[keep].astype(dtype), b[keep].astype(dtype)
+    if dtype[0] == "i":
+        b = np.where(b < 0, 3, b).astype(dtype)  # shifts by fewer than no bits are undefined
+    names = [name for name in ELEMENTWISE if has_kernel(name, a, b)]
+    assert {"maximum", "less", "equal", "abs"} <= {*names}
+
+    def every(a, b):
+        return tuple(getattr(array_namespace(a), name)(*(a, b)[: ELEMENTWISE[name].nin]) for name in names)
+
+    with np.errstate(all="ignore"):
+        check(every, a, b, tolerance=1e-6 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 40), (70, 33), (700, 2), (40, 3, 5)])
+@pytest.mark.parametrize("name", ["sum", "max", "min", "prod", "all", "any"])
+def test_reductions_over_any_axes(name, shape, rng, monkeypatch):
+    monkeypatch.setattr(cuda, "AT_ONCE", 1 << 9)
+    monkeypatch.setattr(cuda, "SLICE", 1 << 7)
+    x = rng.uniform(0.9, 1.1, size=shape)
+    if name in ("all", "any"):
+        x = x > (0.92 if name == "all" else 1.09)
+
+    def every(x):
+        f = getattr(array_namespace(x), name)
+        axes = [None, *range(x.ndim), tuple(range(x.ndim - 1)), tuple(range(1, x.ndim))]
+        return tuple(f(x, axis=axis, keepdims=keep) for axis in axes if axis != () for keep in (False, True))
+
+    check(every, x, tolerance=1e-11)
+
+
+def test_views_copies_parts_and_broadcasting(rng):
+    a, b, v = rng.normal(size=(6, 4)), rng.normal(size=(4, 6)), rng.normal(size=6)
+
+    def every(a, b, v):
+        xp = array_namespace(a)
+        return (
+            a + b.T,
+            a[:, 1:3] * a[:, ::2],
+            a[::-1, :] - v[:, None],
+            xp.concat([a, b.T, a[:, :1]], axis=1),
+            xp.stack([a, 2 * a]),
+            xp.reshape(b.T, (3, 8)) + 1,
+            xp.take(a, xp.asarray([3, -1, 0, 0]), axis=0),
+            xp.take(a, xp.asarray([3, 1]), axis=1),
+            xp.where(a > 0, a, v[:, None]),
+            (a @ b) @ v,
+            v @ a,
+            b.T[1:] @ b[:, :3],
+            xp.vecdot(a, a),
+            xp.vecdot(v, v),
+            xp.astype(a > 0, xp.float32),
+        )
+
+    check(every, a, b, v)
+
+
+def test_softmax_of_wide_rows_and_of_one_row(rng):
+    def softmax(Z, v):
+        xp = array_namespace(Z)
+        E = xp.exp(Z - xp.max(Z, axis=-1, keepdims=True))
+        S = E / xp.sum(E, axis=-1, keepdims=True)
+        return S, xp.sum(S * v, axis=1), S * xp.sum(S * S, axis=1, keepdims=True)
+
+    for m, n in ((1, 10), (3, 5), (7, 300), (300, 7)):
+        replay = check(softmax, rng.normal(size=(m, n)), rng.normal(size=n))
+        assert len(replay.source.launches) == 1
+
+
+def test_what_has_no_kernel_is_named():
+    complex_numbers = np.zeros(3, np.complex64)
+    with pytest.raises(NotRecordable, match="complex64"):
+        source(plan(record(lambda z: z + z, complex_numbers), {}, has_kernels=True))
+    stacks = np.zeros((2, 3, 3))
+    with pytest.raises(NotRecordable, match="stacks"):
+        lowered(record(lambda a: a @ a, stacks))
+
+
+def test_a_wrong_index_is_seen(rng):
+    """That these tests can fail: a kernel that reads the next element gives other numbers."""
+    X, Y = data("half_squared_error", 2, rng)
+    model = Model(Sequential(Dense(6, "tanh"), Dense(2)))
+    original = cuda.index_of
+
+    def wrong(x, at):
+        found = original(x, at)
+        return f"({found} + 1)" if x.shape == (6,) else found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "index_of", wrong)
+        with pytest.raises(AssertionError):
+            assert_the_kernels_are_right(model, X, Y, GradientDescent(0.1))
+    assert_the_kernels_are_right(model, X, Y, GradientDescent(0.1))
+
+
+# --- compiled for GPUs
+
+
+@pytest.mark.parametrize("architecture", ["sm_70", "sm_80", "sm_90"])
+def test_kernels_compile_for_gpus(architecture, rng):
+    nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not installed")
+    try:
+        nvrtc.getVersion()
+    except Exception as error:
+        pytest.skip(f"NVRTC is not installed (nvidia-cuda-nvrtc-cu12): {error}")
+    X, Y = (a.astype("float32") for a in data("cross_entropy", 4, rng))
+    network = Sequential(Dense(40, "elu"), Dropout(0.3), PReLU(), Dense(4))
+    model = Model(network, "cross_entropy", l1=1e-3, l2=1e-2, scale_penalty=True)
+    for settings in ({"clip_norm": 0.3}, {"is_bfloat16": True}):
+        text = compiled(model, X, Y, None, Adam(), **settings)[3].text
+        program = nvrtc.createProgram(text, "step.cu", [], [])
+        try:
+            nvrtc.compileProgram(program, [f"--gpu-architecture={architecture}", "-std=c++17"])
+            assert len(nvrtc.getPTX(program) or b"") + nvrtc.getCUBIN(program).__len__() > 1000
+        except nvrtc.NVRTCError as error:
+            pytest.fail(nvrtc.getProgramLog(program) + str(error))
+        finally:
+            nvrtc.destroyProgram(program)
