@@ -53,9 +53,12 @@ def _longest(record: Record, along: str, other: str) -> list[Record]:
     if not points:
         return []
     fixed = Counter((point["depth"], point[other]) for point in points).most_common(1)[0][0]
-    return sorted(
-        (point for point in points if (point["depth"], point[other]) == fixed), key=lambda point: point[along]
-    )
+    group: dict[int, Record] = {}
+    for point in points:
+        if (point["depth"], point[other]) == fixed:
+            same = group.setdefault(point[along], point)  # the same net may have been measured with torch.compile too
+            group[point[along]] = same | {"contenders": point["contenders"] | same["contenders"]}
+    return [group[size] for size in sorted(group)]
 
 
 def _lines(group: list[Record], along: str) -> Lines:

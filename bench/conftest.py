@@ -51,30 +51,38 @@ def pytest_configure(config):
 
 
 class Run:
-    """The races of this run, and what they have left so far."""
+    """The races of this run, and what has come out so far; the record is written after each, whole or not at all."""
 
-    def __init__(self, config):
+    def __init__(self, config, cases):
         backends, peers = config.stash[_ASKED]
         case_set = config.getoption("case_set")
         self.races = Races(backends, peers, config.getoption("--rounds") or ROUNDS[case_set])
         self.path, self.by_round = config.getoption("--json"), []
         self.ends = time.monotonic() + config.getoption("--budget")
-        self.record = {"set": case_set, "rounds": self.races.rounds, **machine(backends), "peers": self.races.about()}
-        self.record |= {"means": {}, "results": []}
+        self.record = {"set": case_set, "rounds": self.races.rounds, **machine(backends)}
+        self.record |= {"peers": self.races.meet_peers(), "means": {}, "results": [], "missing": [c.id for c in cases]}
+        self._write()
 
     def measure(self, case, request):
         """Race, and write down what came out."""
         if time.monotonic() > self.ends:
             pytest.skip("left out: the seconds of --budget are over")
         result = self.races.run(case, lambda *own, **how: request.getfixturevalue("benchmark").pedantic(*own, **how))
+        self.record["missing"].remove(case.id)
+        if result is not None:
+            self.by_round.append((case, result.pop("by_round")))
+            self.record["results"].append(result)
+            self.record["means"] = self._means()
+        self._write()
         if result is None:
-            pytest.skip("left out: none of these backends computes it")
-        self.by_round.append((case, result.pop("by_round")))
-        self.record["results"].append(result)
-        self.record["means"] = self._means()
-        if self.path:
-            self.path.write_text(json.dumps(self.record, indent=1) + "\n")
+            pytest.skip("left out: not for these backends and peers")
         return result
+
+    def _write(self):
+        if self.path:
+            begun = self.path.with_name(f"{self.path.name}.begun")
+            begun.write_text(json.dumps(self.record, indent=1) + "\n")
+            begun.replace(self.path)
 
     def _means(self):
         """xpnet / peer over the cases of the claim: the geometric mean, its interval, and the number of cases."""
@@ -96,7 +104,9 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def run(request):
     """One run."""
-    run = request.config.stash[_RUN] = Run(request.config)
+    here = Path(__file__).parent
+    cases = [item.callspec.params["case"] for item in request.session.items if item.path.parent == here]
+    run = request.config.stash[_RUN] = Run(request.config, cases)
     yield run
     run.races.close()
 

@@ -97,6 +97,7 @@ def _on_gpu(case: Case) -> Callable[[np.ndarray], Array]:
 
 
 def _on_cupy(case: Case) -> Callable[[], None]:
+    """Launched one by one, because CuPy refuses to capture its cuBLAS calls; small products wait for their launches."""
     import cupy
 
     products = Products(case, _on_gpu(case), cupy.matmul)

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from tables import table
+
 Part = dict[str, Any]
 TAIL = 12
-"""Lines of a failed part's log that the page keeps."""
+"""Lines at the end of a failed part's log that the page keeps, with those before them that name a failed test."""
+SHOWN = "check"
+"""The part whose whole log is shown, whatever came out: it is a table."""
 
 
 def read(folder: Path) -> dict[str, list[Part]]:
@@ -14,26 +18,26 @@ def read(folder: Path) -> dict[str, list[Part]]:
     for line in told.read_text().splitlines() if told.exists() else ():
         name, status, seconds = line.split("\t")
         log = (folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
-        kept = log[-1:] if status == "0" else log[-TAIL:]
+        kept = log if name == SHOWN else log[-1:]
+        if status != "0" and name != SHOWN:
+            kept = [line for line in log[:-TAIL] if " FAILED" in line][:TAIL] + log[-TAIL:]
         parts.append({"part": name, "status": int(status), "seconds": int(seconds), "said": kept})
     return {"parts": parts}
 
 
 def markdown(record: dict[str, Any]) -> str:
     """The table, and the logs of what failed."""
-    from report import table
-
     parts = record.get("parts", [])
     lines = [[part["part"], _went(part), f"{part['seconds']} s", _plain(part["said"][-1:])] for part in parts]
     sections = [table(["part", "went", "took", "last line"], lines)]
     for part in parts:
-        if part["status"]:
-            sections.append(f"The end of {part['part']}:\n\n" + "\n".join(f"    {line}" for line in part["said"]))
+        if part["status"] or part["part"] == SHOWN:
+            sections.append(f"From the log of {part['part']}:\n\n" + "\n".join(f"    {line}" for line in part["said"]))
     return "\n\n".join(section for section in sections if section)
 
 
 def _went(part: Part) -> str:
-    return {0: "well", 124: "OUT OF TIME", 137: "OUT OF TIME"}.get(part["status"], f"FAILED ({part['status']})")
+    return {0: "well", 124: "OUT OF TIME", 137: "KILLED"}.get(part["status"], f"FAILED ({part['status']})")
 
 
 def _plain(lines: list[str]) -> str:

@@ -68,12 +68,15 @@ class Races:
             self._workers[library] = Worker(library, on_cpu)
         return self._workers[library]
 
-    def about(self) -> dict[str, str]:
-        """What each peer says of itself, or why it can't take part."""
+    def meet_peers(self) -> dict[str, str]:
+        """What each peer says of itself, or why it can't take part; on a GPU those without CUDA leave."""
         found = {}
-        for library in self.libraries:
+        for library in tuple(self.libraries):
             try:
                 found[library] = self.worker(library).ask("about")
+                if self.device == "cuda" and not self.worker(library).ask("has_gpu"):
+                    found[library] += ", left out: it finds no GPU (is it a build for CUDA?)"
+                    self.libraries.remove(library)
             except PeerError as error:
                 found[library] = f"{library}: {str(error).splitlines()[0]}"
         return found
@@ -86,10 +89,12 @@ class Races:
     def _makers(self, case: Case) -> dict[str, Callable[[], Any]]:
         """How to make each contender, by its name; xpnet's first."""
         makers: dict[str, Callable[[], Any]] = {}
+        if case.compiled and self.device == "cuda" and "torch" not in self.libraries:
+            return makers  # the large set has the same case without torch.compile
         for backend in reversed(self.backends):  # the peers' own device gives the numbers to compare with
             is_numpy, name, of_backend = backend.name == "numpy", backend.name.split(":")[0], case
             if is_numpy and self.device == "cuda":
-                if flops(case) > NUMPY_UP_TO or case.precision in ("tf32", "bfloat16"):
+                if flops(case) > NUMPY_UP_TO or case.compiled or case.precision in ("tf32", "bfloat16"):
                     continue
                 of_backend = replace(case, pass_flops=Case.pass_flops)
             makers[name] = partial(ours.build, of_backend, "xpnet", backend.name)
@@ -187,12 +192,20 @@ class Races:
 
 
 def _takes_part(name: str, case: Case, device: str) -> bool:
-    if (name == "torch compile" and not case.compiled) or (name == "torch graph" and device == "cpu"):
+    if name in ("torch compile", "torch reduce-overhead") and not case.compiled:
+        return False
+    if name in ("torch graph", "torch reduce-overhead") and device == "cpu":
         return False
     return name == "scikit-learn" or not case.l2
 
 
+def _waits_for_launches(times: list[Times]) -> bool:
+    """Whether the GPU has waited for the host: then products launched one by one are no limit."""
+    return times[0].device is not None and statistics.median(t.host / t.wall for t in times) > 0.9
+
+
 def _record(case: Case, times: dict[str, list[Times]], memory: dict, failed: dict) -> dict[str, Any]:
+    times = {name: of_one for name, of_one in times.items() if " limit" not in name or not _waits_for_launches(of_one)}
     found: dict[str, Any] = {
         **asdict(case),
         "steps": case.steps,

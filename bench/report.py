@@ -10,42 +10,17 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
+import bars
 import parts
 from machine import machine
-from paired import Ratio, crossover
+from paired import crossover
+from tables import OURS, Record, each, name, ratio, table
 
-Record = dict[str, Any]
-OURS = ("numpy", "cupy")
-LABELS = ("limit", "numpy", "scikit-learn", "torch", "torch fused", "torch compile", "torch graph", "jax")
-STAGES = {"forward", "backward", "predict"}
-
-
-def table(head: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table, without the columns in which every row is empty; nothing where there are no rows."""
-    if not rows:
-        return ""
-    kept = [i for i in range(len(head)) if any(row[i] not in ("", None) for row in rows)]
-    lines = [[head[i] for i in kept], ["---"] * len(kept), *([str(row[i] or "") for i in kept] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def name(result: Record) -> str:
-    """The net, the batch and the settings that differ from the usual."""
-    widths = "-".join(map(str, result["widths"]))
-    rule = "" if result["path"] in STAGES else {"GradientDescent": "GD"}.get(result["optimizer"], result["optimizer"])
-    parts = [result["hidden"] * (result["hidden"] != "relu"), rule, result["precision"]]
-    return f"{widths} @ {result['batch']}, {', '.join(part for part in parts if part)}"
-
-
-def ratio(found: list[float] | None) -> str:
-    """A ratio with its interval."""
-    return str(Ratio(*found)) if found else ""
-
-
-def _each(record: Record) -> list[tuple[Record, str]]:
-    return [(result, backend) for result in record["results"] for backend in OURS if backend in result["ratios"]]
+LABELS = (
+    *("limit", "numpy", "scikit-learn", "torch", "torch fused", "torch graph", "torch reduce-overhead"),
+    *("torch compile", "jax"),
+)
 
 
 def _limit(result: Record, backend: str) -> tuple[str, Record] | None:
@@ -57,7 +32,7 @@ def _limit(result: Record, backend: str) -> tuple[str, Record] | None:
 def ratios(record: Record) -> str:
     """xpnet's time over the limit's and over each peer's."""
     rows = []
-    for result, backend in _each(record):
+    for result, backend in each(record):
         of = result["ratios"][backend]
         rows.append([result["path"], name(result), backend, *(ratio(of.get(label)) for label in LABELS)])
     return table(["path", "net @ batch", "xpnet on", *(f"/ {label}" for label in LABELS)], rows)
@@ -66,7 +41,7 @@ def ratios(record: Record) -> str:
 def figures(record: Record) -> str:
     """Times, rates and memory."""
     rows = []
-    for result, backend in _each(record):
+    for result, backend in each(record):
         own, best = result["contenders"][backend], _limit(result, backend)
         limit = best[1]["seconds"] if best else math.nan
         is_update = result["path"] == "update"
@@ -110,17 +85,6 @@ def means(record: Record) -> str:
     return table(["xpnet on", "geometric mean [95%]", "cases"], rows)
 
 
-def bars(record: Record) -> str:
-    """Training over its products, where a bar is set for two cores."""
-    rows = []
-    for result, backend in _each(record):
-        found = result["ratios"][backend].get("limit")
-        if result["bar"] and backend == "numpy" and found:
-            met = "met" if found[2] is not None and found[2] <= result["bar"] else "not met"
-            rows.append([name(result), ratio(found), f"{result['bar']:.2f}", met])
-    return table(["an epoch of", "/ its products", "bar", ""], rows)
-
-
 def crossovers(record: Record) -> str:
     """From how many FLOPs a step CuPy takes less time than NumPy, along each line of the grid."""
     both = [r for r in record["results"] if r["path"] == "step" and set(OURS) <= set(r["contenders"])]
@@ -161,11 +125,16 @@ def failures(record: Record) -> str:
     return table(["contender", "failed with", "cases", "the first"], rows)
 
 
+def missing(record: Record) -> str:
+    """The cases that the run did not come to, in its order."""
+    found = record.get("missing", [])
+    return f"Not reached, {len(found)} cases: {', '.join(f'`{case}`' for case in found)}." if found else ""
+
+
 def summary(record: Record) -> str:
     """The short form, for the end of a run."""
-    return "\n\n".join(
-        part for part in (ratios(record), means(record), bars(record), crossovers(record), failures(record)) if part
-    )
+    parts = (ratios, means, bars.on_two_cores, bars.on_a_gpu, crossovers, failures, missing)
+    return "\n\n".join(text for text in (part(record) for part in parts) if text)
 
 
 def markdown(record: Record, pictures: Sequence[tuple[str, str]] = ()) -> str:
@@ -177,12 +146,13 @@ def markdown(record: Record, pictures: Sequence[tuple[str, str]] = ()) -> str:
         ("", "\n".join(machine)),
         ("", "\n".join(f"![{alt}]({file})" for file, alt in pictures)),
         ("The parts of this run", parts.markdown(record)),
+        ("What is promised on a GPU", bars.on_a_gpu(record)),
         ("xpnet's time over the others', median of the rounds [95% interval]", ratios(record)),
         ("Geometric means over the cases of the claim", means(record)),
-        ("Training beside its products, and its bars", bars(record)),
+        ("Training beside its products, and its bars", bars.on_two_cores(record)),
         ("Times and rates", figures(record)),
         ("Where the GPU takes over", crossovers(record)),
-        ("Not measured", failures(record)),
+        ("Not measured", "\n\n".join(text for text in (failures(record), missing(record)) if text)),
     ]
     body = "\n\n".join((f"## {title}\n\n" if title else "") + text for title, text in sections if text)
     return f"# {device(record)}, {record['date']}\n\n{body}\n"

@@ -26,7 +26,7 @@ MODULES = {"xpnet": "ours", "torch": "peer_torch", "jax": "peer_jax", "scikit-le
 PEERS = {
     "scikit-learn": {path: ["scikit-learn"] for path in ("step", "epoch", "fit", "predict")},
     "torch": {
-        "step": ["torch", "torch fused", "torch compile", "torch graph"],
+        "step": ["torch", "torch fused", "torch graph", "torch reduce-overhead", "torch compile"],
         **{path: ["torch", "torch fused"] for path in ("epoch", "update")},
         **{path: ["torch"] for path in ("forward", "backward", "predict")},
     },
@@ -57,8 +57,8 @@ def serve(connection: Connection, library: str, environment: dict[str, str]) -> 
 
 
 def _answer(peer: Any, contenders: dict[str, Contender], command: str, arguments: list) -> Any:
-    if command == "about":
-        return peer.about()
+    if command in ("about", "has_gpu"):
+        return getattr(peer, command)()
     if command == "peak":
         kilo = 1 << 20 if sys.platform == "darwin" else 1 << 10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilo

@@ -9,10 +9,10 @@ import numpy as np
 import ours
 import pytest
 from cases import OPTIMIZERS, PATHS, SETS, Case, elementwise_bytes, flops
-from contender import Contender, Device
+from contender import Contender, Device, Times
 from limit import Products, limits
-from race import Races, disagreement, in_turn
-from worker import PeerError, Remote, Worker
+from race import Races, _record, _takes_part, disagreement, in_turn
+from worker import PEERS, PeerError, Remote, Worker
 
 from xpnet import get_backend
 
@@ -144,6 +144,45 @@ def test_a_contender_that_computes_something_else_is_left_out(monkeypatch):
     cheated = races.run(CASE, pedantic)
     assert set(cheated["contenders"]) == {"numpy"}
     assert "computes something else" in cheated["failed"]["numpy limit"]
+
+
+def test_a_peer_without_cuda_takes_no_part_on_a_gpu(monkeypatch):
+    for device, taking_part in (("cupy:0", ["jax"]), ("numpy", ["torch", "jax"])):
+        races = Races([SimpleNamespace(name=device)], [], rounds=2)
+        races.libraries = ["torch", "jax"]
+        answers = {library: {"about": library, "has_gpu": library == "jax"} for library in races.libraries}
+        monkeypatch.setattr(races, "worker", lambda library, answers=answers: SimpleNamespace(ask=answers[library].get))
+        said = races.meet_peers()
+        assert races.libraries == taking_part
+        assert ["left out" in said[library] for library in ("torch", "jax")] == ["torch" not in taking_part, False]
+
+
+def test_products_that_wait_for_their_launches_are_no_limit():
+    def record(host):
+        times = {"cupy": [Times(1.0, 0.1, 0.9)] * 6, "cupy limit": [Times(0.5, host, 0.5)] * 6}
+        return _record(CASE, times, {}, {})
+
+    assert record(host=0.1)["ratios"]["cupy"]["limit"][0] == 2.0
+    assert record(host=0.49)["ratios"]["cupy"] == {}
+    assert "cupy limit" not in record(host=0.49)["contenders"]
+
+
+def test_torch_compile_comes_last():
+    compiled = [case.compiled for case in SETS["large"]]
+    assert compiled == sorted(compiled)
+    assert any(compiled)
+    batches = [case.batch for case in SETS["large"] if not case.compiled]
+    small = sum(batch <= 256 for batch in batches)
+    assert max(batches[:small]) <= 256
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_takes_part(device):
+    names = PEERS["torch"]["step"]
+    eager = {"torch", "torch fused"} | ({"torch graph"} if device == "cuda" else set())
+    assert {name for name in names if _takes_part(name, CASE, device)} == eager
+    modes = {"torch compile"} | ({"torch reduce-overhead"} if device == "cuda" else set())
+    assert {name for name in names if _takes_part(name, replace(CASE, compiled=True), device)} == eager | modes
 
 
 def test_a_peer_runs_in_a_process_of_its_own():

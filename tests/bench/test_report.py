@@ -6,11 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import bars
 import matplotlib.pyplot as plt
 import parts
 import pytest
 import report
-from chart import apart, charts
+from chart import _longest, apart, charts
 
 RECORD = json.loads((Path(__file__).parent / "record.json").read_text())
 
@@ -70,9 +71,9 @@ def test_a_bar_is_met_by_the_intervals_upper_end(record):
     result |= {"bar": 1.3, "path": "epoch"}
     for high, said in ((1.29, "met"), (1.31, "not met")):
         result["ratios"]["numpy"]["limit"] = [1.2, 1.1, high, 31]
-        assert cells(report.bars(record))[1][-1] == said
+        assert cells(bars.on_two_cores(record))[1][-1] == said
     result["bar"] = None
-    assert report.bars(record) == ""
+    assert bars.on_two_cores(record) == ""
 
 
 def test_of_two_limits_the_faster_one(record):
@@ -131,12 +132,27 @@ def test_names_at_the_ends_of_lines_do_not_touch():
     assert max(apart([98.0, 99.0], 5.0, 0.0, 100.0)) <= 100.0
 
 
+def test_a_net_measured_twice_is_one_point(record):
+    wide = [result for result in record["results"] if result["path"] == "step" and len(result["widths"]) == 4]
+    again = [copy.deepcopy(result) for result in wide]
+    for result in again:
+        own = result["contenders"]["numpy"]
+        result["contenders"] = {"numpy": own | {"seconds": 9.0}, "torch compile": own}
+    points = _longest({"results": wide + again}, "width", "batch")
+    assert [point["width"] for point in points] == [128, 256]
+    assert all("torch compile" in point["contenders"] for point in points)
+    assert all(point["contenders"]["numpy"]["seconds"] < 9.0 for point in points)
+
+
 def test_parts(tmp_path):
-    (tmp_path / "parts.tsv").write_text("first\t1\t9\ntests\t0\t60\nbench\t124\t300\n")
-    for name in ("first", "tests", "bench"):
+    (tmp_path / "parts.tsv").write_text("check\t0\t5\nfirst\t1\t9\ntests\t0\t60\nbench\t124\t300\n")
+    for name in ("check", "first", "tests", "bench"):
         (tmp_path / f"{name}.log").write_text("".join(f"{name} {i}\n" for i in range(99)))
+    (tmp_path / "bench.log").write_text("a.py::test FAILED\n" + "passed\n" * 99)
     text = parts.markdown(parts.read(tmp_path))
-    assert cells(text)[1] == ["first", "FAILED (1)", "9 s", "first 98"]
+    assert "check 0\n    check 1\n" in text, "the whole table of the check"
+    assert cells(text)[2] == ["first", "FAILED (1)", "9 s", "first 98"]
     assert "| bench | OUT OF TIME | 300 s |" in text
-    assert re.findall(r"^The end of (\w+):$", text, flags=re.MULTILINE) == ["first", "bench"]
+    assert "    a.py::test FAILED\n    passed\n" in text, "what failed before the end of the log"
+    assert re.findall(r"^From the log of (\w+):$", text, flags=re.MULTILINE) == ["check", "first", "bench"]
     assert parts.markdown(parts.read(tmp_path / "empty")) == ""
