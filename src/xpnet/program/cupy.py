@@ -16,10 +16,10 @@ import numpy as np
 from . import ladder
 from .cublaslt import EPILOGUES_SINCE, SPARE, Multiplication, Refused
 from .cuda_source import COUNTER, THREADS, Kernel, Product, Source, source
-from .ladder import DEFINITIONS, EPILOGUES, GRAPH, LEVELS
+from .ladder import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS
 from .lowering import lowered
 from .plan import MEMORY, Plan, plan, rounded
-from .recorder import Program
+from .recorder import Program, leaves
 
 Array = Any
 
@@ -38,15 +38,14 @@ __device__ void product(const char* A, const char* B, char* out, long long m, lo
         sum += number<T, R>(((const T*)A)[i / n * a0 + l * a1]) * number<T, R>(((const T*)B)[l * b0 + i % n * b1]);
     ((R*)out)[i] = sum;
 }
-#define KERNEL(name, T, R)                                                                                            \
-    extern "C" __global__ void name(const char* A, const char* B, char* out, long long m, long long n, long long k,   \
-                                    long long a0, long long a1, long long b0, long long b1) {                         \
-        product<T, R>(A, B, out, m, n, k, a0, a1, b0, b1);                                                            \
-    }
-KERNEL(product_float32, float, float)
-KERNEL(product_float64, double, double)
-KERNEL(product_uint16, unsigned short, float)
 """
+_KERNEL = r"""
+extern "C" __global__ void product_%s(const char* A, const char* B, char* out, long long m, long long n, long long k,
+                                      long long a0, long long a1, long long b0, long long b1) {
+    product<%s, %s>(A, B, out, m, n, k, a0, a1, b0, b1);
+}
+"""
+_KERNELS = (("float32", "float", "float"), ("float64", "double", "double"), ("uint16", "unsigned short", "float"))
 """One thread an element: for the products that cuBLASLt has no plan for, such as those with one row or column."""
 
 
@@ -185,9 +184,8 @@ class _ProductCall:
 
 @functools.cache
 def _replacement(device: int) -> Any:
-    module = cupy.RawModule(code=_REPLACEMENT, options=("-std=c++17",))
-    module.get_function("product_float32")
-    return module
+    code = _REPLACEMENT + "".join(_KERNEL % kernel for kernel in _KERNELS)
+    return cupy.RawModule(code=code, options=("-std=c++17",))
 
 
 @contextlib.contextmanager
@@ -281,3 +279,51 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
             return made
     _verdicts[key] = DEFINITIONS
     return None
+
+
+class Replay:
+    """A program over arrays that stay where they are: ``replay()`` computes it, on whatever stream is the current one."""
+
+    def __init__(self, launches: Launches) -> None:
+        self._launches, self.outputs = launches, launches.outputs
+        self._graph: Any = None
+        self._is_done = cupy.cuda.Event(disable_timing=True)
+
+    def capture(self) -> None:
+        """Make the graph."""
+        self._graph = captured(self._launches)
+
+    def __call__(self) -> None:
+        stream = cupy.cuda.get_current_stream()
+        stream.wait_event(self._is_done)
+        if self._graph is None:
+            self._launches(stream)
+        else:
+            self._graph.launch(stream)
+        self._is_done.record(stream)
+
+
+def replay_of(program: Program, inputs: Sequence[Array], definition: Callable, precision: str | None) -> Replay | None:
+    """A program over these inputs at the highest level that is to be trusted; None if that is ``definition()``."""
+    name = precision or next(x.dtype.name for x in program.outputs if x.dtype.kind == "f")
+
+    def make(level: str, is_known: bool) -> Replay:
+        compiled = Compiled(program, {}, {}, name, level)
+        replay = Replay(compiled.bound(inputs))
+        if not is_known:
+            expected = [*map(cupy.asnumpy, leaves(definition()))]
+            _compare("the launches and the definition", replay, expected, name)
+        if level != LAUNCHES:
+            found = [*map(cupy.asnumpy, replay.outputs)]
+            replay.capture()
+            if not is_known:
+                _compare("the graph and the launches", replay, found, name)
+        return replay
+
+    return climb((str(program), name), make)
+
+
+def _compare(what: str, replay: Replay, expected: Sequence[np.ndarray], precision: str) -> None:
+    replay()
+    found = [*map(cupy.asnumpy, replay.outputs)]
+    ladder.compare(what, found, expected, [np.zeros_like(a) for a in expected], precision)

@@ -70,37 +70,58 @@ class Replayed:
         call's are not replayed.
     fixed : nested tuples of arrays
         Arguments that stay the same.
+    precision : {"tf32", "bfloat16"}, optional
+        What a GPU's products may round their factors to.
     """
 
-    def __init__(self, function: Callable, fixed: tuple = ()) -> None:
-        self.function, self.fixed = function, fixed
+    def __init__(self, function: Callable, fixed: tuple = (), precision: str | None = None) -> None:
+        self.function, self.fixed, self.precision = function, fixed, precision
         self._calls = 0
-        self._inputs: list[np.ndarray] = []
-        self._replay: Replay | None = None
+        self._replay: Any = None
         self._lock = threading.Lock()
 
     def __call__(self, *arrays: Any) -> Any:
         with self._lock:
             self._calls += 1
-            if self._calls == FIRST_CALLS + 1 and may_replay(*arrays, *leaves(self.fixed)):
+            if self._calls == FIRST_CALLS + 1:
                 self._bind(arrays)
             if self._replay is None or not self._takes(arrays):
                 return self.function(*arrays, *self.fixed)
             for mine, array in zip(self._inputs, arrays, strict=True):
-                np.copyto(mine, array)
+                mine[...] = array
             self._replay()
-            return mapped(np.copy, self._results)
+            return mapped(lambda a: a.copy(), self._results)
 
     def _takes(self, arrays: tuple) -> bool:
-        return may_replay(*arrays) and all(
-            (a.shape, a.dtype) == (mine.shape, mine.dtype) for a, mine in zip(arrays, self._inputs, strict=True)
+        return may_replay() and all(
+            type(a) is type(mine) and (a.shape, a.dtype) == (mine.shape, mine.dtype)
+            for a, mine in zip(arrays, self._inputs, strict=True)
         )
 
     def _bind(self, arrays: tuple) -> None:
-        fixed = mapped(lambda a: np.asarray(a, order="C"), self.fixed)
-        found = planned(self.function, (*arrays, *fixed))
-        if found is not None:
-            self._inputs = [np.empty_like(a, order="C") for a in arrays]
-            self._replay = Replay(found, [*self._inputs, *leaves(fixed)])
+        every = arrays, self.fixed
+        if may_replay(*leaves(every)):
+            found = planned(self.function, (*arrays, *self.fixed))
+            make: Callable = Replay
+        elif may_replay() and all(type(a).__module__.startswith("cupy") for a in leaves(every)):
+            found = recorded(self.function, *arrays, *self.fixed)
+            make = self._on_gpu
+        else:
+            return
+        if found is None:
+            return
+        self._inputs = [a.copy() for a in arrays]
+        self._replay = make(found, [*self._inputs, *(_in_order(a) for a in leaves(self.fixed))])
+        if self._replay is not None:
             outputs = iter(self._replay.outputs)
-            self._results = mapped(lambda _: next(outputs), found.program.results)
+            self._results = mapped(lambda _: next(outputs), getattr(found, "program", found).results)
+
+    def _on_gpu(self, program: Program, inputs: list) -> Any:
+        from .cupy import replay_of
+
+        return replay_of(program, inputs, lambda: self.function(*inputs[: len(self._inputs)], *self.fixed), self.precision)
+
+
+def _in_order(a: Any) -> Any:
+    """a, or a copy of it whose rows lie one after the other."""
+    return a if a.flags.c_contiguous else a.copy(order="C")

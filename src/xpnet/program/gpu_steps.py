@@ -13,11 +13,11 @@ import cupyx
 import numpy as np
 
 from ..backends import Backend, array_namespace
-from .cupy import Compiled, Launches, captured, climb
+from .cupy import Compiled, Launches, captured, climb, replay_of
 from .functions import recorded
 from .ladder import LAUNCHES, TOLERANCES, compare, difference
 from .recorder import Program, leaves, mapped, record
-from .steps import SMALL_DATA, Batch, Carry, Overwriting, make_room, read_rows
+from .steps import SMALL_DATA, Batch, Carry, Overwriting, ending, make_room, read_rows, read_sums
 
 Array = Any
 
@@ -122,6 +122,7 @@ class GPUSteps(Overwriting):
         self._slots: dict[tuple[int, int], Slot] = {}
         self._tables: Tables | None = None
         self._end: Any = None
+        self._has_end = False
         self._kinds: Any = None
         self._is_own = False
         self.data: Any = None
@@ -286,10 +287,14 @@ class GPUSteps(Overwriting):
     def _read(self) -> tuple[float, float | None, bool]:
         """The sums of the epoch, and whether parameters and cost are finite: the one read of the host."""
         theta, _, cost, square = self._carry
+        if not self._has_end:
+            arrays = [*leaves((theta, cost, square))]
+            program = record(ending, theta, cost, square)
+            self._end = replay_of(program, arrays, lambda: ending(theta, cost, square), self.precision)
+            self._has_end = True
         if self._end is None:
-            program = record(_ending, theta, cost, square)
-            self._end = Compiled(program, {}, {}, theta.dtype.name, LAUNCHES).bound([*leaves((theta, cost, square))])
-        self._end(cupy.cuda.get_current_stream())
+            return read_sums(self._carry)
+        self._end()
         read = self._end.outputs[0].get()
         return float(read[0]), None if square is None else float(read[1]), bool(read[2])
 
@@ -297,12 +302,6 @@ class GPUSteps(Overwriting):
 def _batch(data: Batch, rows: Any) -> Batch:
     """These rows of the data, or all of them."""
     return data if rows is None else Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
-
-
-def _ending(theta: Array, cost: Array, square: Array | None) -> Array:
-    xp = array_namespace(theta)
-    is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(cost)
-    return xp.stack([cost, cost if square is None else square, xp.astype(is_finite, theta.dtype)])
 
 
 class Slot:

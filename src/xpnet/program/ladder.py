@@ -76,12 +76,17 @@ def is_required() -> bool:
     return setting("XPNET_CAPTURE", "require") == "require"
 
 
+LONGEST = 500
+"""Characters of an error that a warning repeats: a compiler's may have many pages."""
+
+
 def step_down(level: str, to: str, why: Exception, device: str) -> None:
     """Warn that a level is left, or raise if it is required.
 
     ``device`` names the device and the versions of what computes.
     """
     said = f"{type(why).__name__}: {why}"
+    said = said if len(said) <= LONGEST else said[:LONGEST] + "..."
     fix = {EPILOGUES: "XPNET_EPILOGUES=off", GRAPH: "XPNET_CAPTURE=off"}.get(level, "XPNET_LOWERINGS=off")
     what = f'the level "{level}" failed ({said}) on {device}'
     if is_required():
@@ -107,6 +112,9 @@ def difference(
     is_narrow = precision in _NARROW
     size = np.linalg.norm if is_narrow else lambda a: np.max(np.abs(a), initial=0.0)
     for k, (a, b, old) in enumerate(zip(ours, expected, before, strict=True)):
+        if b.dtype.kind != "f":
+            worst = worst if np.array_equal(a, b) else np.inf
+            continue
         if not np.isfinite(b).all():
             worst = worst if np.array_equal(np.isfinite(a), np.isfinite(b)) else np.inf
             continue

@@ -176,7 +176,7 @@ class Definitions:
                 batch = Batch(*(self._rows(A, order[at], rows[at]) for A in self.data))
                 carry = self.step(carry, batch, tuple(scalars[i, j] for j in range(table.shape[1])))
         self._now = carry.theta, carry.moments
-        return _read(carry)
+        return read_sums(carry)
 
     def _rows(self, A: Any, order: Any, rows: Any) -> Array:
         """A batch of A where it is computed with; data too large for a GPU's memory come from the host."""
@@ -192,12 +192,16 @@ class Definitions:
         return Kept((self._earlier[0], *self._earlier[1]))
 
 
-def _read(carry: Carry) -> tuple[float, float | None, bool]:
-    """The sums of an epoch, and whether parameters and cost are finite, read from the device at once."""
-    xp, theta = array_namespace(carry.theta), carry.theta
-    is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(carry.cost)
-    square = xp.zeros_like(carry.cost) if carry.square is None else carry.square
-    read = to_numpy(xp.stack([carry.cost, square, xp.astype(is_finite, theta.dtype)]))
+def ending(theta: Array, cost: Array, square: Array | None) -> Array:
+    """The sums of an epoch, and whether parameters and cost are finite."""
+    xp = array_namespace(theta)
+    is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(cost)
+    return xp.stack([cost, cost if square is None else square, xp.astype(is_finite, theta.dtype)])
+
+
+def read_sums(carry: Carry) -> tuple[float, float | None, bool]:
+    """What ``ending`` says, read from the device at once."""
+    read = to_numpy(ending(carry.theta, carry.cost, carry.square))
     return float(read[0]), None if carry.square is None else float(read[1]), bool(read[2])
 
 

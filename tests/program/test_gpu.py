@@ -1,0 +1,487 @@
+"""Programs on a GPU: the numbers of the definitions, what happens if a level fails, and what is given back."""
+
+import gc
+import logging
+import threading
+import warnings
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from xpnet import (
+    Adam,
+    AdamW,
+    Dense,
+    Dropout,
+    GradientDescent,
+    MLPClassifier,
+    MLPRegressor,
+    Model,
+    Momentum,
+    PReLU,
+    Sequential,
+    epochs,
+)
+from xpnet.backends import get_backend, to_numpy
+from xpnet.equations import activations
+from xpnet.program import definitions_as_they_stand, may_replay
+from xpnet.program.ladder import LevelError
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off"),
+]
+
+
+@pytest.fixture(autouse=True)
+def modules(request):
+    """The modules that import CuPy, nothing known of any program."""
+    pytest.importorskip("cupy", reason="CuPy is not installed")
+    from xpnet.program import cublaslt, cupy, gpu_steps
+
+    cupy._verdicts.clear()
+    cublaslt._algorithms.clear()
+    yield cupy, gpu_steps, cublaslt
+    cupy._verdicts.clear()
+    cublaslt._algorithms.clear()
+
+
+@pytest.fixture
+def levels(modules):
+    """The levels that programs have been found good at so far."""
+    return lambda: {*modules[0]._verdicts.values()}
+
+
+@pytest.fixture
+def steps_down(monkeypatch):
+    """Levels that fail are left with a warning, whatever the environment says."""
+    monkeypatch.setenv("XPNET_CAPTURE", "on")
+
+
+@pytest.fixture
+def data(rng):
+    """200 samples of 12 features in 4 classes."""
+    return rng.normal(size=(200, 12)), np.eye(4)[rng.integers(0, 4, 200)]
+
+
+def model(activation="tanh", **settings):
+    return Model(Sequential(Dense(20, activation), Dense(9, activation), Dense(4)), "cross_entropy", l2=1e-3, **settings)
+
+
+def trained(backend, data, of=None, n=4, rule=Adam(0.01), **settings):
+    """The states and costs of some epochs."""
+    of, rng = of or model(), np.random.default_rng(0)
+    state = of.initial(rng, data[0].shape[1], rule)
+    settings = {"batch_size": 30, "rng": rng} | settings
+    return [*islice(epochs(of, state, *data, backend=backend, **settings), n)]
+
+
+def assert_alike(ours, theirs, tolerance=1e-10):
+    for (a, cost), (b, expected) in zip(ours, theirs, strict=True):
+        assert cost == pytest.approx(expected, rel=tolerance)
+        for x, y in zip((a.theta, *a.moments), (b.theta, *b.moments), strict=True):
+            np.testing.assert_allclose(to_numpy(x), to_numpy(y), rtol=0, atol=tolerance)
+
+
+# --- the same numbers
+
+
+def random_training(seed):
+    """Any network, rule and batches."""
+    rng = np.random.default_rng(seed)
+    m, n, n_out = (int(rng.integers(*limits)) for limits in ((2, 90), (1, 40), (1, 6)))
+    names = sorted(activations.BY_NAME)
+    layers = []
+    for _ in range(rng.integers(0, 4)):
+        activation = rng.choice([name for name in names if name not in ("exp", "softmax")])
+        layers.append(Dense(int(rng.integers(1, 50)), str(activation), bias=bool(rng.integers(4))))
+        layers += [Dropout(0.3)] * int(rng.integers(6) == 0) + [PReLU()] * int(rng.integers(6) == 0)
+    loss = ["cross_entropy", "half_squared_error", "binary_cross_entropy"][rng.integers(3)]
+    Y = rng.integers(0, 2, (m, n_out)).astype(float)
+    if loss == "cross_entropy":
+        n_out = max(2, n_out)
+        Y = np.eye(n_out)[rng.integers(0, n_out, m)]
+    rule = [GradientDescent(0.01), Momentum(0.01), Adam(1e-3), AdamW(1e-3)][rng.integers(4)]
+    of = Model(Sequential(*layers, Dense(n_out)), loss, l1=1e-3 * rng.integers(2), l2=1e-2 * rng.integers(2))
+    settings = {"batch_size": [None, 1, 7, 32][rng.integers(4)], "shuffle": bool(rng.integers(2))}
+    settings["sample_weight"] = rng.uniform(0.5, 2.0, m) if rng.integers(3) == 0 else None
+    settings["clip_norm"] = 1.0 if rng.integers(4) == 0 else None
+    if settings["batch_size"] == 1:
+        m = min(m, 12)
+        settings["sample_weight"] = None if settings["sample_weight"] is None else settings["sample_weight"][:m]
+    return (rng.normal(size=(m, n)), Y[:m]), of, rule, settings
+
+
+def assert_a_random_training_is_numpys(seed):
+    """30 steps or more."""
+    data, of, rule, settings = random_training(seed)
+    n_steps = -(-len(data[0]) // (settings["batch_size"] or len(data[0])))
+    ours, theirs = (trained(b, data, of, -(-30 // n_steps), rule, **settings) for b in ("cupy", "numpy"))
+    assert_alike(ours[-1:], theirs[-1:])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks_are_numpys(seed):
+    assert_a_random_training_is_numpys(seed)
+
+
+def test_the_default_is_a_graph(data, levels):
+    assert_alike(trained("cupy", data), trained("numpy", data))
+    assert levels() == {"graph"}
+
+
+@pytest.mark.parametrize(("capture", "epilogues", "level"), [("off", "off", "launches"), ("on", "on", "graph with epilogues")])
+def test_other_levels(capture, epilogues, level, data, levels, monkeypatch):
+    monkeypatch.setenv("XPNET_CAPTURE", capture)
+    monkeypatch.setenv("XPNET_EPILOGUES", epilogues)
+    assert_alike(trained("cupy", data, model("relu")), trained("numpy", data, model("relu")))
+    assert levels() == {level}
+
+
+def test_an_older_cublas_has_no_epilogues(data, levels, modules, monkeypatch):
+    monkeypatch.setenv("XPNET_EPILOGUES", "on")
+    monkeypatch.setattr(modules[0], "cublas_version", lambda: 120803)
+    trained("cupy", data)
+    assert levels() == {"graph"}
+
+
+def test_definitions_as_they_stand_replay_nothing(data, levels):
+    with definitions_as_they_stand():
+        trained("cupy", data)
+    assert levels() == set()
+
+
+def test_w_used_twice_has_both_gradients(rng):
+    from dataclasses import dataclass
+
+    from xpnet.equations.layers import Parameter
+
+    @dataclass(frozen=True)
+    class Twice:
+        """A W, then W again."""
+
+        def shapes(self, in_shape):
+            return (Parameter("W", (*in_shape, *in_shape), "weight"),), in_shape
+
+        def initial(self, rng, in_shape):
+            return (rng.normal(size=(*in_shape, *in_shape)) / 4,)
+
+        def forward(self, params, A, train=None):
+            (W,) = params
+            B = A @ W
+
+            def backward(dC, need_dX=True):
+                dB = dC @ W.T
+                return dB @ W.T, (B.T @ dC + A.T @ dB,)
+
+            return B @ W, backward
+
+    of = Model(Sequential(Twice(), Dense(2)))
+    data = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
+    assert_alike(trained("cupy", data, of), trained("numpy", data, of))
+
+
+def test_many_biases_and_slopes_are_packed(rng):
+    layers = [layer for _ in range(5) for layer in (Dense(6), PReLU())]
+    of = Model(Sequential(*layers, Dense(2)))
+    data = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
+    assert_alike(trained("cupy", data, of), trained("numpy", data, of))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 1), (40, 1, 1), (7, 3, 1), (1, 1, 1)])
+def test_matrices_of_one_row_or_column(shape, rng):
+    m, n, n_out = shape
+    of = Model(Sequential(Dense(1, "tanh"), Dense(n_out)), l2=0.1)
+    data = rng.normal(size=(m, n)), rng.normal(size=(m, n_out))
+    for batch_size in (None, 1, 3):
+        ours, theirs = (trained(b, data, of, 3, batch_size=batch_size) for b in ("cupy", "numpy"))
+        assert_alike(ours, theirs)
+
+
+# --- levels that fail
+
+
+def planted(gpu_steps, patch, what):
+    """A kernel whose numbers are wrong."""
+    original = gpu_steps.Compiled.__init__
+
+    def wrong(self, *arguments):
+        original(self, *arguments)
+        object.__setattr__(self.source, "text", self.source.text.replace(*what))
+
+    patch.setattr(gpu_steps.Compiled, "__init__", wrong)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_wrong_kernel_is_not_used(dtype, data, modules, steps_down, levels, monkeypatch):
+    data = tuple(a.astype(dtype) for a in data)
+    expected = trained("numpy", data)
+    planted(modules[1], monkeypatch, ("tanh", "sin"))
+    with pytest.warns(RuntimeWarning, match="differ by .* of what a step changes") as caught:
+        found = [*trained("cupy", data)]
+    assert_alike(found, expected, 1e-10 if dtype == "float64" else 1e-4)
+    text = str(caught[0].message)
+    for part in ('level "graph"', "compute capability", "CuPy", "CUDA runtime", "cuBLAS", "XPNET_CAPTURE=off"):
+        assert part in text
+    assert "definitions" in levels()
+
+
+def test_a_kernel_that_does_not_compile_is_not_used(data, modules, steps_down, monkeypatch):
+    expected = trained("numpy", data)
+    planted(modules[1], monkeypatch, ("tanh(", "no_such_function("))
+    with pytest.warns(RuntimeWarning, match="no_such_function"):
+        assert_alike(trained("cupy", data), expected)
+
+
+def test_a_required_level_is_an_error(data, modules, monkeypatch):
+    monkeypatch.setenv("XPNET_CAPTURE", "require")
+    planted(modules[1], monkeypatch, ("tanh", "sin"))
+    with pytest.raises(LevelError, match="XPNET_CAPTURE=require"):
+        trained("cupy", data)
+
+
+def test_a_verdict_holds_for_the_process(data, modules, steps_down, monkeypatch):
+    planted(modules[1], monkeypatch, ("tanh", "sin"))
+    with pytest.warns(RuntimeWarning):
+        trained("cupy", data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained("cupy", data)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
+def test_a_capture_that_fails_ends(error, data, modules, steps_down, monkeypatch):
+    import cupy
+
+    streams, original = [], modules[0].Launches.__call__
+
+    def fails(self, stream, k=0):
+        original(self, stream, k)
+        if stream.is_capturing():
+            streams.append(stream)
+            raise error
+
+    monkeypatch.setattr(modules[0].Launches, "__call__", fails)
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            trained("cupy", data)
+    else:
+        with pytest.warns(RuntimeWarning, match='level "graph" failed .RuntimeError: no'):
+            assert_alike(trained("cupy", data), trained("numpy", data))
+    assert streams
+    assert not any(stream.is_capturing() for stream in streams)
+    assert gc.isenabled()
+    assert cupy.ones(3).sum() == 3
+
+
+def test_a_capture_that_cuda_refuses_ends(data, modules, steps_down, monkeypatch):
+    import cupy
+
+    original = modules[0].Launches.__call__
+
+    def reads(self, stream, k=0):
+        original(self, stream, k)
+        if stream.is_capturing():
+            cupy.ones(3).get()
+
+    monkeypatch.setattr(modules[0].Launches, "__call__", reads)
+    with pytest.warns(RuntimeWarning, match='level "graph"'):
+        assert_alike(trained("cupy", data), trained("numpy", data))
+    assert cupy.ones(3).sum() == 3
+
+
+def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
+    planted(modules[1], monkeypatch, ("tanh", "sin"))
+    monkeypatch.setattr(modules[0], "is_dead", lambda: True)
+    with pytest.raises(RuntimeError, match="restart with XPNET_LOWERINGS=off"):
+        trained("cupy", data)
+
+
+@pytest.mark.parametrize("status", [7, 8, 15])
+@pytest.mark.parametrize("where", ["cublasLtMatmulAlgoGetHeuristic", "cublasLtMatmul"])
+def test_products_that_cublaslt_refuses_are_computed_by_a_kernel(where, status, data, modules, levels, monkeypatch):
+    cublaslt = modules[2]
+    original = cublaslt.call
+
+    def refuses(name, *arguments):
+        if name == where:
+            raise cublaslt.Refused(f"{name} gave {status}")
+        original(name, *arguments)
+
+    assert status in cublaslt.REFUSALS
+    monkeypatch.setattr(cublaslt, "call", refuses)
+    assert_alike(trained("cupy", data), trained("numpy", data))
+    assert levels() == {"graph"}
+    assert {*cublaslt._algorithms.values()} == {None}
+    bfloat16 = trained("cupy", data, model(precision="bfloat16"))
+    assert_alike(bfloat16, trained("numpy", data, model(precision="float32")), 0.05)
+
+
+def test_a_product_without_a_plan_for_its_bias_steps_down_to_one_without(data, modules, steps_down, levels, monkeypatch):
+    cublaslt = modules[2]
+    monkeypatch.setenv("XPNET_EPILOGUES", "on")
+    original = cublaslt.Multiplication._ask
+    monkeypatch.setattr(
+        cublaslt.Multiplication, "_ask", lambda self: original(self) if self.problem.epilogue == 1 else None
+    )
+    with pytest.warns(RuntimeWarning, match="XPNET_EPILOGUES=off"):
+        assert_alike(trained("cupy", data, model("relu")), trained("numpy", data, model("relu")))
+    assert "graph" in levels()
+
+
+def test_an_algorithm_that_splits_sums_unevenly_is_passed_over(modules, monkeypatch):
+    cublaslt = modules[2]
+    configured = {cublaslt.ALGORITHM_ID: 66, cublaslt.SPLIT_K: 3}
+    monkeypatch.setattr(cublaslt, "_configured", lambda found, attribute: configured[attribute])
+    assert [cublaslt._has_remainder(None, k) for k in (6, 7, 8, 9)] == [False, True, True, False]
+    configured[cublaslt.ALGORITHM_ID] = 65
+    assert not cublaslt._has_remainder(None, 7)
+
+
+def test_what_cannot_be_recorded_runs_as_it_stands(data, steps_down, caplog):
+    class Asking:
+        """A layer that asks for a value."""
+
+        def shapes(self, in_shape):
+            return (), in_shape
+
+        def initial(self, rng, in_shape):
+            return ()
+
+        def forward(self, params, A, train=None):
+            scale = 2.0 if float(A[0, 0]) > 1e9 else 1.0
+            return scale * A, lambda dA, need_dX=True: (scale * dA, ())
+
+    of = Model(Sequential(Dense(5, "tanh"), Asking(), Dense(4)), "cross_entropy")
+    with caplog.at_level(logging.WARNING, "xpnet"):
+        assert_alike(trained("cupy", data, of), trained("numpy", data, of))
+    assert "definitions run as they stand" in caplog.text
+
+
+# --- states, other streams and threads
+
+
+def test_states_stay_as_they_were(data):
+    at_once, later = [], []
+    rng = np.random.default_rng(0)
+    of = model()
+    for state, _ in islice(epochs(of, of.initial(rng, 12, Adam(0.01)), *data, batch_size=30, rng=rng, backend="cupy"), 6):
+        at_once.append(to_numpy(state.theta))
+        later.append(state)
+    for a, state in zip(at_once, later, strict=True):
+        np.testing.assert_array_equal(to_numpy(state.theta), a)
+    unread = trained("cupy", data, n=6)
+    for a, (state, _) in zip(at_once, unread, strict=True):
+        np.testing.assert_allclose(to_numpy(state.theta), a, atol=1e-12)
+
+
+def test_a_state_that_is_sent_is_gone_on_from(data):
+    runs = []
+    for backend in ("cupy", "numpy"):
+        of, rng = model(), np.random.default_rng(0)
+        run = epochs(of, of.initial(rng, 12, Adam()), *data, batch_size=30, rng=rng, backend=backend)
+        next(run)
+        first, _ = next(run)
+        next(run)
+        runs.append([run.send(first), next(run)])
+    assert_alike(*runs)
+
+
+def test_threads_train_side_by_side(data):
+    expected, found = trained("numpy", data), {}
+
+    def train(k):
+        import cupy
+
+        with cupy.cuda.Stream(non_blocking=True):
+            found[k] = [(to_numpy(s.theta), cost) for s, cost in trained("cupy", data)]
+
+    threads = [threading.Thread(target=train, args=(k,)) for k in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for of_thread in found.values():
+        for (theta, _), (state, _) in zip(of_thread, expected, strict=True):
+            np.testing.assert_allclose(theta, state.theta, atol=1e-10)
+    assert len(found) == 3
+
+
+# --- what is given back, and what is used again
+
+
+def used_bytes():
+    import cupy
+
+    return cupy.get_default_memory_pool().used_bytes()
+
+
+def test_device_memory_after_many_fits_is_that_after_one(data):
+    fit = lambda: trained("cupy", data, n=2)  # noqa: E731
+    fit()
+    gc.collect()
+    gc.disable()
+    try:
+        fit()
+        first = used_bytes()
+        for _ in range(50):
+            fit()
+        assert used_bytes() == first
+    finally:
+        gc.enable()
+
+
+def test_an_estimator_gives_back_what_it_does_not_need(rng):
+    X, y = rng.normal(size=(120, 6)), rng.integers(0, 3, 120)
+    fit = lambda **s: MLPClassifier(hidden_layer_sizes=(8,), max_iter=3, backend="cupy", **s).fit(X, y)  # noqa: E731
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for settings in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
+            fit(**settings)
+            gc.collect()
+            first = used_bytes()
+            for _ in range(5):
+                fit(**settings)
+            gc.collect()
+            assert used_bytes() == first
+
+
+def counted(monkeypatch, module, name):
+    calls, original = [], getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *a, **k: calls.append(a) or original(*a, **k))
+    return calls
+
+
+@pytest.mark.filterwarnings("ignore:Got `batch_size`")
+def test_partial_fit_makes_its_program_once(rng, modules, monkeypatch):
+    cupy_module, gpu_steps, _ = modules
+    X, y = rng.normal(size=(6, 40, 5)), rng.normal(size=(6, 40))
+    ours, theirs = (MLPRegressor(hidden_layer_sizes=(7,), backend=b, random_state=0) for b in ("cupy", "numpy"))
+    for k in range(3):
+        ours.partial_fit(X[k], y[k])
+    plans, captures = counted(monkeypatch, cupy_module, "plan"), counted(monkeypatch, gpu_steps, "captured")
+    for k in range(3, 6):
+        ours.partial_fit(X[k], y[k])
+    assert plans == captures == []
+    for k in range(6):
+        theirs.partial_fit(X[k], y[k])
+    np.testing.assert_allclose(to_numpy(ours.coefs_[0]), theirs.coefs_[0], atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+def test_lbfgs_is_replayed(rng, levels):
+    X, y = rng.normal(size=(60, 5)), rng.normal(size=60)
+    ours, theirs = (MLPRegressor(hidden_layer_sizes=(7,), solver="lbfgs", max_iter=9, backend=b, random_state=0).fit(X, y) for b in ("cupy", "numpy"))
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-4)
+    assert levels() == {"graph"}
+
+
+def test_graphs_have_as_many_steps_as_divide_an_epoch(modules):
+    of = modules[1].steps_a_graph
+    assert [of(n, 32) for n in (1, 2, 5, 8, 10, 12, 21, 35)] == [1, 2, 5, 8, 5, 6, 7, 7]
+    assert [of(12, rows) for rows in (256, 257, 1024, 1025)] == [6, 4, 4, 1]
+
+
+def test_a_backend_of_its_own_device(data):
+    assert get_backend("cupy").name == "cupy:0"
