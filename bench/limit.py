@@ -3,8 +3,8 @@
 The same shapes, transposes and dtype, outputs made beforehand, no gradient for the first layer's input.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +33,13 @@ class Products:
         self.dA = [None, *(normal(case.batch, n) for n in case.widths[1:])]
         self.W, self.dW = [normal(*pair) for pair in pairs], [normal(*pair) for pair in pairs]
 
+    def over(self, arrays: Sequence[Array], matmul: Callable) -> "Products":
+        """The same products of other arrays: a batch, what the layers give, its gradients, weights."""
+        other, n = copy.copy(self), len(self.W)
+        other.matmul, other.A = matmul, list(arrays[: n + 1])
+        other.dA, other.W = [None, *arrays[n + 1 : 2 * n + 1]], list(arrays[2 * n + 1 :])
+        return other
+
     def forward(self) -> None:
         """One product a layer."""
         for k, W in enumerate(self.W):
@@ -47,14 +54,21 @@ class Products:
 
     def one_pass(self) -> None:
         """The path's products for each batch in turn."""
-        path, batch = self.case.path, self.case.batch
-        for _ in range(FIT_EPOCHS if path == "fit" else 1):
-            for i in range(self.case.steps):
-                self.A[0] = self.X[i * batch : (i + 1) * batch]
-                if path != "backward":
-                    self.forward()
-                if path not in ("forward", "predict"):
-                    self.backward()
+        for _ in range(steps_of(self.case) // self.case.steps):
+            for self.A[0] in self.batches:
+                self.step()
+
+    @property
+    def batches(self) -> list[Array]:
+        """The batches of X."""
+        return [self.X[i * self.case.batch : (i + 1) * self.case.batch] for i in range(self.case.steps)]
+
+    def step(self) -> None:
+        """The path's products for the batch that is A[0]."""
+        if self.case.path != "backward":
+            self.forward()
+        if self.case.path not in ("forward", "predict"):
+            self.backward()
 
 
 def limits(case: Case, backend: Backend, device: Device) -> dict[str, Callable[[], Contender]]:
@@ -86,38 +100,31 @@ def steps_of(case: Case) -> int:
     return case.steps * (FIT_EPOCHS if case.path == "fit" else 1)
 
 
-def _on_gpu(case: Case) -> Callable[[np.ndarray], Array]:
-    import cupy
-
-    if case.precision != "bfloat16":
-        return cupy.asarray
-    import ml_dtypes
-
-    return lambda a: cupy.asarray(a).astype(ml_dtypes.bfloat16)
-
-
 def _on_cupy(case: Case) -> Callable[[], None]:
-    """Launched one by one, because CuPy refuses to capture its cuBLAS calls; small products wait for their launches."""
+    """One graph of all products of a pass, by the same calls as a training step's."""
     import cupy
 
-    products = Products(case, _on_gpu(case), cupy.matmul)
+    from xpnet.program import record
+    from xpnet.program.cupy import Compiled, captured
 
-    def run() -> None:
-        with tf32_matmul() if case.precision == "tf32" else contextlib.nullcontext():
-            products.one_pass()
+    products = Products(case, cupy.asarray, np.matmul)
+    others = [*products.A[1:], *products.dA[1:], *products.W]
 
-    return run
+    def one_step(*arrays: Array) -> list[Array]:
+        made: list[Array] = []
+        products.over(arrays, lambda a, b, out: made.append(a @ b)).step()
+        return made
 
+    program = record(one_step, products.batches[0], *others)
+    compiled = Compiled(program, {}, {}, case.precision, "launches")
+    memory, steps = None, []
+    for X in products.batches:
+        steps.append(compiled.bound([X, *others], memory=memory))
+        memory = steps[0].memory
+    steps[0](cupy.cuda.get_current_stream())  # which also rounds factors to bfloat16
 
-@contextlib.contextmanager
-def tf32_matmul() -> Iterator[None]:
-    """CuPy's float32 products in TF32; the setting is the process's, so it is put back."""
-    import cupy
-    from cupy._core import _routines_linalg as linalg
+    def all_products(stream: Any) -> None:
+        for launches in steps * (steps_of(case) // case.steps):
+            launches.multiply(stream)
 
-    before = linalg.get_compute_type(cupy.float32)
-    linalg.set_compute_type(cupy.float32, linalg.COMPUTE_TYPE_TF32)
-    try:
-        yield
-    finally:
-        linalg.set_compute_type(cupy.float32, before)
+    return captured(all_products).launch

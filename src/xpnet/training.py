@@ -227,9 +227,18 @@ class LastSteps:
 
 
 def passes(
-    steps: Steps, state: State, data: Batch, batch_size: int, rng: Any, schedule: Schedule, backend: Backend
+    steps: Steps,
+    state: State,
+    data: Batch,
+    batch_size: int,
+    rng: Any,
+    schedule: Schedule,
+    backend: Backend,
+    is_last: bool = True,
 ) -> Generator[tuple[State, float], State | None, None]:
-    """``epochs`` over data that have been read; shuffled if there is an rng."""
+    """``epochs`` over data that have been read; shuffled if there is an rng. The runner is closed if it is its last
+    training.
+    """
     steps.bring(data)
     X = data.X
     m, course = X.shape[0], state.course
@@ -239,32 +248,36 @@ def passes(
     epoch, shapes = 0, []
     given: State | None = state
     del state
-    while True:
-        epoch += 1
-        if rng is not None:
-            order = shuffled(order, X, rng)
-        with backend.active():
+    try:
+        while True:
+            epoch += 1
+            if rng is not None:
+                order = shuffled(order, X, rng)
+            with backend.active():
+                if given is not None:
+                    theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
+                    shapes, expected = [tuple(a.shape) for a in (theta, *moments)], shapes
+                    if expected and shapes != expected:
+                        raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
+                    steps.begin(theta, tuple(moments), course["step"])
+                    given = None
+                    del theta, moments  # so that only the runner has them
+                table = step_scalars(course, schedule, shares)
+                cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
+            if not finite:
+                raise DivergedError(epoch, State.at(steps.before(), course), cost)
+            norm = None if square is None else math.sqrt(square)
+            course = course | {"step": course["step"] + len(shares), "gradient_norm": norm}
+            if rng is not None:
+                course.pop("rng", None)
+                course |= {"_rng": standing(rng), "order": order}
+            kept = steps.after()
+            given = yield State.at(kept, course), cost
             if given is not None:
-                theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
-                shapes, expected = [tuple(a.shape) for a in (theta, *moments)], shapes
-                if expected and shapes != expected:
-                    raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
-                steps.begin(theta, tuple(moments), course["step"])
-                given = None
-                del theta, moments  # so that only the runner has them
-            table = step_scalars(course, schedule, shares)
-            cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
-        if not finite:
-            raise DivergedError(epoch, State.at(steps.before(), course), cost)
-        norm = None if square is None else math.sqrt(square)
-        course = course | {"step": course["step"] + len(shares), "gradient_norm": norm}
-        if rng is not None:
-            course.pop("rng", None)
-            course |= {"_rng": standing(rng), "order": order}
-        kept = steps.after()
-        given = yield State.at(kept, course), cost
-        if given is not None:
-            course, given = given.course, None if given.is_at(kept) else given
+                course, given = given.course, None if given.is_at(kept) else given
+    finally:
+        if is_last:
+            steps.close()
 
 
 def step_scalars(course: dict[str, Any], schedule: Schedule, shares: Sequence[float]) -> Any:

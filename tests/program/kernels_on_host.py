@@ -25,16 +25,30 @@ def compiled(text: str) -> ctypes.CDLL:
     lines = [f'#include "{HEADER}"', text]
     functions = {f.split("(")[0].split()[-1]: f for f in re.split(r"(?=static __device__ void)", text)}
     waiting = [name for name, f in functions.items() if "__syncthreads" in f]
-    for name, parameters, body in re.findall(r'__global__ void \S+ (\w+)\(([^)]*)\) {\n(.*?)\n}', text, re.DOTALL):
+    for name, parameters, body in re.findall(r"__global__ void \S+ (\w+)\(([^)]*)\) {\n(.*?)\n}", text, re.DOTALL):
         n = len(parameters.split(","))
         waits = "true" if any(f"{f}(" in body for f in ("__syncthreads", *waiting)) else "false"
         given = ", ".join(f"(char*)a[{i}]" for i in range(n))
         lines.append(f"static void call_{name}(void** a) {{ {name}({given}); }}")
-        lines.append(f'extern "C" void run_{name}(unsigned blocks, void** a) {{ launch(call_{name}, {waits}, blocks, a); }}')
+        lines.append(
+            f'extern "C" void run_{name}(unsigned blocks, void** a) {{ launch(call_{name}, {waits}, blocks, a); }}'
+        )
     with tempfile.TemporaryDirectory() as folder:
         path, library = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
         path.write_text("\n".join(lines))
-        command = ["g++", "-O1", "-shared", "-fPIC", "-w", "-std=c++17", "-nostdinc++", "-ffp-contract=off", str(path), "-o", str(library)]
+        command = [
+            "g++",
+            "-O1",
+            "-shared",
+            "-fPIC",
+            "-w",
+            "-std=c++17",
+            "-nostdinc++",
+            "-ffp-contract=off",
+            str(path),
+            "-o",
+            str(library),
+        ]
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         assert made.returncode == 0, made.stderr[:3000]
         return ctypes.CDLL(str(library))

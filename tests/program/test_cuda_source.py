@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xpnet import Adam, AdamW, Dense, Dropout, GradientDescent, Model, Momentum, PReLU, Sequential
-from xpnet.backends import array_namespace
+from xpnet.backends import array_namespace, get_backend
 from xpnet.equations import activations, losses
 from xpnet.program import NotRecordable
 from xpnet.program import cuda_source as cuda
@@ -17,7 +17,6 @@ from xpnet.program.plan import plan
 from xpnet.program.recorder import ELEMENTWISE, leaves, record
 from xpnet.program.steps import Batch, Carry
 from xpnet.training import step_scalars, steps_of
-from xpnet.backends import get_backend
 
 from .kernels_on_host import HostReplay
 

@@ -159,6 +159,11 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
         "info", help="versions, GPU and backends, or what a model file holds", description="Print what is here."
     )
     command.add_argument("model", metavar="MODEL", nargs="?", help="a file that train wrote")
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="train on the GPU at each level and in each precision, and compare the results",
+    )
     _add_backend(command)
 
 

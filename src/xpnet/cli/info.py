@@ -12,6 +12,12 @@ from .console import Console, computing_on, listed
 def run(args: argparse.Namespace) -> int:
     """The whole command; errors are ValueErrors that explain themselves."""
     console = Console()
+    if args.check:
+        from .check import checked
+
+        lines, is_good = checked(args.backend)
+        print("\n".join(lines))
+        return 0 if is_good else 1
     with computing_on(args.backend) as (backend, why):
         if args.model is not None:
             for name, text in _contents(args.model, args.backend):

@@ -110,7 +110,8 @@ class StochasticFit(Records):
         rule = self._resume.optimizer
         steps = getattr(self, "_last_steps", LastSteps()).of(job.model, job.X, rule, clip_norm, job.backend)
         rng = Shuffles(job.rng) if self.shuffle else None
-        epochs = passes(steps, self._resume, Batch(job.X, job.Y, job.w), size, rng, self._schedule(), job.backend)
+        data, is_last = Batch(job.X, job.Y, job.w), not hasattr(self, "_last_steps")
+        epochs = passes(steps, self._resume, data, size, rng, self._schedule(), job.backend, is_last)
         job.keeps_last = not self.early_stopping or self._plateau.best < math.inf
         self.n_iter_ = 0
         try:

@@ -1,8 +1,8 @@
 """Matrix products on a GPU by NVIDIA's cuBLASLt, called on fixed addresses, so that a CUDA graph can hold them.
 
-(CuPy refuses to capture its own cuBLAS calls.) cuBLAS reads matrices column by column. A row-major matrix read so is its
-own transpose, and out^T = B^T A^T: cuBLAS's A is our B, its B our A, and its bias, a number for each of its rows, is our
-row of biases. The numbers below are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, the same in
+(CuPy refuses to capture its own cuBLAS calls.) cuBLAS reads matrices column by column. A row-major matrix read so is
+its own transpose, and out^T = B^T A^T: cuBLAS's A is our B, its B our A, and its bias, a number for each of its rows, is
+our row of biases. The numbers below are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, the same in
 CUDA 12 and 13. All results are float32 or float64, so that partial sums of bfloat16 products are never rounded to
 bfloat16, in whatever way an algorithm adds them up.
 """
@@ -147,7 +147,7 @@ class Problem(NamedTuple):
 
 
 _algorithms: dict[Problem, HeuristicResult | None] = {}
-"""What the process has asked cuBLASLt for: asking takes longer than a product, and may fail while a graph is captured."""
+"""What cuBLASLt has been asked for: asking takes longer than a product, and may fail while a graph is captured."""
 _lock = threading.Lock()
 MOST_PROBLEMS = 4096
 """The number of rows is the user's: without a bound a server's memory would fill up."""
@@ -179,14 +179,17 @@ class Multiplication:
         self.problem = _problem(product, at, device, is_tf32)
         first, second, result = self.problem.first, self.problem.second, self.problem.result
         is_double = result.data_type == DATA_TYPES["float64"]
-        self._one, self._zero = (ctypes.c_double(1), ctypes.c_double(0)) if is_double else (ctypes.c_float(1), ctypes.c_float(0))
+        number: Any = ctypes.c_double if is_double else ctypes.c_float
+        self._one, self._zero = number(1), number(0)
         self._operation = _Object("MatmulDesc", self.problem.compute, DATA_TYPES["float64" if is_double else "float32"])
         self._operation.set(TRANSA, ctypes.c_int32(first.is_transposed))
         self._operation.set(TRANSB, ctypes.c_int32(second.is_transposed))
         self._operation.set(EPILOGUE, ctypes.c_uint32(self.problem.epilogue))
         if bias is not None:
             self._operation.set(BIAS_POINTER, ctypes.c_void_p(bias))
-        self._layouts = [_Object("MatrixLayout", x.data_type, x.rows, x.columns, x.leading) for x in (first, second, result)]
+        self._layouts = [
+            _Object("MatrixLayout", x.data_type, x.rows, x.columns, x.leading) for x in (first, second, result)
+        ]
         self._found = self._algorithm()
         self.workspace = self._found.workspace_bytes
 

@@ -58,8 +58,8 @@ __device__ inline unsigned short rounded_to_bfloat16(float a) {
 """
 
 _SAME_NAME = {
-    *"acos acosh asin asinh atan atanh ceil cos cosh exp expm1 floor log log10 log1p log2 sin sinh sqrt tan tanh".split(),
-    *"trunc atan2 copysign hypot nextafter pow".split(),
+    *"acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh exp expm1 floor hypot log log10 log1p".split(),
+    *"log2 nextafter pow sin sinh sqrt tan tanh trunc".split(),
 }
 """Functions of floating-point numbers that C has under the same name."""
 _WHOLE = ("ceil", "floor", "trunc")

@@ -274,7 +274,9 @@ class _Writer:
         node = self.new(blocks)
         scope = _Scope(self, node, [], _Elements(of.shape, "i"))
         element = self._element(x, scope)
-        loop = f"for (long long i = (long long)block * {THREADS} + threadIdx.x; i < {of.size}; i += {blocks * THREADS}LL)"
+        loop = (
+            f"for (long long i = (long long)block * {THREADS} + threadIdx.x; i < {of.size}; i += {blocks * THREADS}LL)"
+        )
         lines = [f"{kind} a = {identity(x)};", _braced(loop, [*scope.lines, combined(x, "a", element)])]
         target = f"(({kind}*)({_root(MEMORY)} + {at}))[block]"
         if blocks == 1:
@@ -305,9 +307,15 @@ class _Writer:
         element = self._element(x, scope)
         begin = f"const int c = block % {tiles} * {TILE} + threadIdx.x % {TILE}, lane = threadIdx.x / {TILE};"
         first = f"const long long first = (long long)(block / {tiles}) * {length};"
-        loop = f"if (c < {n_columns}) for (long long r = first + lane; r < {n_rows} && r < first + {length}; r += {lanes})"
+        loop = (
+            f"if (c < {n_columns}) for (long long r = first + lane; r < {n_rows} && r < first + {length}; r += {lanes})"
+        )
         lines = [begin, first, f"{kind} a = {identity(x)};", _braced(loop, [*scope.lines, combined(x, "a", element)])]
-        out = self.pointer(x, node) if slices == 1 else f"(({kind}*)({_root(MEMORY)} + {at}) + block / {tiles} * {n_columns})"
+        out = (
+            self.pointer(x, node)
+            if slices == 1
+            else f"(({kind}*)({_root(MEMORY)} + {at}) + block / {tiles} * {n_columns})"
+        )
         lines += [*_tree(x, lanes, TILE), f"if (lane == 0 && c < {n_columns}) {out}[c] = s[threadIdx.x];"]
         node.body = "\n".join(lines)
         if slices == 1:
@@ -708,7 +716,11 @@ class _Schedule:
                 self.texts.append(_braced(f"static __device__ void {name}(int block, {parameters})", [node.body]))
                 calls.append(f"{name}((int)blockIdx.x - {begin}{arguments});")
             end = begin + max(node.blocks for node in s)
-            lines.append(_braced(f"if (blockIdx.x >= {begin} && blockIdx.x < {end})", "\n__syncthreads();\n".join(calls).split("\n")))
+            lines.append(
+                _braced(
+                    f"if (blockIdx.x >= {begin} && blockIdx.x < {end})", "\n__syncthreads();\n".join(calls).split("\n")
+                )
+            )
             begin = end
         slides = [root for root in roots if root in self.sliding]
         moved = [f"{_root(root)} += *(const long long*)counter * {self.sliding[root]}LL;" for root in slides]

@@ -63,9 +63,7 @@ def device_name() -> str:
 
 def cublas_version() -> int:
     """cuBLAS's version on the current device, such as 120804."""
-    from cupy_backends.cuda.libs import cublas
-
-    return cublas.getVersion(cupy.cuda.device.get_cublas_handle())
+    return cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle())
 
 
 class Launches:
@@ -121,8 +119,11 @@ class Launches:
         for call in self._calls:
             call(stream, k)
 
-    def __len__(self) -> int:
-        return len(self._calls)
+    def multiply(self, stream: Any) -> None:
+        """The products alone: the limit that a step can reach."""
+        for call in self._calls:
+            if isinstance(call, _ProductCall):
+                call(stream, 0)
 
     @property
     def outputs(self) -> list[Array]:
@@ -270,8 +271,9 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
         except Exception as error:
             if is_dead():
                 raise RuntimeError(
-                    f'the level "{LEVELS[k]}" has ended the CUDA context of this process ({type(error).__name__}: {error}): '
-                    "restart with XPNET_LOWERINGS=off in the environment, which runs the equations as they stand"
+                    f'the level "{LEVELS[k]}" has ended the CUDA context of this process '
+                    f"({type(error).__name__}: {error}): restart with XPNET_LOWERINGS=off in the environment, which "
+                    "runs the equations as they stand"
                 ) from error
             ladder.step_down(LEVELS[k], LEVELS[k + 1], error, device_name())
         else:
@@ -282,7 +284,7 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
 
 
 class Replay:
-    """A program over arrays that stay where they are: ``replay()`` computes it, on whatever stream is the current one."""
+    """A program over arrays that stay where they are: ``replay()`` computes it on the current stream."""
 
     def __init__(self, launches: Launches) -> None:
         self._launches, self.outputs = launches, launches.outputs

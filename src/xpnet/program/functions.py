@@ -99,27 +99,23 @@ class Replayed:
         )
 
     def _bind(self, arrays: tuple) -> None:
-        every = arrays, self.fixed
-        if may_replay(*leaves(every)):
-            found = planned(self.function, (*arrays, *self.fixed))
-            make: Callable = Replay
-        elif may_replay() and all(type(a).__module__.startswith("cupy") for a in leaves(every)):
-            found = recorded(self.function, *arrays, *self.fixed)
-            make = self._on_gpu
+        every = [*leaves((arrays, self.fixed))]
+        is_on_gpu = all(type(a).__module__.partition(".")[0] == "cupy" for a in every)
+        program = recorded(self.function, *arrays, *self.fixed) if may_replay(*() if is_on_gpu else every) else None
+        if program is None:
+            return
+        self._inputs = mine = [a.copy() for a in arrays]
+        inputs = [*mine, *(_in_order(a) for a in leaves(self.fixed))]
+        if is_on_gpu:
+            from .cupy import replay_of
+
+            definition = functools.partial(self.function, *mine, *self.fixed)
+            self._replay = replay_of(program, inputs, definition, self.precision)
         else:
-            return
-        if found is None:
-            return
-        self._inputs = [a.copy() for a in arrays]
-        self._replay = make(found, [*self._inputs, *(_in_order(a) for a in leaves(self.fixed))])
+            self._replay = Replay(plan(program), inputs)
         if self._replay is not None:
             outputs = iter(self._replay.outputs)
-            self._results = mapped(lambda _: next(outputs), getattr(found, "program", found).results)
-
-    def _on_gpu(self, program: Program, inputs: list) -> Any:
-        from .cupy import replay_of
-
-        return replay_of(program, inputs, lambda: self.function(*inputs[: len(self._inputs)], *self.fixed), self.precision)
+            self._results = mapped(lambda _: next(outputs), program.results)
 
 
 def _in_order(a: Any) -> Any:

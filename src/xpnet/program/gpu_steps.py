@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backends import Backend, array_namespace
 from .cupy import Compiled, Launches, captured, climb, replay_of
-from .functions import recorded
+from .functions import FIRST_CALLS, recorded
 from .ladder import LAUNCHES, TOLERANCES, compare, difference
 from .recorder import Program, leaves, mapped, record
 from .steps import SMALL_DATA, Batch, Carry, Overwriting, ending, make_room, read_rows, read_sums
@@ -38,7 +38,7 @@ class Tables:
 
     def __init__(self, kind: tuple) -> None:
         self.kind = kind
-        self.m, self.size, shape, dtype = kind
+        self._m, self._size, shape, dtype = kind
         self.counter, self.scalars = cupy.zeros(1, np.int64), cupy.empty(shape, dtype)
         self._on_host = cupyx.empty_pinned(shape, dtype)
         self._order: Any = None
@@ -53,14 +53,14 @@ class Tables:
         if not is_needed or (isinstance(order, range) and order == self._sent):
             return
         if self._order is None:
-            self._order, self._order_on_host = cupy.empty(self.m, np.int64), cupyx.empty_pinned(self.m, np.int64)
+            self._order, self._order_on_host = cupy.empty(self._m, np.int64), cupyx.empty_pinned(self._m, np.int64)
         self._order_on_host[...] = order
         self._order.set(self._order_on_host)
         self._sent = order
 
     def rows(self, first: int, n: int) -> Array:
         """The rows of so many steps, (n, rows of a step)."""
-        return self._order[first * self.size : (first + n) * self.size].reshape(n, -1)
+        return self._order[first * self._size : (first + n) * self._size].reshape(n, -1)
 
     def row(self, i: int) -> tuple:
         """The scalars of step i, 0-d."""
@@ -76,13 +76,18 @@ class BoundStep:
 
     def capture(self) -> None:
         """Make the graphs, if they are not there."""
+        self._count(0)  # what is run for the first time may be loaded, which a capture forbids
         for n in {1, self.n_a_graph} - self._graphs.keys():
-            self._graphs[n] = captured(lambda stream, n=n: self._ask(stream, n))
+            self._graphs[n] = captured(functools.partial(self._ask, n))
 
-    def _ask(self, stream: Any, n: int) -> None:
+    def _ask(self, n: int, stream: Any) -> None:
         for k in range(n):
             self.launches(stream, k)
-        _advance()((1,), (1,), (self.counter, n))
+        self._count(n)
+
+    def _count(self, n: int) -> None:
+        """So many more steps have been made."""
+        _counting()((1,), (1,), (self.counter, n))
 
     def launch(self, first: int, n: int) -> None:
         """So many steps from this one of the epoch on, launch by launch."""
@@ -105,10 +110,9 @@ class BoundStep:
 
 
 @functools.cache
-def _advance() -> Any:
-    """The kernel that counts a graph's steps."""
-    code = 'extern "C" __global__ void advance(long long* counter, long long n) { *counter += n; }'
-    return cupy.RawKernel(code, "advance")
+def _counting() -> Any:
+    code = 'extern "C" __global__ void count(long long* counter, long long n) { *counter += n; }'
+    return cupy.RawKernel(code, "count")
 
 
 class GPUSteps(Overwriting):
@@ -119,6 +123,8 @@ class GPUSteps(Overwriting):
         self.backend, self.precision = backend, precision
         self._programs: dict[Any, Program | None] = {}
         self._bound: dict[Any, BoundStep | None] = {}
+        self._made: dict[Any, int] = {}
+        """By the kind of a step: how many have run as they stand."""
         self._slots: dict[tuple[int, int], Slot] = {}
         self._tables: Tables | None = None
         self._end: Any = None
@@ -142,6 +148,12 @@ class GPUSteps(Overwriting):
         self._bound, self._slots, self._kinds, self._is_own = {}, {}, kinds, False
         self.data = Batch(*(None if A is None else cupy.ascontiguousarray(A) for A in data)) if is_here else data
 
+    def close(self) -> None:
+        """Give back the graphs, the buffers and the data."""
+        super().close()
+        self._bound, self._slots, self._programs = {}, {}, {}
+        self._tables = self._end = self.data = self._kinds = None
+
     # --- an epoch
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
@@ -154,8 +166,10 @@ class GPUSteps(Overwriting):
         is_whole = isinstance(order, range) and full == 1 and rest == 0
         tables = self._sent(order, size, table, is_here and not is_whole)
         if not is_here:
+            early = self._is_early(size, full), rest > 0 and self._is_early(rest, 1)
             for i in range(len(table)):
-                self._streamed(order[i * size : min((i + 1) * size, len(order))], i)
+                at = order[i * size : min((i + 1) * size, len(order))]
+                self._streamed(tables, at, i, early[i == full])
         else:
             self._run(tables, 0, full, size, is_whole)
             self._run(tables, full, int(rest > 0), rest, False)
@@ -174,11 +188,11 @@ class GPUSteps(Overwriting):
         if n == 0:
             return
         key = size, is_whole, first
-        if key not in self._bound:
+        if key not in self._bound and not self._is_early(key, n):
             make_room(self._bound)
             rows = None if is_whole else tables.rows(first, n)
             self._bound[key] = self._bind(key, (self.data, rows), tables, first, steps_a_graph(n, size))
-        bound = self._bound[key]
+        bound = self._bound.get(key)
         if bound is not None:
             bound.run(first, n)
             return
@@ -186,10 +200,20 @@ class GPUSteps(Overwriting):
             self._as_it_stands(_batch(self.data, None if is_whole else tables.rows(i, 1)[0]), tables.row(i))
 
     def _as_it_stands(self, batch: Batch, row: tuple) -> None:
-        for mine, new in zip(leaves(self._carry), [*leaves(self.step(self._carry, batch, row))], strict=True):
-            mine[...] = new
+        self._take_over(self.step(self._carry, batch, row), cupy.may_share_memory)
 
     # --- programs
+
+    def _is_early(self, key: Any, n: int) -> bool:
+        """Whether these are among the first steps of their kind, which run as they stand: there may be no others, and
+        to compile kernels takes as long as many of them.
+        """
+        kind = key, self._kinds
+        if kind not in self._made:
+            make_room(self._made)
+        made = self._made.get(kind, 0) + n
+        self._made[kind] = made
+        return made <= FIRST_CALLS
 
     def _bind(self, key: Any, given: tuple, tables: Tables, first: int, n_a_graph: int) -> BoundStep | None:
         """The steps on these data and rows, at the highest level that is to be trusted."""
@@ -266,16 +290,16 @@ class GPUSteps(Overwriting):
 
     # --- data that stay on the host
 
-    def _streamed(self, at: Any, i: int) -> None:
+    def _streamed(self, tables: Tables, at: Any, i: int, is_early: bool) -> None:
         """Step i on these rows: while one batch is computed with, the next is on its way."""
         key = len(at), i % 2
         if key not in self._slots:
             self._slots[key] = Slot(self.data, len(at))
-        slot, tables = self._slots[key], self._tables
+        slot = self._slots[key]
         slot.fill(at)
-        if key not in self._bound:
+        if key not in self._bound and not is_early:
             self._bound[key] = self._bind((len(at), True), (slot.batch, None), tables, i, 1)
-        bound = self._bound[key]
+        bound = self._bound.get(key)
         if bound is not None:
             bound.run(i, 1)
         else:
@@ -301,7 +325,9 @@ class GPUSteps(Overwriting):
 
 def _batch(data: Batch, rows: Any) -> Batch:
     """These rows of the data, or all of them."""
-    return data if rows is None else Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
+    if rows is None:
+        return data
+    return Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
 
 
 class Slot:
@@ -321,7 +347,7 @@ class Slot:
         """Copy these rows of the data there; the current stream will wait for them."""
         self._filled.synchronize()  # the page-locked memory has been read
         for A, here in zip(self.data, self._on_host, strict=True):
-            if A is not None:
+            if here is not None:
                 read_rows(A, at, here)
         self._copies.wait_event(self.consumed)
         for here, there in zip(self._on_host, self.batch, strict=True):

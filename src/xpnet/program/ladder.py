@@ -28,8 +28,8 @@ LEVELS = (EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS)
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2}
 """The largest difference between two levels, relative to what a step changes."""
 _NARROW = ("tf32", "bfloat16")
-"""Precisions that round factors, which puts the input of a small share of all ReLUs on the other side of 0. A share s of
-the terms of a gradient changes it by about sqrt(s) of its Euclidean norm: the square of that is what is measured.
+"""Precisions that round factors, which puts the input of a small share of all ReLUs on the other side of 0. A share s
+of the terms of a gradient changes it by about sqrt(s) of its Euclidean norm: the square of that is what is measured.
 """
 
 
@@ -63,7 +63,11 @@ def setting(name: str, *others: str) -> str:
 
 def first_level() -> str:
     """The level that the environment asks for."""
-    lowerings, capture, epilogues = setting("XPNET_LOWERINGS"), setting("XPNET_CAPTURE", "require"), setting("XPNET_EPILOGUES")
+    lowerings, capture, epilogues = (
+        setting("XPNET_LOWERINGS"),
+        setting("XPNET_CAPTURE", "require"),
+        setting("XPNET_EPILOGUES"),
+    )
     if lowerings == "off":
         return DEFINITIONS
     if capture == "off":
@@ -104,9 +108,9 @@ def difference(
 ) -> float:
     """The largest difference between results, relative to the change of an array since ``before``; host arrays all.
 
-    With ``has_moments`` the first array is theta and the second its first moment. A rule that divides by the size of the
-    gradient makes much of a rounding in an element whose gradient is almost 0: such elements of theta are compared by
-    their moments alone.
+    With ``has_moments`` the first array is theta and the second its first moment. A rule that divides by the size of
+    the gradient makes much of a rounding in an element whose gradient is almost 0: such elements of theta are compared
+    by their moments alone.
     """
     worst = 0.0
     is_narrow = precision in _NARROW
@@ -135,5 +139,6 @@ def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settin
     found = difference(ours, expected, *settings)
     if not found <= TOLERANCES[precision]:
         raise Disagreement(
-            f"{what} differ by {found:.1e} of what a step changes, and {TOLERANCES[precision]:.0e} is allowed in {precision}"
+            f"{what} differ by {found:.1e} of what a step changes, and {TOLERANCES[precision]:.0e} is allowed in "
+            f"{precision}"
         )

@@ -63,7 +63,9 @@ class _Lowering:
             return self._add(value, value.operation, operands, value.settings, value.shape)
         return self._view(self.now[value.base], value.offset, value.shape, value.strides)
 
-    def _add(self, like: Value, operation: str, operands: tuple, settings: tuple, shape: Any, dtype: Any = None) -> Value:
+    def _add(
+        self, like: Value, operation: str, operands: tuple, settings: tuple, shape: Any, dtype: Any = None
+    ) -> Value:
         self.new.values.append(Value(operation, operands, settings, shape, dtype or like.dtype, like.site))
         return self.new.values[-1]
 

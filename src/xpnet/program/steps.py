@@ -114,6 +114,9 @@ class Steps(Protocol):
     def before(self) -> Kept:
         """Where the last epoch began."""
 
+    def close(self) -> None:
+        """Give back all memory; there is no epoch after this."""
+
 
 def training_steps(
     step: Callable,
@@ -191,6 +194,9 @@ class Definitions:
     def before(self) -> Kept:
         return Kept((self._earlier[0], *self._earlier[1]))
 
+    def close(self) -> None:
+        del self.data
+
 
 def ending(theta: Array, cost: Array, square: Array | None) -> Array:
     """The sums of an epoch, and whether parameters and cost are finite."""
@@ -264,6 +270,19 @@ class Overwriting:
     def before(self) -> Kept:
         return Kept(tuple(map(_copied, self._earlier)))
 
+    def _take_over(self, carry: Carry, may_share: Callable) -> None:
+        """Overwrite the parameters and moments with what a step has made of them."""
+        mine, new = list(leaves(self._carry)), list(leaves(carry))
+        for k, a in enumerate(new):  # a rule may hand on what it was given, which is overwritten below
+            if any(may_share(a, other) for other in mine):
+                new[k] = a.copy()
+        for array, a in zip(mine, new, strict=True):
+            array[...] = a
+
+    def close(self) -> None:
+        """Let go of the arrays; what has been handed out stays."""
+        self._carry, self._now, self._earlier, self._copies = None, (), (), ()
+
 
 class Replays(Overwriting):
     """Steps replayed on NumPy, over parameters, moments and batches that stay where they are."""
@@ -306,12 +325,7 @@ class Replays(Overwriting):
 
     def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
         batch = Batch(*(None if A is None else gather(A, at) for A in self.data))
-        mine, new = list(leaves(self._carry)), list(leaves(self.step(self._carry, batch, tuple(row))))
-        for k, a in enumerate(new):  # a rule may hand on what it was given, which is overwritten below
-            if any(np.may_share_memory(a, other) for other in mine):
-                new[k] = np.copy(a)
-        for array, a in zip(mine, new, strict=True):
-            np.copyto(array, a)
+        self._take_over(self.step(self._carry, batch, tuple(row)), np.may_share_memory)
 
     def _bound_for(self, at: Any, n_scalars: int) -> "Bound | None":
         n = len(at)

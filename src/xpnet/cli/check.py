@@ -1,0 +1,130 @@
+"""``xpnet info --check``: each level of the programs on a GPU beside the definitions, in every precision.
+
+Nothing is trusted beforehand: a level that fails is reported, and training would leave it by itself.
+"""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend, get_backend, to_numpy
+from ..equations.layers import Dense
+from ..equations.optimizers import Adam
+from ..model import Model
+from ..network import Sequential
+from ..program import definitions_as_they_stand
+from ..program.ladder import (
+    DEFINITIONS,
+    EPILOGUES,
+    GRAPH,
+    LAUNCHES,
+    LEVELS,
+    TOLERANCES,
+    LevelError,
+    compare,
+    difference,
+)
+from ..training import epochs
+
+_SETTINGS = {
+    EPILOGUES: {"XPNET_EPILOGUES": "on"},
+    GRAPH: {"XPNET_EPILOGUES": "off"},
+    LAUNCHES: {"XPNET_EPILOGUES": "off", "XPNET_CAPTURE": "off"},
+}
+SAMPLES, BATCH = 300, 128
+
+
+def checked(backend: str | None) -> tuple[list[str], bool]:
+    """The lines of the table, and whether the level that training begins at is good in every precision.
+
+    Raises
+    ------
+    ValueError
+        The backend is not CuPy.
+    BackendUnavailableError
+        There is no GPU.
+    """
+    gpu = get_backend(backend or "cupy")
+    if not gpu.name.startswith("cupy"):
+        raise ValueError(f"--check compares what a GPU computes, and the backend is {gpu.name}: use --backend cupy")
+    from ..program.cupy import device_name
+
+    with gpu.active():
+        lines = [
+            f"device            {device_name()}",
+            "",
+            f"{'precision':<12}" + "".join(f"{x:<26}" for x in LEVELS[:-1]),
+        ]
+        is_good = True
+        for precision in TOLERANCES:
+            found = [_cell(gpu, precision, level) for level in LEVELS if level != DEFINITIONS]
+            is_good &= found[LEVELS.index(GRAPH)].startswith(("ok", "not on"))
+            lines.append(f"{precision:<12}" + "".join(f"{x:<26}" for x in found))
+    lines.append("")
+    lines.append(
+        "Numbers: the difference from the definitions, relative to what training changed, and how much is allowed."
+    )
+    return [line.rstrip() for line in lines], is_good
+
+
+def _cell(gpu: Backend, precision: str, level: str) -> str:
+    """What the table says of a level in a precision."""
+    try:
+        found = _difference(gpu, precision, level)
+    except (LevelError, RuntimeWarning) as error:  # a warning where nothing is required
+        return f"FAILED: {error.__cause__ or error}"
+    except ValueError as error:  # a precision that this GPU does not have
+        return f"not on this GPU: {error}"
+    return f"ok  {found:.0e} ({TOLERANCES[precision]:.0e})"
+
+
+def _difference(gpu: Backend, precision: str, level: str) -> float:
+    """How far a training at this level is from one by the definitions.
+
+    Raises
+    ------
+    LevelError
+        The level failed by itself, or led elsewhere.
+    """
+    expected, before = _trained(gpu, precision if precision == "float64" else "float32", None)
+    found, _ = _trained(gpu, precision, level)
+    settings = before, precision, True
+    try:
+        compare("the training and that by the definitions", found, expected, *settings)
+    except ArithmeticError as error:
+        raise LevelError(str(error)) from error
+    return difference(found, expected, *settings)
+
+
+def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Parameters and moments after a short training, and before it; by the definitions if there is no level."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(SAMPLES, 40)), np.eye(10)[rng.integers(0, 10, SAMPLES)]
+    network = Sequential(Dense(64, "tanh"), Dense(36, "relu"), Dense(10))
+    model = Model(network, "cross_entropy", l2=1e-3, precision=precision)
+    start = model.initial(rng, 40, Adam(1e-3))
+    with definitions_as_they_stand() if level is None else _environment(_SETTINGS[level]):
+        (*_, (state, _)) = islice(epochs(model, start, X, Y, batch_size=BATCH, rng=rng, backend=gpu), 1)
+        arrays = [to_numpy(a) for a in (state.theta, *state.moments)]
+    return arrays, [np.asarray(a, arrays[0].dtype) for a in (start.theta, *start.moments)]
+
+
+@contextlib.contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """The environment's variables at these values, and a level that fails is an error."""
+    was = {name: os.environ.get(name) for name in ("XPNET_LOWERINGS", "XPNET_CAPTURE", "XPNET_EPILOGUES")}
+    os.environ.update({"XPNET_LOWERINGS": "on", "XPNET_CAPTURE": "require"} | settings)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            yield
+    finally:
+        for name, value in was.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
