@@ -92,7 +92,7 @@ class Backend:
             free = cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
         return n_bytes <= 0.7 * free
 
-    @property
+    @functools.cached_property
     def is_cupy(self) -> bool:
         """Whether it is CuPy's."""
         return self.name.startswith("cupy")

@@ -83,7 +83,7 @@ def _read_array(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool)
 
 def _read_rows(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool) -> Any:
     """X as rows that are read when they are needed; or all of them, where they may not stay on the host."""
-    may_stay = may_stay and (backend.name == "numpy" or backend.name.startswith("cupy"))
+    may_stay = may_stay and (backend.name == "numpy" or backend.is_cupy)
     if isinstance(X, Rows):  # which was checked when it was made
         return X if may_stay else backend.asarray(X[:])
     _check_kind(X, name)

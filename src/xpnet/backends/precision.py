@@ -40,7 +40,7 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
     if precision is None:
         return None
     if precision in NARROW:
-        if not backend.name.startswith("cupy"):
+        if not backend.is_cupy:
             raise ValueError(
                 f'precision is "{precision}", which {backend.name} can\'t compute: it multiplies float32 in full. '
                 'Use precision="float32", or backend="cupy" on an NVIDIA GPU'
