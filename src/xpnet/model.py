@@ -10,6 +10,7 @@ from .backends import (
     Precision,
     Rows,
     array_namespace,
+    checked_beside,
     checked_precision,
     data_dtype,
     get_backend,
@@ -242,7 +243,13 @@ class Model:
 
         With ``may_stay``, host data too large for a GPU's memory stay where they are, as NumPy arrays.
         """
-        backend, X = self._read_X(X, backend, may_stay)
+        chosen = get_backend(backend, X)
+        with chosen.active():
+            _, X = read_data(X, "X", chosen, data_dtype(self.precision, chosen), may_stay)
+            return chosen, X, *self._read_targets(X, Y, sample_weight, chosen)
+
+    def _read_targets(self, X: Array, Y: Any, sample_weight: Any, backend: Backend) -> tuple[Array, Array | None]:
+        """The targets and the weights where X is, checked."""
         layout = self.layout(X.shape[1:])
         home = get_backend("numpy") if is_host_data(X) else backend
         _, Y = read_data(Y, "Y", home, X.dtype)
@@ -255,18 +262,14 @@ class Model:
             )
         self.criterion.check(Y)
         if sample_weight is None:
-            return backend, X, Y, None
+            return Y, None
         _, w = read_data(sample_weight, "sample_weight", home, X.dtype)
         if tuple(w.shape) != (X.shape[0],):
             raise ValueError(
                 f"sample_weight has shape {tuple(w.shape)}; it must be ({X.shape[0]},), one number a sample"
             )
         check_weights(w)
-        return backend, X, Y, w
-
-    def _read_X(self, X: Any, backend: Any, may_stay: bool) -> tuple[Backend, Array]:
-        chosen = get_backend(backend, X)
-        return read_data(X, "X", chosen, data_dtype(self.precision, chosen), may_stay)
+        return Y, w
 
     def predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """link(network(X)), (m, n_out), in blocks of rows; an array of X's own library (NumPy's for a list)."""
@@ -281,12 +284,17 @@ class Model:
         return self._in_row_blocks(theta, X, self.criterion.log_predict, backend)
 
     def _in_row_blocks(self, theta: Any, X: Any, link: Callable, backend: Any) -> Array:
-        source = X
-        backend, X = self._read_X(X, backend, may_stay=True)
-        layout = self.layout(X.shape[1:])
-        params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
-        A = in_row_blocks(lambda A, *params: link(self.network.forward(params, A)[0]), params, X, layout, backend)
-        return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
+        source, backend = X, get_backend(backend, X)
+        with backend.active():
+            dtype = data_dtype(self.precision, backend)
+            _, X = read_data(X, "X", backend, dtype, may_stay=True, is_checked=True)
+            layout = self.layout(X.shape[1:])
+            params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
+            with checked_beside(X, "X"):
+                A = in_row_blocks(
+                    lambda A, *params: link(self.network.forward(params, A)[0]), params, X, layout, backend
+                )
+            return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
 
 
 def check_weights(w: Array) -> None:

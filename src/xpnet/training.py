@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .backends import NARROW, Backend, array_namespace, host, is_sparse, shuffled
+from .backends import NARROW, Backend, array_namespace, host, is_sparse, on_device_of, shuffled
 from .communicators import Alone
 from .equations import whole_number
 from .equations.dropout import step_key
@@ -239,7 +239,8 @@ def passes(
     """``epochs`` over data that have been read; shuffled if there is an rng. The runner is closed if it is its last
     training.
     """
-    steps.bring(data)
+    with backend.active():
+        steps.bring(data)
     X = data.X
     m, course = X.shape[0], state.course
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
@@ -264,8 +265,8 @@ def passes(
                     del theta, moments  # so that only the runner has them
                 table = step_scalars(course, schedule, shares)
                 cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
-            if not finite:
-                raise DivergedError(epoch, State.at(steps.before(), course), cost)
+                if not finite:
+                    raise DivergedError(epoch, State.at(steps.before(), course), cost)
             norm = None if square is None else math.sqrt(square)
             course = course | {"step": course["step"] + len(shares), "gradient_norm": norm}
             if rng is not None:
@@ -295,5 +296,6 @@ def step_scalars(course: dict[str, Any], schedule: Schedule, shares: Sequence[fl
 def weights_settled(before: Array, after: Array, tol: float) -> bool:
     """max |theta_new - theta| <= tol max(1, max |theta|): "once our weights stop changing very much"   (D1)."""
     xp = array_namespace(after)
-    change, size = float(xp.max(xp.abs(after - before))), float(xp.max(xp.abs(after)))
+    with on_device_of(after):
+        change, size = float(xp.max(xp.abs(after - before))), float(xp.max(xp.abs(after)))
     return change <= tol * max(1.0, size)

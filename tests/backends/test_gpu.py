@@ -6,7 +6,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from xpnet.backends import Backend, get_backend, to_numpy
+from xpnet import MLPClassifier
+from xpnet.backends import Backend, get_backend, inputs, to_numpy
+from xpnet.equations.activations import ReLU
 from xpnet.equations.dropout import Dropout
 from xpnet.equations.layers import Dense
 from xpnet.equations.optimizers import Adam, GradientDescent
@@ -108,3 +110,38 @@ def test_data_from_the_host_in_batches(gpu, data, monkeypatch, batch_size):
     for (a, cost), (b, expected) in zip(streamed, resident, strict=True):
         assert cost == expected
         np.testing.assert_array_equal(to_numpy(a.theta), to_numpy(b.theta))
+
+
+@pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize")
+@pytest.mark.parametrize("m", [100, 100_000])
+def test_predictions_wait_for_the_gpu_once_at_the_end(gpu, rng, monkeypatch, m):
+    import cupyx
+
+    passed = []
+
+    class Watched(ReLU):
+        def forward(self, Z):
+            passed.append(Z.shape)
+            return super().forward(Z)
+
+    of = Model(Sequential(Dense(50, Watched()), Dense(3)), "cross_entropy")
+    theta, X = (gpu.asarray(a) for a in (of.draw(rng, 30), rng.normal(size=(m, 30))))
+    with cupyx.allow_synchronize(False):
+        with pytest.raises(cupyx.DeviceSynchronized):
+            of.predict(theta, X)
+        assert passed
+        monkeypatch.setattr(inputs, "all_finite", lambda X: True)
+        of.predict(theta, X)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_predictions_from_what_is_not_finite_are_refused(gpu, rng, bad):
+    of, X = Model(Sequential(Dense(5), Dense(3)), "cross_entropy"), rng.normal(size=(100, 30))
+    theta = of.draw(rng, 30)
+    net = MLPClassifier((5,), max_iter=30, tol=1.0).fit(X, np.arange(100) % 3)
+    X[17, 3] = bad
+    for predict in (lambda X: of.predict(theta, X, gpu), net.set_params(backend="cupy").predict_proba):
+        with pytest.raises(ValueError, match=r"^X contains 1 value|^Input X contains (NaN|infinity)"):
+            predict(X)
+        with pytest.raises(ValueError, match=r"^X contains 1 value\(s\) that are NaN or infinite"):
+            predict(gpu.asarray(X))

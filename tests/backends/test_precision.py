@@ -1,5 +1,7 @@
 """Precision: per model, refused where it can't be computed, and the data's dtype where it can."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -74,7 +76,7 @@ def test_the_dtype_of_the_data(library):
 
 
 def test_host_data_stay_where_the_backend_can_not_hold_them(monkeypatch, rng):
-    backend = Backend("cupy:0", None, None)
+    backend = Backend("cupy:0", None, nullcontext())
     asked = []
     monkeypatch.setattr(Backend, "holds", lambda self, n_bytes: asked.append((self.name, n_bytes)))
     X = rng.normal(size=(10, 3)).astype(np.float32)

@@ -8,18 +8,18 @@ from typing import Any
 import array_api_compat.numpy
 from array_api_compat import device
 
-from .inputs import all_finite, check_finite, read_data
+from .backend import Backend
+from .hosts import is_host_data, on_host, to_numpy
+from .inputs import all_finite, check_finite, checked_beside, read_data
 from .namespaces import array_namespace
 from .precision import NARROW, Precision, checked_precision, data_dtype
 from .rows import Rows, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
-    Backend,
     BackendUnavailableError,
     auto_choice,
     get_backend,
-    is_host_data,
+    on_device_of,
     set_backend,
-    to_numpy,
     using_backend,
 )
 from .sparse import is_sparse
@@ -36,6 +36,7 @@ __all__ = [
     "auto_choice",
     "check_finite",
     "NARROW",
+    "checked_beside",
     "checked_precision",
     "data_dtype",
     "device",
@@ -45,6 +46,8 @@ __all__ = [
     "is_host_data",
     "is_in_rows",
     "is_sparse",
+    "on_device_of",
+    "on_host",
     "read_data",
     "reading_order",
     "set_backend",

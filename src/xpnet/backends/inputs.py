@@ -1,12 +1,19 @@
 """Data at the border: what comes in as numbers, on which backend, and what is refused."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
+from . import gpu
+from .backend import Backend
+from .hosts import is_host_data, to_numpy
 from .namespaces import array_namespace
+from .precision import warn_of_slow_float64
 from .rows import Rows, is_in_rows
-from .selector import Backend, get_backend, is_host_data, to_numpy
+from .selector import get_backend
 from .sparse import is_sparse, values_of
 
 Array = Any
@@ -42,29 +49,41 @@ def read_data(
     ValueError
         X holds no numbers, complex numbers, NaN or infinity, or is empty.
     """
-    chosen = home = get_backend(backend, X)
-    if isinstance(X, Rows) or is_in_rows(X):
-        return chosen, _read_rows(X, name, chosen, dtype, may_stay)
+    chosen = get_backend(backend, X)
+    with chosen.active():
+        if isinstance(X, Rows) or is_in_rows(X):
+            X = _read_rows(X, name, chosen, dtype, may_stay)
+        else:
+            X = _read_array(X, name, chosen, dtype, may_stay)
+            if not is_checked:
+                check_finite(X, name)
+        warn_of_slow_float64(X.dtype, chosen)
+    return chosen, X
+
+
+def _read_array(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool) -> Array:
+    """X on the backend in the dtype that is computed in, of real numbers."""
+    home = backend
+    if backend.is_cupy and gpu.is_on_gpu(X):
+        X = backend.asarray(X)
     if is_sparse(X):
         X = X.tocsr()
         _check_kind(X, name)
     elif is_host_data(X):
         X = _host_numbers(X, name)
-        home = get_backend("numpy") if may_stay and not chosen.holds(X.nbytes) else chosen
+        home = get_backend("numpy") if may_stay and not backend.holds(X.nbytes) else backend
     elif not array_namespace(X).isdtype(X.dtype, ("real floating", "integral", "bool")):
         raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed")
-    X = home.asarray(X)
+    X = home.asarray(X, dtype if is_host_data(X) else None)
     X = home.asarray(X, home.floating(X.dtype) if dtype is None else dtype)
     if 0 in X.shape or X.ndim == 0:
         raise ValueError(f"{name} has shape {tuple(X.shape)}; at least one sample and one value are needed")
-    if not is_checked:
-        check_finite(X, name)
-    return chosen, X
+    return X
 
 
 def _read_rows(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool) -> Any:
     """X as rows that are read when they are needed; or all of them, where they may not stay on the host."""
-    may_stay = may_stay and (backend.name == "numpy" or backend.name.startswith("cupy"))
+    may_stay = may_stay and (backend.name == "numpy" or backend.is_cupy)
     if isinstance(X, Rows):  # which was checked when it was made
         return X if may_stay else backend.asarray(X[:])
     _check_kind(X, name)
@@ -91,11 +110,13 @@ def _check_kind(X: Any, name: str) -> None:
         raise ValueError(f"{name} has dtype {X.dtype}; real numbers are needed: {fix}")
 
 
-def all_finite(X: Array) -> bool:
-    """Whether X holds neither NaN nor infinity, found without an array of X's size."""
+def all_finite(X: Array) -> Any:
+    """Whether X holds neither NaN nor infinity, found without an array of X's size: a bool, or a 0-d array of X's
+    library, which a GPU may not have computed yet.
+    """
     X = values_of(X)
     xp = array_namespace(X)
-    return 0 in X.shape or (bool(xp.isfinite(xp.max(X))) and bool(xp.isfinite(xp.min(X))))
+    return 0 in X.shape or (xp.isfinite(xp.max(X)) & xp.isfinite(xp.min(X)))
 
 
 def check_finite(X: Array, name: str) -> None:
@@ -106,3 +127,16 @@ def check_finite(X: Array, name: str) -> None:
     xp = array_namespace(X)
     n_bad = int(xp.count_nonzero(~xp.isfinite(X)))
     raise ValueError(f"{name} contains {n_bad} value(s) that are NaN or infinite; remove or impute those samples first")
+
+
+@contextlib.contextmanager
+def checked_beside(X: Any, name: str) -> Iterator[None]:
+    """``check_finite``; on a GPU beside what the block computes, as reading the answer waits for the GPU."""
+    is_on_gpu, is_finite = is_cupy_array(values_of(X)), True
+    if is_on_gpu:
+        is_finite = all_finite(X)
+    elif not isinstance(X, Rows):  # which have been checked
+        check_finite(X, name)
+    yield
+    if not is_finite:
+        check_finite(X, name)

@@ -14,9 +14,13 @@ The last two allow a rounding; for now CuPy's products are computed in float32 w
 
 import functools
 import logging
+import warnings
 from typing import Any, Literal
 
-from .selector import Backend
+import numpy as np
+
+from .backend import Backend
+from .gpu import facts
 
 Precision = Literal["float32", "float64", "tf32", "bfloat16"]
 NARROW = ("tf32", "bfloat16")
@@ -36,11 +40,12 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
     if precision is None:
         return None
     if precision in NARROW:
-        if not backend.name.startswith("cupy"):
+        if not backend.is_cupy:
             raise ValueError(
                 f'precision is "{precision}", which {backend.name} can\'t compute: it multiplies float32 in full. '
                 'Use precision="float32", or backend="cupy" on an NVIDIA GPU'
             )
+        _check_capability(precision, backend.device)
         _say_that_it_is_float32(precision)
     return backend.xp.float64 if precision == "float64" else backend.xp.float32
 
@@ -48,6 +53,34 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
 @functools.cache
 def _say_that_it_is_float32(precision: str) -> None:
     logger.warning('precision is "%s"; products are computed in float32, which is more precise and slower', precision)
+
+
+def _check_capability(precision: str, device: Any) -> None:
+    """Raise if the GPU is older than its matrix units for such products: compute capability 8.0, Ampere."""
+    gpu = facts(device.id)
+    if gpu.capability < (8, 0):
+        raise ValueError(
+            f'precision is "{precision}", and GPU {device.id} ({gpu.name}) has compute capability '
+            f'{gpu.capability[0]}.{gpu.capability[1]}; 8.0 or newer is needed: use precision="float32"'
+        )
+
+
+def warn_of_slow_float64(dtype: Any, backend: Backend) -> None:
+    """Warn, once a process and GPU, if data of this dtype are computed at 1/32 of the speed of float32 or less."""
+    if backend.is_cupy and dtype == np.float64:
+        _warn_of_slow_float64(backend.device.id)
+
+
+@functools.cache
+def _warn_of_slow_float64(index: int) -> None:
+    gpu = facts(index)
+    if gpu.float32_to_float64 >= 32:
+        warnings.warn(
+            f"GPU {index} ({gpu.name}) computes float64 at 1/{gpu.float32_to_float64} of the speed of float32: "
+            'precision="float32" is faster',
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def checked_precision(precision: Any) -> None:

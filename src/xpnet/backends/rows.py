@@ -127,7 +127,8 @@ def is_in_rows(x: Any) -> bool:
         return isinstance(x, np.memmap) and x.dtype not in (np.float32, np.float64)
     is_table = any(hasattr(x, name) for name in ("iloc", "tocsr", "to_numpy"))
     is_source = all(hasattr(x, name) for name in ("shape", "dtype", "__getitem__"))
-    return is_source and not is_table and not is_array_api_obj(x)
+    is_array = is_array_api_obj(x) or hasattr(x, "__cuda_array_interface__")
+    return is_source and not is_table and not is_array
 
 
 def _lies_in_a_file(x: Any) -> bool:

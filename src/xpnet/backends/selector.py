@@ -16,22 +16,15 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from array_api_compat import (
-    array_namespace,
-    is_array_api_obj,
-    is_cupy_array,
-    is_jax_array,
-    is_numpy_array,
-    is_torch_array,
-    to_device,
-)
+from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array
 from array_api_compat import device as device_of
 
-from .sparse import is_sparse, values_of
+from .backend import Backend
+from .gpu import from_gpu
+from .hosts import is_host_data
+from .sparse import values_of
 
 logger = logging.getLogger("xpnet")
 
@@ -40,104 +33,6 @@ NAMES = '"numpy" (or "cpu"), "cupy" (or "cuda"), "cupy:N" for GPU number N, "aut
 
 class BackendUnavailableError(RuntimeError):
     """The backend that was asked for can't run on this machine; the message names the missing piece and the fix."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """An array library and one of its devices.
-
-    Attributes
-    ----------
-    name : str
-        "numpy", "cupy:0", or the name of another Array API library.
-    xp : module
-        Its Array API namespace.
-    device : object
-        The device that arrays are made on, as that library names it.
-    """
-
-    name: str
-    xp: Any = field(compare=False, repr=False)
-    device: Any
-
-    def asarray(self, x: Any, dtype: Any = None) -> Any:
-        """x on this backend: itself where it already is, otherwise a copy. Other libraries' arrays come by DLPack."""
-        if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # what the lines below would find out, slowly
-            return x if dtype is None else x.astype(dtype, copy=False)
-        if is_sparse(x):
-            return self._as_csr(x, dtype)
-        if is_array_api_obj(x) and array_namespace(x) is self.xp:
-            x = x if device_of(x) == self.device else to_device(x, self.device)
-            return x if dtype is None or x.dtype == dtype else self.xp.astype(x, dtype)
-        host = x if isinstance(x, np.ndarray) else to_numpy(x)
-        if is_numpy_namespace(self.xp):
-            return host if dtype is None else host.astype(dtype, copy=False)
-        with self.active():
-            # A copy always (torch would write through a read-only NumPy array), of memory that every library can read.
-            host = np.asarray(host, host.dtype.newbyteorder("="), order="C")
-            return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
-
-    def _as_csr(self, x: Any, dtype: Any) -> Any:
-        x = x.tocsr()
-        if array_namespace(x.data) is not self.xp or device_of(x.data) != self.device:
-            raise TypeError(
-                f"X is a sparse {type(x).__name__} of {type(x).__module__.split('.')[0]}, which {self.name} can't "
-                'compute with: pass X.toarray(), or use backend="numpy" for SciPy\'s and cupyx.scipy.sparse for CuPy'
-            )
-        return x if dtype is None or x.dtype == dtype else x.astype(dtype)
-
-    def floating(self, dtype: Any) -> Any:
-        """The dtype to compute in: float32 and float64 stay, all else becomes float64 where the library has it."""
-        if dtype == self.xp.float32 or dtype == self.xp.float64:
-            return dtype
-        return _default_floating(self.xp)
-
-    def holds(self, n_bytes: int) -> bool:
-        """Whether data of this size fits into a GPU's free memory with room for a training step; elsewhere always."""
-        if not self.name.startswith("cupy"):
-            return True
-        import cupy
-
-        with self.active():
-            free = cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
-        return n_bytes <= 0.7 * free
-
-    def active(self) -> contextlib.AbstractContextManager:
-        """A context in which this backend's device is current (CuPy launches kernels on the current device)."""
-        # PyTorch's device can be entered too, and then slows every call down.
-        return self.device if self.name.startswith("cupy") else contextlib.nullcontext()
-
-
-def is_numpy_namespace(xp: Any) -> bool:
-    """Whether the namespace is array-api-compat's NumPy."""
-    return xp.__name__ == "array_api_compat.numpy"
-
-
-@functools.cache
-def _default_floating(xp: Any) -> Any:
-    # JAX holds float64 only where its user has enabled it.
-    return xp.float64 if "float64" in xp.__array_namespace_info__().dtypes() else xp.float32
-
-
-def to_numpy(x: Any) -> np.ndarray:
-    """x as a NumPy array; a copy only where its memory is not the host's. Array libraries hand over by DLPack."""
-    if isinstance(x, np.ndarray | np.generic) or not is_array_api_obj(x):
-        return np.asarray(x)
-    if is_cupy_array(x):
-        return x.get()
-    if is_torch_array(x):
-        x = x.detach().cpu()
-    elif not is_jax_array(x):
-        x = to_device(x, array_namespace(x).__array_namespace_info__().default_device())
-    return np.from_dlpack(x)
-
-
-def is_host_data(x: Any) -> bool:
-    """Whether x is a list, a table or a NumPy array, and so leaves the choice of the backend to others."""
-    if isinstance(x, np.ndarray):
-        return True
-    x = values_of(x)
-    return is_numpy_array(x) or not is_array_api_obj(x)
 
 
 _process_wide: str | None = None
@@ -188,7 +83,15 @@ def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backen
     return _numpy()
 
 
+def on_device_of(x: Any) -> contextlib.AbstractContextManager:
+    """A context in which the device of x is current; host data have none."""
+    return contextlib.nullcontext() if is_host_data(x) else _following(values_of(x)).active()
+
+
 def _following(X: Any) -> Backend:
+    if not is_array_api_obj(X):  # a library that has GPU arrays and no namespace, such as Numba: CuPy computes
+        _cupy(0)  # raises if there is no CuPy
+        return _cupy(from_gpu(X).device.id)
     xp = array_namespace(X)
     device = device_of(X)
     if is_cupy_array(X):

@@ -123,7 +123,8 @@ def diagnose(
         raise ValueError("state= and history= are for a Model: an estimator has its own; leave them out")
     else:
         case = of_estimator(subject, X, y, sample_weight, backend)
-    return Diagnosis(tuple(_findings(case)), _looked_at(case))
+    with case.backend.active():
+        return Diagnosis(tuple(_findings(case)), _looked_at(case))
 
 
 def _findings(case: Case) -> Iterator[Finding]:

@@ -64,7 +64,8 @@ def of_model(model: Model, X: Any, Y: Any, state: State | None, history: Any, sa
     if state is None:
         raise ValueError("state is missing: a Model is diagnosed with the state that epochs yields, state=state")
     backend, X, Y, w = model.read(X, Y, sample_weight, backend)
-    X, Y, w, n = _evenly(model, X, Y, w)
+    with backend.active():
+        X, Y, w, n = _evenly(model, X, Y, w)
     theta = model.layout(tuple(X.shape[1:])).checked(backend.asarray(state.theta, X.dtype))
     curve = _finite(history)
     rate = state.learning_rate
@@ -78,7 +79,8 @@ def of_estimator(estimator: Any, X: Any, y: Any, sample_weight: Any, backend: An
     model = mlp._model()
     y, w = to_numpy(y), None if sample_weight is None else to_numpy(sample_weight)
     backend, X, Y, w = model.read(X, mlp._encode(y), mlp._weigh_classes(y, w, incremental=False), backend)
-    X, Y, w, n = _evenly(model, X, Y, w)
+    with backend.active():
+        X, Y, w, n = _evenly(model, X, Y, w)
     theta = mlp._theta(backend, X)
     state = replace(mlp._resume, theta=theta) if hasattr(mlp, "_resume") else None  # a file holds no moments
     return Case(

@@ -115,7 +115,8 @@ class Recorder:
 
     def _record(self, epoch: int, model: Model, theta: Any, X: Any, Y: Any, w: Any, backend: Any) -> None:
         backend, X, Y, w = model.read(X, Y, w, backend, may_stay=True)
-        X, Y, w = self._watched(X, Y, w)
+        with backend.active():
+            X, Y, w = self._watched(X, Y, w)
         self.layout = model.layout(X.shape[1:])
         cost, g = model.objective(X, Y, w, backend)(theta)
         outputs = activations(model, self.layout, theta, X, backend)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, array_namespace, data_dtype
+from ..backends import Backend, array_namespace, data_dtype, on_device_of
 from ..equations.activations import Activation, Sigmoid, activation
 from ..equations.dropout import Dropout
 from ..equations.initializers import GlorotUniform
@@ -129,7 +129,8 @@ class Architecture:
 
     def _theta(self, backend: Backend, X: Array) -> Array:
         """coefs_ and intercepts_ as the flat vector, on the backend and in the dtype that X is computed in."""
-        return self._model(drops=False).layout(X.shape[1]).pack(self._params(backend, X))
+        with backend.active():
+            return self._model(drops=False).layout(X.shape[1]).pack(self._params(backend, X))
 
     def _params(self, backend: Backend, X: Array) -> tuple:
         """coefs_ and intercepts_ layer by layer, on the backend and in the dtype that X is computed in."""
@@ -141,7 +142,8 @@ class Architecture:
         """coefs_ and intercepts_ for this flat vector, copied out of it, in its library."""
         layers = self._model(drops=False).layout(self.n_features_in_).unpack(theta)
         xp = array_namespace(theta)
-        coefs, intercepts = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
+        with on_device_of(theta):
+            coefs, intercepts = ([xp.asarray(layer[i], copy=True) for layer in layers] for i in (0, 1))
         return {"coefs_": coefs, "intercepts_": intercepts}
 
 

@@ -1,10 +1,10 @@
 """What the classifier and the regressor share: data to arrays, fit and partial_fit, prediction."""
 
+import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import Backend, get_backend, is_host_data, is_in_rows, to_numpy
+from ..backends import Backend, checked_beside, get_backend, is_host_data, is_in_rows, to_numpy
 from ..equations.activations import BY_NAME, Activation, Linear
 from ..equations.dropout import draw_seed
 from ..model import in_row_blocks
@@ -94,29 +94,30 @@ class BaseMLP(
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool) -> "BaseMLP":
-        home = None if is_host_data(X) else get_backend(None, X)
-        with self._unchanged_by_errors():
-            job, self._resume = self._prepare(X, y, sample_weight, validation_data, incremental)
-            self._tell_fit(job, X, y, sample_weight, incremental)
-        stopped = True
-        try:
-            if self.solver == "lbfgs":
-                self._minimize(job)
-            else:
-                stopped = self._train(job, n_epochs=1 if incremental else self.max_iter)
-        finally:
-            self._publish(home)
-        if incremental:
-            self._keep_best(job)
-        elif not stopped:
-            self._warn_unconverged()
-        if self.early_stopping and self._plateau.best == math.inf:
-            warnings.warn("No validation score was finite: the parameters are the last ones.", stacklevel=4)
-        if job.tasks is not None:
-            job.tasks.call_on_fit_task_end(estimator=self, **job.given)
-        return self
+        with get_backend(self.backend, X).active():
+            home = None if is_host_data(X) else get_backend(None, X)
+            with self._unchanged_by_errors():
+                job, self._resume = self._prepare(X, y, sample_weight, validation_data, incremental)
+                self._tell_fit(job, X, y, sample_weight, incremental)
+            stopped = True
+            try:
+                if self.solver == "lbfgs":
+                    self._minimize(job)
+                else:
+                    stopped = self._train(job, n_epochs=1 if incremental else self.max_iter)
+            finally:
+                self._publish(home)
+            if incremental:
+                self._keep_best(job)
+            elif not stopped:
+                self._warn_unconverged()
+            if self.early_stopping and self._plateau.best == math.inf:
+                warnings.warn("No validation score was finite: the parameters are the last ones.", stacklevel=4)
+            if job.tasks is not None:
+                job.tasks.call_on_fit_task_end(estimator=self, **job.given)
+            return self
 
-    @contextmanager
+    @contextlib.contextmanager
     def _unchanged_by_errors(self) -> Iterator[None]:
         """Bad input leaves a fitted model as it was."""
         before = dict(self.__dict__)
@@ -269,24 +270,30 @@ class BaseMLP(
                 "Move X there, or set array_api_dispatch=False"
             )
 
-    def _output(self, X: Any, method: str) -> Array:
-        """``Model.<method>`` of the fitted parameters: "predict", or "output" before the link; X's library."""
-        source = X
+    def _output(self, X: Any, method: str, finish: Callable[[Array], Array] = lambda A: A) -> Array:
+        """``Model.<method>`` of the fitted parameters, "predict" or "output" before the link, and what ``finish`` makes
+        of it where it was computed; X's library.
+        """
+        with get_backend(self.backend, X).active():
+            A = finish(self._output_there(X, method))
+            return to_numpy(A) if is_host_data(X) else get_backend(None, X).asarray(A)
+
+    def _output_there(self, X: Any, method: str) -> Array:
         is_checked = is_host_data(X) and not is_in_rows(X)
         if is_checked:
             X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
         backend = get_backend(self.backend, X)
-        X = self._matrix(X, backend, False, is_checked)
+        X = self._matrix(X, backend, reset=False, is_checked=True)
         model = self._model(drops=False)
         link, network = model.criterion.link if method == "predict" else Linear(), model.network
-        A = in_row_blocks(
-            lambda A, *params: link.forward(network.forward(params, A)[0]),
-            self._params(backend, X),
-            X,
-            model.layout(X.shape[1]),
-            backend,
-        )
-        return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
+        with contextlib.nullcontext() if is_checked else checked_beside(X, "X"):
+            return in_row_blocks(
+                lambda A, *params: link.forward(network.forward(params, A)[0]),
+                self._params(backend, X),
+                X,
+                model.layout(X.shape[1]),
+                backend,
+            )
 
 
 _OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")

@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
-from ..backends import array_namespace, get_backend, is_host_data, to_numpy
+from ..backends import array_namespace, get_backend, is_host_data, on_host, to_numpy
 from ..equations.activations import log_sigmoid, log_softmax, sigmoid
 from ..equations.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from .architecture import Array
@@ -155,7 +155,7 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
             )
         with self._unchanged_by_errors():
             if not hasattr(self, "classes_"):
-                labels = y if is_host_data(y) else to_numpy(y)
+                labels = on_host(y)
                 self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
                 self.classes_ = known
             return self._fit(X, y, sample_weight, validation_data, incremental=True)
@@ -163,15 +163,20 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     def predict(self, X: Any) -> Array:
         """The label of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
         self._follows_fit(X, "predict")
-        A = self._output(X, "predict")
-        xp = array_namespace(A)
         if self._multilabel and is_host_data(X):
-            return self._label_binarizer.inverse_transform(A)  # sparse where y was
+            return self._label_binarizer.inverse_transform(self._output(X, "predict"))  # sparse where y was
+        places = to_numpy(self._output(X, "predict", self._places))
         if self._multilabel:
-            return self._labels(xp.astype(A > 0.5, xp.int64), X)
-        places = to_numpy(xp.argmax(A, axis=1) if self.n_outputs_ > 1 else A[:, 0] > 0.5)
+            return self._labels(places, X)
         # y may have had one class only, as in scikit-learn.
         return self._labels(self.classes_[np.minimum(places, len(self.classes_) - 1)], X)
+
+    def _places(self, A: Array) -> Array:
+        """The place of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
+        xp = array_namespace(A)
+        if self._multilabel:
+            return xp.astype(A > 0.5, xp.int64)
+        return xp.argmax(A, axis=1) if self.n_outputs_ > 1 else xp.astype(A[:, 0] > 0.5, xp.int64)
 
     @staticmethod
     def _labels(labels: Any, X: Any) -> Array:
@@ -183,15 +188,16 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     def predict_proba(self, X: Any) -> Array:
         """Probabilities, (n_samples, n_classes), columns as in ``classes_``."""
         self._follows_fit(X, "predict_proba")
-        A = self._output(X, "predict")
         if self.n_outputs_ > 1 or self._multilabel:
-            return A
-        return array_namespace(A).concat([1.0 - A, A], axis=1)
+            return self._output(X, "predict")
+        return self._output(X, "predict", lambda A: array_namespace(A).concat([1.0 - A, A], axis=1))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Log-probabilities, (n_samples, n_classes), from the logits: finite where a probability is rounded to 0."""
         self._follows_fit(X, "predict_log_proba")
-        Z = self._output(X, "output")
+        return self._output(X, "output", self._log_probabilities)
+
+    def _log_probabilities(self, Z: Array) -> Array:
         if self._multilabel:
             # Above 1/2 the probability's own log: labels that are all rounded to 1 must rank alike in both methods.
             A, xp = sigmoid(Z), array_namespace(Z)
@@ -199,6 +205,13 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
         if self.n_outputs_ > 1:
             return log_softmax(Z)
         return array_namespace(Z).concat([log_sigmoid(-Z), log_sigmoid(Z)], axis=1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy of ``predict(X)``, or for several labels the share of samples with all of them right.
+
+        Labels and weights of any library are compared on the host.
+        """
+        return accuracy_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight))
 
     @property
     def _multilabel(self) -> bool:

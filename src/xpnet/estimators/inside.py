@@ -38,7 +38,8 @@ class Inside:
                 "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
             )
         backend, (X, Y, w) = self._as_trained(X, y, sample_weight)
-        state = self._state(backend, X, check_random_state(self.random_state), incremental=True)
+        with backend.active():
+            state = self._state(backend, X, check_random_state(self.random_state), incremental=True)
         model = replace(self._model(), loss=self._loss_descended())
         schedule, clip_norm = self._schedule(), self.clip_norm
         return explain(model, state, X, Y, w, check=check, schedule=schedule, clip_norm=clip_norm, backend=backend)

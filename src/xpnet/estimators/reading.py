@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
 
-from ..backends import Backend, Rows, data_dtype, get_backend, is_host_data, is_in_rows, read_data, to_numpy
+from ..backends import Backend, Rows, data_dtype, get_backend, is_host_data, is_in_rows, on_host, read_data, to_numpy
 from ..equations.losses import Loss
 from .validation import HeldOut
 
@@ -22,6 +22,7 @@ class Reading:
     coefs_: list
     _y_numeric: bool
     _loss: Callable[[], Loss]
+    _for_scorer: Callable[[Any, Any], tuple]
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """y (host) as the network's targets, (m, n_outputs)."""
@@ -33,7 +34,7 @@ class Reading:
 
     def _read(self, backend: Backend, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple:
         """X on the backend; y and the weights or None on the host; all checked."""
-        y = y if is_host_data(y) else to_numpy(y)
+        y = on_host(y)
         is_checked = is_host_data(X) and not is_in_rows(X)
         if is_checked:
             kinds = {"multi_output": True, "y_numeric": self._y_numeric, "dtype": (np.float64, np.float32)}
@@ -48,8 +49,7 @@ class Reading:
         if sample_weight is None:
             return X, y, None
         host_X = np.empty((X.shape[0], 0))  # only its length is asked for
-        w = sample_weight if is_host_data(sample_weight) else to_numpy(sample_weight)
-        return X, y, _check_sample_weight(w, host_X, dtype=np.float64)
+        return X, y, _check_sample_weight(on_host(sample_weight), host_X, dtype=np.float64)
 
     def _as_wide_as_coefs(self, X: Array) -> Array:
         """X in the dtype of the fitted coefficients, which go on in theirs; rows in a file come as they are."""
@@ -79,22 +79,22 @@ class Reading:
             self._loss().check(Y)
         except ValueError as error:
             raise ValueError(f"validation_data: {error}") from error
-        return HeldOut(X, Y, w, targets, source, y)
+        return HeldOut(X, Y, w, targets, *self._for_scorer(source, y))
 
     def _matrix(self, X: Any, backend: Backend, reset: bool, is_checked: bool) -> Array:
         """X on the backend (host data too large for a GPU: on the host), with as many features as were fitted on.
 
-        ``is_checked`` if scikit-learn's ``validate_data`` has looked at it.
+        ``is_checked`` if its numbers are known to be finite, or are looked at later.
         """
         _, X = read_data(X, "X", backend, data_dtype(self.precision, backend), may_stay=True, is_checked=is_checked)
         if X.ndim != 2:
             raise ValueError(f"X has shape {tuple(X.shape)}; it must be (n_samples, n_features): reshape it")
-        if not is_checked:
-            _check_n_features(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
         return X
 
     def _as_trained(self, X: Any, y: Any, sample_weight: Any) -> tuple[Backend, tuple]:
         """The backend that computes, and X, the targets and the weights as the fitted model trains on them."""
         backend = get_backend(self.backend, X)
-        X, y, w = self._read(backend, X, y, sample_weight, reset=False)
-        return backend, self._placed(backend, X, self._encode(y), self._weigh_classes(y, w, incremental=False))
+        with backend.active():
+            X, y, w = self._read(backend, X, y, sample_weight, reset=False)
+            return backend, self._placed(backend, X, self._encode(y), self._weigh_classes(y, w, incremental=False))

@@ -10,6 +10,7 @@ from sklearn.neural_network import MLPRegressor as ScikitLearns
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from ..backends import on_host
 from ..equations.losses import AbsoluteError, HalfPoissonDeviance, HalfSquaredError, Huber, Loss, Quantile
 from .architecture import Array
 from .base import BEYOND_SCIKIT_LEARN, BaseMLP
@@ -155,8 +156,11 @@ feature_names_in_, n_layers_, n_outputs_, out_activation_
     def predict(self, X: Any) -> Array:
         """Predictions, (n_samples,) or (n_samples, n_outputs)."""
         self._follows_fit(X, "predict")
-        A = self._output(X, "predict")
-        return A[:, 0] if self.n_outputs_ == 1 else A
+        return self._output(X, "predict", lambda A: A[:, 0] if self.n_outputs_ == 1 else A)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R^2 of ``predict(X)``; predictions, targets and weights of any library are compared on the host."""
+        return r2_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight))
 
     def _loss(self) -> Loss:
         if isinstance(self.loss, Loss):

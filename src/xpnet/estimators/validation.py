@@ -5,10 +5,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import get_config
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from ..backends import array_namespace, device, gather, is_host_data, reading_order, subset, to_numpy
+from ..backends import (
+    array_namespace,
+    device,
+    gather,
+    get_backend,
+    is_host_data,
+    on_host,
+    reading_order,
+    subset,
+    to_numpy,
+)
 
 Array = Any
 
@@ -51,6 +62,14 @@ class Validation:
     def _asks_scorer(self) -> bool:
         return self.scoring not in (None, "loss")
 
+    def _for_scorer(self, X: Any, y: Any) -> tuple:
+        """X and y as a scorer takes them, both on X's device if scikit-learn computes there, otherwise on the host."""
+        if not self._asks_scorer() or is_host_data(X):
+            return X, y
+        if get_config()["array_api_dispatch"] and y.dtype.kind in "biuf":
+            return X, get_backend(None, X).asarray(y)
+        return on_host(X), y
+
     def _split(self, data: tuple, targets: np.ndarray, rng: Any) -> tuple[tuple, HeldOut]:
         """What is trained on, (X, Y, w), and what early stopping holds out of it; ``targets`` are Y on the host."""
         X = data[0]
@@ -65,7 +84,7 @@ class Validation:
         places = [reading_order(X, at) for at in places]
         train, (X, Y, w) = (self._rows(data, at) for at in places)
         targets = targets[places[1]]
-        return train, HeldOut(X, Y, w, targets, X, self._decode(targets) if self._asks_scorer() else None)
+        return train, HeldOut(X, Y, w, targets, *self._for_scorer(X, self._decode(targets)))
 
     @staticmethod
     def _rows(data: tuple, at: np.ndarray) -> tuple:
@@ -93,11 +112,13 @@ class Validation:
     def _score_by_scorer(self, theta: Array, X: Any, y: Any, w: np.ndarray | None) -> float:
         """The score of the parameters theta; a scorer of scikit-learn's, by its name, is given the weights too."""
         fitted: Any = copy.copy(self)
-        vars(fitted).update(self._coefficients(theta))
+        bring = to_numpy if is_host_data(X) else get_backend(None, X).asarray
+        vars(fitted).update(self._coefficients(bring(theta)))
+        if not is_host_data(theta) and (backend := get_backend(None, theta)).is_cupy:
+            fitted.backend = backend.name  # which an X on the host does not say
         if not hasattr(X, "columns"):
             fitted.__dict__.pop("feature_names_in_", None)  # the table's names are no longer with X
-        if not is_host_data(X) and is_host_data(fitted.coefs_[0]):
-            X = to_numpy(X)
+        w = w if w is None else bring(w)
         weighted = {} if w is None or callable(self.scoring) else {"sample_weight": w}
         return float(check_scoring(fitted, self.scoring)(fitted, X, y, **weighted))
 

@@ -71,8 +71,9 @@ def explain(
     if narrow is not None:  # rounding to it is a lowering's
         model = dataclasses.replace(model, precision="float32")
     step = watch(model, state, X, Y, sample_weight, schedule, clip_norm, backend)
-    found = [*forward(step), *loss(step), *backward(step), *update(step)]
-    if check and step.seen.diverged is None:
-        checked = checks(step)
+    with step.backend.active():
+        found = [*forward(step), *loss(step), *backward(step), *update(step)]
+        checked = checks(step) if check and step.seen.diverged is None else {}
+    if checked:
         found = [dataclasses.replace(q, check=checked.get(q.name)) for q in found]
     return Record(tuple(found), facts(step), tuple(map(described, model.network.layers)), notes=notes(step, narrow))

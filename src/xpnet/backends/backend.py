@@ -1,0 +1,117 @@
+"""A backend: an array library and one of its devices, and how arrays come there."""
+
+import contextlib
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, to_device
+from array_api_compat import device as device_of
+
+from .gpu import current, from_gpu, is_on_gpu, moved, takes_from_gpu
+from .hosts import to_numpy
+from .sparse import is_sparse
+from .upload import LARGE, upload
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library and one of its devices.
+
+    Attributes
+    ----------
+    name : str
+        "numpy", "cupy:0", or the name of another Array API library.
+    xp : module
+        Its Array API namespace.
+    device : object
+        The device that arrays are made on, as that library names it.
+    """
+
+    name: str
+    xp: Any = field(compare=False, repr=False)
+    device: Any
+
+    def asarray(self, x: Any, dtype: Any = None) -> Any:
+        """x on this backend: itself if it already is there, otherwise a copy.
+
+        What another library has on a GPU comes to CuPy by DLPack, without a copy, and CuPy's arrays go back likewise.
+        """
+        if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # what the lines below would find out, slowly
+            return x if dtype is None else x.astype(dtype, copy=False)
+        if is_sparse(x):
+            return self._as_csr(x, dtype)
+        if is_array_api_obj(x) and array_namespace(x) is self.xp:
+            return self._converted(x, dtype)
+        if self.is_cupy and is_on_gpu(x):
+            return self._converted(from_gpu(x), dtype)
+        if is_cupy_array(x) and takes_from_gpu(self.device):
+            return self._converted(self.xp.from_dlpack(x), dtype)
+        host = x if isinstance(x, np.ndarray) else to_numpy(x)
+        if is_numpy_namespace(self.xp):
+            return host if dtype is None else host.astype(dtype, copy=False)
+        with self.active():
+            if self.is_cupy and host.nbytes > LARGE:
+                return upload(host, dtype)
+            # A copy always (torch would write through a read-only NumPy array), of memory that every library can read.
+            host = np.asarray(host, host.dtype.newbyteorder("="), order="C")
+            return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
+
+    def _converted(self, x: Any, dtype: Any) -> Any:
+        """An array of this library, on this device and in this dtype."""
+        if device_of(x) != self.device:
+            x = moved(x, self.device) if self.is_cupy else to_device(x, self.device)
+        if dtype is None or x.dtype == dtype:
+            return x
+        with self.active():
+            return self.xp.astype(x, dtype)
+
+    def _as_csr(self, x: Any, dtype: Any) -> Any:
+        x = x.tocsr()
+        if array_namespace(x.data) is not self.xp or device_of(x.data) != self.device:
+            raise TypeError(
+                f"X is a sparse {type(x).__name__} of {type(x).__module__.split('.')[0]}, which {self.name} can't "
+                'compute with: pass X.toarray(), or use backend="numpy" for SciPy\'s and cupyx.scipy.sparse for CuPy'
+            )
+        return x if dtype is None or x.dtype == dtype else x.astype(dtype)
+
+    def floating(self, dtype: Any) -> Any:
+        """The dtype to compute in: float32 and float64 stay, all else becomes float64 where the library has it."""
+        if dtype == self.xp.float32 or dtype == self.xp.float64:
+            return dtype
+        return _default_floating(self.xp)
+
+    def holds(self, n_bytes: int) -> bool:
+        """Whether data of this size fits into a GPU's free memory with room for a training step; elsewhere always."""
+        if not self.is_cupy:
+            return True
+        import cupy
+
+        with self.active():
+            free = cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+        return n_bytes <= 0.7 * free
+
+    @functools.cached_property
+    def is_cupy(self) -> bool:
+        """Whether it is CuPy's."""
+        return self.name.startswith("cupy")
+
+    def active(self) -> contextlib.AbstractContextManager:
+        """A context in which this backend's device is current (CuPy launches kernels on the current device).
+
+        If a GPU's memory runs out in it, the MemoryError says how much there is and what to do.
+        """
+        # PyTorch's device can be entered too, and then slows every call down.
+        return current(self.device) if self.is_cupy else contextlib.nullcontext()
+
+
+def is_numpy_namespace(xp: Any) -> bool:
+    """Whether the namespace is array-api-compat's NumPy."""
+    return xp.__name__ == "array_api_compat.numpy"
+
+
+@functools.cache
+def _default_floating(xp: Any) -> Any:
+    # JAX holds float64 only where its user has enabled it.
+    return xp.float64 if "float64" in xp.__array_namespace_info__().dtypes() else xp.float32
