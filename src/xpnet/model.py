@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .backends import (
+    NARROW,
     Backend,
     Precision,
     Rows,
@@ -15,6 +16,7 @@ from .backends import (
     data_dtype,
     get_backend,
     is_host_data,
+    is_sparse,
     read_data,
     to_numpy,
 )
@@ -27,6 +29,7 @@ from .equations.optimizers import Optimizer
 from .equations.regularization import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
 from .program import Replayed
+from .program.steps import make_room
 from .state import State, initial_state
 
 Array = Any
@@ -112,6 +115,11 @@ class Model:
         return replace(state, seed=draw_seed(rng)) if self.draws else state
 
     @property
+    def rounding(self) -> str | None:
+        """What products round their factors to: the precision, if it is a narrow one."""
+        return self.precision if self.precision in NARROW else None
+
+    @property
     def draws(self) -> bool:
         """Whether a step of training draws random numbers, as a layer says by an attribute ``draws``."""
         return any(getattr(layer, "draws", False) for layer in self.network.layers)
@@ -178,7 +186,7 @@ class Model:
             loss, penalty, gradient = self.assemble(theta, layout, *self.sums(theta, X, Y, w, train))
             return loss + penalty, gradient
 
-        evaluated = Replayed(evaluate, (X, Y, w))
+        evaluated = Replayed(evaluate, (X, Y, w), self.rounding)
 
         def cost_and_gradient(theta: Any) -> tuple[float, Array]:
             with backend.active():
@@ -203,9 +211,9 @@ class Model:
         def outputs(X: Array, theta: Array) -> Array:
             return self.network.forward(layout.unpack(theta), X)[0]
 
-        at_once = Replayed(lambda theta, X, Y, w: judge(outputs(X, theta), Y, w), (X, Y, w))
+        at_once = Replayed(lambda theta, X, Y, w: judge(outputs(X, theta), Y, w), (X, Y, w), self.rounding)
         is_here = not isinstance(X, Rows) and array_namespace(X) is backend.xp
-        is_one_block = is_here and X.shape[0] <= rows_a_block(layout)
+        is_one_block = is_here and X.shape[0] <= rows_a_block(layout, backend)
 
         def evaluate(theta: Array) -> tuple[float, Array]:
             with backend.active():
@@ -306,23 +314,57 @@ def check_weights(w: Array) -> None:
 FEWEST_ROWS = 512
 
 
-def in_row_blocks(function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend) -> Array:
-    """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows."""
-    m, rows = X.shape[0], rows_a_block(layout)
+class LastPredictions:
+    """The programs of an object's last predictions on a GPU, for the next ones of their kind. A copy of it has none."""
+
+    def __init__(self) -> None:
+        self._kind: Any = None
+        self._replayed: dict[int, Replayed] = {}
+
+    def __reduce__(self) -> tuple:
+        return LastPredictions, ()
+
+    def of(self, kind: Any, n_rows: int, function: Callable, precision: str | None) -> Replayed:
+        """The function for so many rows, or the one before that was of this kind."""
+        if kind != self._kind:
+            self._kind, self._replayed = kind, {}
+        if n_rows not in self._replayed:
+            make_room(self._replayed)
+            self._replayed[n_rows] = Replayed(function, (), precision)
+        return self._replayed[n_rows]
+
+
+def in_row_blocks(
+    function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend, last: Callable | None = None
+) -> Array:
+    """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows.
+
+    ``last(n_rows, function)`` is the function for so many rows as it was called before on a GPU.
+    """
+    m, rows = X.shape[0], rows_a_block(layout, backend)
     if backend.name == "numpy" and not isinstance(X, Rows):
         # Blocks that stay in a cache; products of fewer rows than this are slower.
         rows = min(rows, max(FEWEST_ROWS, rows // 32))
     with backend.active():
+        if last is not None and not is_sparse(X):
+            function = last(min(rows, m), function)
+        elif m > rows:
+            function, fixed = Replayed(function, fixed), ()
         if m <= rows:
             return function(backend.asarray(X[:, ...]), *fixed)
-        block = Replayed(function, fixed)
-        return backend.xp.concat([block(backend.asarray(X[at : min(at + rows, m), ...])) for at in range(0, m, rows)])
+        blocks = (backend.asarray(X[at : min(at + rows, m), ...]) for at in range(0, m, rows))
+        return backend.xp.concat([function(block, *fixed) for block in blocks])
 
 
 _BLOCK_VALUES = 1 << 22
 """Values that prediction keeps at a time in a network's layers, the input among them."""
 
 
-def rows_a_block(layout: Layout) -> int:
+def rows_a_block(layout: Layout, backend: Backend | None = None) -> int:
     """How many rows to predict at a time: bounded memory, whatever the number of rows."""
-    return max(1, _BLOCK_VALUES // layout.widest)
+    n_values = _BLOCK_VALUES
+    if (
+        backend is not None and backend.is_cupy
+    ):  # whose cores are idle with few rows; a power of two, so that it is often the same
+        n_values = max(n_values, 1 << (backend.free_bytes() // 64).bit_length())
+    return max(1, n_values // layout.widest)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .backends import NARROW, Backend, array_namespace, host, is_sparse, on_device_of, shuffled
+from .backends import Backend, array_namespace, host, is_sparse, on_device_of, shuffled
 from .communicators import Alone
 from .equations import whole_number
 from .equations.dropout import step_key
@@ -196,8 +196,7 @@ def steps_of(
         share, key, *of_rule = row
         return step(carry, batch, StepScalars(share, key, named(of_rule)))
 
-    precision = model.precision if model.precision in NARROW else None
-    return training_steps(step_of_row, X, backend, clip_norm is not None, layout.largest_product, precision)
+    return training_steps(step_of_row, X, backend, clip_norm is not None, layout.largest_product, model.rounding)
 
 
 KEPT_PARAMETERS = 1 << 20

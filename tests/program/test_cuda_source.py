@@ -9,9 +9,9 @@ import pytest
 from xpnet import Adam, AdamW, Dense, Dropout, GradientDescent, Model, Momentum, PReLU, Sequential
 from xpnet.backends import array_namespace, get_backend
 from xpnet.equations import activations, losses
-from xpnet.program import NotRecordable
-from xpnet.program import cuda_source as cuda
-from xpnet.program.cuda_source import Kernel, source
+from xpnet.program import NotRecordable, cuda_bodies, cuda_elements
+from xpnet.program.cuda_memory import Kernel
+from xpnet.program.cuda_source import source
 from xpnet.program.lowering import lowered
 from xpnet.program.plan import plan
 from xpnet.program.recorder import ELEMENTWISE, leaves, record
@@ -208,8 +208,8 @@ def test_every_elementwise_operation_at_every_kind_of_number(dtype):
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 40), (70, 33), (700, 2), (40, 3, 5)])
 @pytest.mark.parametrize("name", ["sum", "max", "min", "prod", "all", "any"])
 def test_reductions_over_any_axes(name, shape, rng, monkeypatch):
-    monkeypatch.setattr(cuda, "AT_ONCE", 1 << 9)
-    monkeypatch.setattr(cuda, "SLICE", 1 << 7)
+    monkeypatch.setattr(cuda_bodies, "AT_ONCE", 1 << 9)
+    monkeypatch.setattr(cuda_bodies, "SLICE", 1 << 7)
     x = rng.uniform(0.9, 1.1, size=shape)
     if name in ("all", "any"):
         x = x > (0.92 if name == "all" else 1.09)
@@ -273,14 +273,14 @@ def test_a_wrong_index_is_seen(rng):
     """That these tests can fail: a kernel that reads the next element gives other numbers."""
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(6, "tanh"), Dense(2)))
-    original = cuda.index_of
+    original = cuda_elements.index_of
 
     def wrong(x, at):
         found = original(x, at)
         return f"({found} + 1)" if x.shape == (6,) else found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda, "index_of", wrong)
+        patch.setattr(cuda_elements, "index_of", wrong)
         with pytest.raises(AssertionError):
             assert_the_kernels_are_right(model, X, Y, GradientDescent(0.1))
     assert_the_kernels_are_right(model, X, Y, GradientDescent(0.1))

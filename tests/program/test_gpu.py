@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import pickle
 import threading
 import warnings
 from itertools import islice
@@ -475,6 +476,26 @@ def test_partial_fit_makes_its_program_once(rng, modules, monkeypatch):
     for k in range(9):
         theirs.partial_fit(X[k], y[k])
     np.testing.assert_allclose(to_numpy(ours.coefs_[0]), theirs.coefs_[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("n_rows", [1, 50])
+def test_predictions_of_a_size_make_their_program_once(n_rows, rng, modules, monkeypatch):
+    X, y = rng.normal(size=(120, 6)), rng.integers(0, 3, 120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlp = MLPClassifier(hidden_layer_sizes=(8,), max_iter=3, backend="cupy").fit(X, y)
+    expected = MLPClassifier.predict_proba(pickle.loads(pickle.dumps(mlp)).set_params(backend="numpy"), X)
+    plans = counted(monkeypatch, modules[0], "plan")
+    for k in range(8):
+        np.testing.assert_allclose(mlp.predict_proba(X[k : k + n_rows]), expected[k : k + n_rows], atol=1e-12)
+    assert len(plans) == 1
+    mlp.coefs_[0] *= 2.0  # what is fitted are the arrays, not what was made of them
+    assert np.abs(mlp.predict_proba(X[:n_rows]) - expected[:n_rows]).max() > 1e-6
+    assert len(plans) == 1
+    held = used_bytes()
+    del mlp
+    gc.collect()
+    assert used_bytes() < held
 
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")

@@ -12,7 +12,7 @@ from .backend import Backend
 from .hosts import is_host_data, on_host, to_numpy
 from .inputs import all_finite, check_finite, checked_beside, read_data
 from .namespaces import array_namespace
-from .precision import NARROW, Precision, checked_precision, data_dtype
+from .precision import NARROW, Precision, checked_precision, data_dtype, say_that_it_is_float32
 from .rows import Rows, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
     BackendUnavailableError,
@@ -29,13 +29,13 @@ host: Any = array_api_compat.numpy
 __all__ = [
     "Backend",
     "BackendUnavailableError",
+    "NARROW",
     "Precision",
     "Rows",
     "all_finite",
     "array_namespace",
     "auto_choice",
     "check_finite",
-    "NARROW",
     "checked_beside",
     "checked_precision",
     "data_dtype",
@@ -50,6 +50,7 @@ __all__ = [
     "on_host",
     "read_data",
     "reading_order",
+    "say_that_it_is_float32",
     "set_backend",
     "shuffled",
     "subset",

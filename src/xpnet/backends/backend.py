@@ -84,13 +84,14 @@ class Backend:
 
     def holds(self, n_bytes: int) -> bool:
         """Whether data of this size fits into a GPU's free memory with room for a training step; elsewhere always."""
-        if not self.is_cupy:
-            return True
+        return not self.is_cupy or n_bytes <= 0.7 * self.free_bytes()
+
+    def free_bytes(self) -> int:
+        """Bytes of a GPU's memory that nobody uses."""
         import cupy
 
         with self.active():
-            free = cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
-        return n_bytes <= 0.7 * free
+            return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
 
     @functools.cached_property
     def is_cupy(self) -> bool:

@@ -9,7 +9,8 @@ precision      data, theta     products
 ``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy alone)
 =============  ==============  ===========================================================================
 
-The last two allow a rounding; for now CuPy's products are computed in float32 with them too, and the log says so.
+The last two allow a rounding, which the first steps or predictions of a kind and whatever runs as it stands on CuPy do
+without: they are computed in float32, and the log says so once if that is to stay so.
 """
 
 import functools
@@ -46,12 +47,12 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
                 'Use precision="float32", or backend="cupy" on an NVIDIA GPU'
             )
         _check_capability(precision, backend.device)
-        _say_that_it_is_float32(precision)
     return backend.xp.float64 if precision == "float64" else backend.xp.float32
 
 
 @functools.cache
-def _say_that_it_is_float32(precision: str) -> None:
+def say_that_it_is_float32(precision: str) -> None:
+    """One line in the log: definitions that run as they stand know no narrower products."""
     logger.warning('precision is "%s"; products are computed in float32, which is more precise and slower', precision)
 
 

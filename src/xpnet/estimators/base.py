@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..backends import Backend, checked_beside, get_backend, is_host_data, is_in_rows, to_numpy
 from ..equations.activations import BY_NAME, Activation, Linear
 from ..equations.dropout import draw_seed
-from ..model import in_row_blocks
+from ..model import LastPredictions, in_row_blocks
 from ..state import State, initial_state
 from ..training import LastSteps
 from .architecture import Architecture, Array
@@ -136,7 +137,8 @@ class BaseMLP(
         self._validate_params()
         self._check_settings()
         if not incremental:
-            self.__dict__.pop("_last_steps", None)
+            for name in ("_last_steps", "_last_predictions"):
+                self.__dict__.pop(name, None)
         elif "_last_steps" not in self.__dict__:
             self._last_steps = LastSteps()
         if self.solver == "lbfgs" and is_in_rows(X):
@@ -232,7 +234,8 @@ class BaseMLP(
     def __copy__(self) -> "BaseMLP":
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
-        copied.__dict__.pop("_last_steps", None)  # whose memory is this one's
+        for name in ("_last_steps", "_last_predictions"):  # whose memory is this one's
+            copied.__dict__.pop(name, None)
         return copied
 
     def __deepcopy__(self, memo: dict) -> "BaseMLP":
@@ -286,6 +289,7 @@ class BaseMLP(
         X = self._matrix(X, backend, reset=False, is_checked=True)
         model = self._model(drops=False)
         link, network = model.criterion.link if method == "predict" else Linear(), model.network
+        last = functools.partial(self._last_prediction, method, model, X, backend) if backend.is_cupy else None
         with contextlib.nullcontext() if is_checked else checked_beside(X, "X"):
             return in_row_blocks(
                 lambda A, *params: link.forward(network.forward(params, A)[0]),
@@ -293,7 +297,17 @@ class BaseMLP(
                 X,
                 model.layout(X.shape[1]),
                 backend,
+                last,
             )
+
+    def _last_prediction(
+        self, method: str, model: Any, X: Any, backend: Backend, n_rows: int, function: Callable
+    ) -> Callable:
+        """The function as it was called before, if that was for the same network."""
+        if "_last_predictions" not in self.__dict__:
+            self._last_predictions = LastPredictions()
+        kind = method, model, backend, X.shape[1:], X.dtype
+        return self._last_predictions.of(kind, n_rows, function, model.rounding)
 
 
 _OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")

@@ -1,9 +1,9 @@
 """Matrix products on a GPU by NVIDIA's cuBLASLt, called on fixed addresses, so that a CUDA graph can hold them.
 
 (CuPy refuses to capture its own cuBLAS calls.) cuBLAS reads matrices column by column. A row-major matrix read so is
-its own transpose, and out^T = B^T A^T: cuBLAS's A is our B, its B our A, and its bias, a number for each of its rows, is
-our row of biases. The numbers below are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, the same in
-CUDA 12 and 13. All results are float32 or float64, so that partial sums of bfloat16 products are never rounded to
+its own transpose, and out^T = B^T A^T: cuBLAS's A is our B, its B our A, and its bias, a number for each of its rows,
+is our row of biases. The numbers below are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, the same
+in CUDA 12 and 13. All results are float32 or float64, so that partial sums of bfloat16 products are never rounded to
 bfloat16, in whatever way an algorithm adds them up.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cuda_source import Operand, Product
+from .cuda_memory import Operand, Product
 from .lowering import leading
 
 SUCCESS = 0

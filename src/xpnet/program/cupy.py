@@ -15,11 +15,13 @@ import numpy as np
 
 from . import ladder
 from .cublaslt import EPILOGUES_SINCE, SPARE, Multiplication, Refused
-from .cuda_source import COUNTER, THREADS, Kernel, Product, Source, source
+from .cuda_memory import COUNTER, THREADS, Kernel, Product
+from .cuda_source import Source, source
+from .functions import say_why
 from .ladder import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS
 from .lowering import lowered
 from .plan import MEMORY, Plan, plan, rounded
-from .recorder import Program, leaves
+from .recorder import NotRecordable, Program, leaves
 
 Array = Any
 
@@ -268,6 +270,9 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
             made = make(LEVELS[k], LEVELS[k] == known)
         except cupy.cuda.memory.OutOfMemoryError:
             raise
+        except NotRecordable as error:
+            say_why(str(error))
+            break
         except Exception as error:
             if is_dead():
                 raise RuntimeError(

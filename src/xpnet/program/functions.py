@@ -51,17 +51,20 @@ def recorded(function: Callable, *examples: Any) -> Program | None:
     try:
         return record(function, *examples)
     except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
-        _say_why(f"{type(error).__name__}: {error}")
+        say_why(f"{type(error).__name__}: {error}")
         return None
 
 
 @functools.lru_cache(maxsize=64)
-def _say_why(reason: str) -> None:
+def say_why(reason: str) -> None:
+    """One line in the log for each reason."""
     logger.warning("definitions run as they stand, because they can't be recorded: %s", reason)
 
 
 class Replayed:
     """``replayed(*arrays)`` is ``function(*arrays, *fixed)``, new arrays; replayed from the fourth call on.
+
+    Arrays may come in nested tuples.
 
     Parameters
     ----------
@@ -87,15 +90,15 @@ class Replayed:
                 self._bind(arrays)
             if self._replay is None or not self._takes(arrays):
                 return self.function(*arrays, *self.fixed)
-            for mine, array in zip(self._inputs, arrays, strict=True):
+            for mine, array in zip(leaves(self._inputs), leaves(arrays), strict=True):
                 mine[...] = array
             self._replay()
             return mapped(lambda a: a.copy(), self._results)
 
     def _takes(self, arrays: tuple) -> bool:
+        pairs = zip(leaves(arrays), leaves(self._inputs), strict=True)
         return may_replay() and all(
-            type(a) is type(mine) and (a.shape, a.dtype) == (mine.shape, mine.dtype)
-            for a, mine in zip(arrays, self._inputs, strict=True)
+            type(a) is type(mine) and (a.shape, a.dtype) == (mine.shape, mine.dtype) for a, mine in pairs
         )
 
     def _bind(self, arrays: tuple) -> None:
@@ -104,8 +107,8 @@ class Replayed:
         program = recorded(self.function, *arrays, *self.fixed) if may_replay(*() if is_on_gpu else every) else None
         if program is None:
             return
-        self._inputs = mine = [a.copy() for a in arrays]
-        inputs = [*mine, *(_in_order(a) for a in leaves(self.fixed))]
+        self._inputs = mine = mapped(lambda a: a.copy(), arrays)
+        inputs = [*leaves(mine), *(_in_order(a) for a in leaves(self.fixed))]
         if is_on_gpu:
             from .cupy import replay_of
 

@@ -12,7 +12,7 @@ import cupy
 import cupyx
 import numpy as np
 
-from ..backends import Backend, array_namespace
+from ..backends import Backend, array_namespace, say_that_it_is_float32
 from .cupy import Compiled, Launches, captured, climb, replay_of
 from .functions import FIRST_CALLS, recorded
 from .ladder import LAUNCHES, TOLERANCES, compare, difference
@@ -220,8 +220,14 @@ class GPUSteps(Overwriting):
         data, rows = given
         of_step = None if rows is None else rows[0]
         program = self._program((key[:2], self._kinds), (self._carry, data, of_step, tables.scalars[0]))
-        if program is None:
-            return None
+        made = None if program is None else self._climbed(program, given, tables, first, n_a_graph)
+        if made is None and self.precision is not None:
+            say_that_it_is_float32(self.precision)
+        return made
+
+    def _climbed(self, program: Program, given: tuple, tables: Tables, first: int, n_a_graph: int) -> BoundStep | None:
+        data, rows = given
+        of_step = None if rows is None else rows[0]
         n_carry, n_data = len([*leaves(self._carry)]), len([*leaves(data)])
         sliding = {n_carry + n_data + (rows is not None): tables.scalars[0].nbytes}
         if rows is not None and len(rows) > 1:

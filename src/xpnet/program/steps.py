@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, to_numpy
+from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, say_that_it_is_float32, to_numpy
 from ..backends.threads import SMALL_PRODUCT, threads_for
 from .functions import FIRST_CALLS, may_replay, planned
 from .numpy import Replay, aligned
@@ -144,6 +144,8 @@ def training_steps(
         What a GPU's products may round their factors to.
     """
     if is_sparse(X) or not may_replay():
+        if precision is not None:
+            say_that_it_is_float32(precision)
         return Definitions(step, backend, has_norm)
     if backend.name.startswith("cupy"):
         from .gpu_steps import GPUSteps
