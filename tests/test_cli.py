@@ -558,6 +558,35 @@ def test_info_names_versions_and_backends(capsys, monkeypatch):
     assert_refused(capsys, "XPNET_BACKEND is 'tpu'; allowed", "info")
 
 
+@pytest.mark.gpu
+def test_info_checks_every_level_in_every_precision(capsys, monkeypatch):
+    pytest.importorskip("cupy", reason="CuPy is not installed")
+    monkeypatch.setenv("XPNET_CAPTURE", "off")
+    out, _ = succeed(capsys, "info", "--check")
+    assert os.environ["XPNET_CAPTURE"] == "off"
+    assert "compute capability" in out
+    assert re.search(r"precision +graph with epilogues +graph +launches", out)
+    for precision in ("float64", "float32", "tf32", "bfloat16"):
+        assert re.search(rf"^{precision} +(ok  \S+ \(\S+\) *){{3}}$", out, re.M), out
+
+
+@pytest.mark.gpu
+def test_info_says_which_level_fails(capsys, monkeypatch):
+    pytest.importorskip("cupy", reason="CuPy is not installed")
+    from xpnet.program import cupy
+
+    monkeypatch.setattr(cupy, "captured", lambda ask: 1 / 0)
+    monkeypatch.setattr("xpnet.program.gpu_steps.captured", lambda ask: 1 / 0)
+    monkeypatch.setattr(cupy, "_verdicts", {})
+    code, out, _ = run(capsys, "info", "--check")
+    assert code == 1
+    assert re.search(r"^float64 +FAILED: division by zero +FAILED: division by zero +ok", out, re.M), out
+
+
+def test_info_checks_nothing_but_a_gpu(capsys):
+    assert_refused(capsys, "--check compares what a GPU computes", "info", "--check", "--backend", "numpy")
+
+
 def test_summary_prints_the_table_and_draws_the_picture(flowers, capsys):
     out, err = succeed(capsys, "summary", "iris.safetensors", "--svg", "net.svg", "--batch-size", "10")
     assert out.rstrip("\n") == str(xpnet.summary(xpnet.load("iris.safetensors"), batch_size=10))

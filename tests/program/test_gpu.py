@@ -24,8 +24,8 @@ from xpnet import (
     Sequential,
     epochs,
 )
-from xpnet.backends import get_backend, to_numpy
-from xpnet.equations import activations
+from xpnet.backends import array_namespace, get_backend, to_numpy
+from xpnet.equations import activations, losses
 from xpnet.program import definitions_as_they_stand, may_replay
 from xpnet.program.ladder import LevelError
 
@@ -194,14 +194,51 @@ def test_many_biases_and_slopes_are_packed(rng):
     assert_alike(trained("cupy", data, of), trained("numpy", data, of))
 
 
+@pytest.mark.parametrize("epilogues", ["off", "on"])
 @pytest.mark.parametrize("shape", [(1, 5, 1), (40, 1, 1), (7, 3, 1), (1, 1, 1)])
-def test_matrices_of_one_row_or_column(shape, rng):
+def test_matrices_of_one_row_or_column(shape, epilogues, rng, monkeypatch):
+    monkeypatch.setenv("XPNET_EPILOGUES", epilogues)
     m, n, n_out = shape
     of = Model(Sequential(Dense(1, "tanh"), Dense(n_out)), l2=0.1)
     data = rng.normal(size=(m, n)), rng.normal(size=(m, n_out))
     for batch_size in (None, 1, 3):
         ours, theirs = (trained(b, data, of, 3, batch_size=batch_size) for b in ("cupy", "numpy"))
         assert_alike(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["sign", "clip"])
+def test_an_activation_of_ones_own(name, data):
+    class Own(activations.Activation):
+        """sign(Z) + Z, or Z cut off at -1 and 1."""
+
+        def forward(self, Z):
+            xp = array_namespace(Z)
+            return xp.sign(Z) + Z if name == "sign" else xp.clip(Z, -1.0, 1.0)
+
+        def derivative(self, Z, A):
+            xp = array_namespace(Z)
+            return xp.ones_like(A) if name == "sign" else xp.astype(xp.abs(A) < 1.0, A.dtype)
+
+    of = Model(Sequential(Dense(6, Own()), Dense(4)), "cross_entropy")
+    assert_alike(trained("cupy", data, of), trained("numpy", data, of))
+
+
+def test_losses_that_multiply_numbers_do_so_in_full(data):
+    X, Y = data
+    for loss in (losses.HalfSquaredError(mean_over_outputs=True), losses.Huber(0.3)):
+        of = Model(Sequential(Dense(6, "tanh"), Dense(4)), loss)
+        ours, theirs = (trained(b, (X, 0.7 * Y), of, shuffle=False) for b in ("cupy", "numpy"))
+        assert_alike(ours, theirs, 1e-12)
+
+
+def test_sparse_samples_with_dropout_draw_other_masks_at_each_step(rng):
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    cupy_sparse = pytest.importorskip("cupyx.scipy.sparse", reason="CuPy is not installed")
+    X = sparse.random(60, 30, 0.2, "csr", random_state=0)
+    Y = rng.normal(size=(60, 2))
+    of = Model(Sequential(Dense(8, "tanh"), Dropout(0.5), Dense(2)))
+    ours = trained("cupy", (cupy_sparse.csr_matrix(X), Y), of)
+    assert_alike(ours, trained("numpy", (X, Y), of))
 
 
 # --- levels that fail
@@ -337,6 +374,20 @@ def test_a_product_without_a_plan_for_its_bias_steps_down_to_one_without(
     assert "graph" in levels()
 
 
+def test_matrices_of_one_column_that_are_too_large_for_an_older_cublas_are_left_to_a_kernel(modules):
+    from xpnet.program.cuda_memory import Operand, Product
+
+    def product(m, n):
+        A, B, out = ((m, 1 << 10), (1 << 10, n), (m, n))
+        return Product(*(Operand(0, 0, shape, (shape[1], 1), np.dtype("float32")) for shape in (A, B, out)))
+
+    is_safe = modules[2].is_safe
+    assert not is_safe(product(1 << 21, 1), 120803)
+    assert is_safe(product(1 << 21, 1), 120804)
+    assert is_safe(product(1 << 20, 1), 120803)
+    assert is_safe(product(1 << 21, 2), 120803)
+
+
 def test_an_algorithm_that_splits_sums_unevenly_is_passed_over(modules, monkeypatch):
     cublaslt = modules[2]
     configured = {cublaslt.ALGORITHM_ID: 66, cublaslt.SPLIT_K: 3}
@@ -395,6 +446,17 @@ def test_a_state_that_is_sent_is_gone_on_from(data):
         next(run)
         runs.append([run.send(first), next(run)])
     assert_alike(*runs)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cupy"])
+def test_a_theta_that_was_written_into_is_what_is_sent(backend, data):
+    of, rng = model(), np.random.default_rng(0)
+    run = epochs(of, of.initial(rng, 12, GradientDescent(0.1)), *data, rng=rng, backend=backend)
+    state, first = next(run)
+    state.theta[...] = 0.0
+    _, cost = run.send(state)
+    assert cost == pytest.approx(np.log(4), rel=1e-3)
+    assert cost != pytest.approx(first, rel=1e-3)
 
 
 def test_threads_train_side_by_side(data):

@@ -35,8 +35,10 @@ WORKSPACE = 32 << 20
 """Bytes of workspace that an algorithm may ask for: what NVIDIA advises on Hopper."""
 SPARE = 256
 """Bytes of a workspace that cuBLASLt is not told of: it has written behind what it was given."""
-EPILOGUES_SINCE = 120804
-"""The first cuBLAS whose bias epilogue is right where a matrix has one row or column (CUDA 12.8, update 1)."""
+RIGHT_SINCE = 120804
+"""The first cuBLAS (CUDA 12.8, update 1) that is right where a result has one row or column: its bias epilogue, and
+its addresses where a matrix has 2^31 elements or more.
+"""
 
 _int, _size, _pointer = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
 _STATUS_OF = {
@@ -260,6 +262,12 @@ def _configured(found: HeuristicResult, attribute: int) -> int:
     described = ctypes.byref(found.algorithm), attribute, ctypes.byref(value)
     call("cublasLtMatmulAlgoConfigGetAttribute", *described, ctypes.sizeof(value), ctypes.byref(written))
     return value.value
+
+
+def is_safe(product: Product, version: int) -> bool:
+    """Whether this version of cuBLAS computes a product rightly, as far as is known."""
+    n_most = max(math.prod(x.shape) for x in (product.A, product.B, product.out))
+    return version >= RIGHT_SINCE or min(product.out.shape) > 1 or n_most < 1 << 31
 
 
 def _problem(product: Product, at: dict[Operand, int], device: int, is_tf32: bool) -> Problem:

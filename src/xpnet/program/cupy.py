@@ -14,7 +14,7 @@ import cupy
 import numpy as np
 
 from . import ladder
-from .cublaslt import EPILOGUES_SINCE, SPARE, Multiplication, Refused
+from .cublaslt import RIGHT_SINCE, SPARE, Multiplication, Refused, is_safe
 from .cuda_memory import COUNTER, THREADS, Kernel, Product
 from .cuda_source import Source, source
 from .functions import say_why
@@ -63,6 +63,7 @@ def device_name() -> str:
     )
 
 
+@functools.cache
 def cublas_version() -> int:
     """cuBLAS's version on the current device, such as 120804."""
     return cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle())
@@ -151,6 +152,8 @@ class _KernelCall:
 
 def multiplication(product: Product, addresses: Mapping[int, int], is_tf32: bool) -> Multiplication | None:
     """A product by cuBLASLt; None if it has no plan for it. A bias is added by cuBLASLt or not at all."""
+    if not is_safe(product, cublas_version()):
+        return None
     try:
         return Multiplication(product, addresses, cupy.cuda.Device().id, is_tf32)
     except Refused:
@@ -244,7 +247,7 @@ _verdicts: dict[tuple[int, str, Any], str] = {}
 def first_level() -> str:
     """The level that the environment asks for, as far as this cuBLAS goes."""
     level = ladder.first_level()
-    return GRAPH if level == EPILOGUES and cublas_version() < EPILOGUES_SINCE else level
+    return GRAPH if level == EPILOGUES and cublas_version() < RIGHT_SINCE else level
 
 
 def is_dead() -> bool:

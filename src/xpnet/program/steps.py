@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, say_that_it_is_float32, to_numpy
+from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, on_device_of, say_that_it_is_float32, to_numpy
 from ..backends.threads import SMALL_PRODUCT, threads_for
 from .functions import FIRST_CALLS, may_replay, planned
 from .numpy import Replay, aligned
@@ -87,8 +87,10 @@ class Kept:
 
 def _copied(a: Array) -> Array:
     """A copy that is there: on a GPU another stream may overwrite the original as soon as this returns."""
-    copy = a.copy()
-    if not isinstance(a, np.ndarray):
+    if isinstance(a, np.ndarray):
+        return a.copy()
+    with on_device_of(a):
+        copy = a.copy()
         array_namespace(a).cuda.get_current_stream().synchronize()
     return copy
 
