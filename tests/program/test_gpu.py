@@ -5,6 +5,7 @@ import logging
 import pickle
 import threading
 import warnings
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -266,6 +267,24 @@ def test_a_wrong_kernel_is_not_used(dtype, data, modules, steps_down, levels, mo
     text = str(caught[0].message)
     for part in ('level "graph"', "compute capability", "CuPy", "CUDA runtime", "cuBLAS", "XPNET_CAPTURE=off"):
         assert part in text
+    assert "definitions" in levels()
+
+
+def test_a_kernel_with_a_wrong_index_is_not_used(data, steps_down, levels, monkeypatch):
+    """The second layer's bias, its elements by one place off."""
+    from xpnet.program import cuda_elements
+
+    original = cuda_elements.index_of
+
+    def wrong(x, at):
+        found = original(x, at)
+        return f"(9 * (({found}) / 9) + ({found} + 1) % 9)" if x.shape == (9,) else found
+
+    monkeypatch.setattr(cuda_elements, "index_of", wrong)
+    of = model("relu")
+    of = replace(of, network=Sequential(*of.network.layers[:1], Dense(9, bias_initializer="glorot_uniform"), Dense(4)))
+    with pytest.warns(RuntimeWarning, match="differ by .* of what a step changes"):
+        assert_alike(trained("cupy", data, of), trained("numpy", data, of))
     assert "definitions" in levels()
 
 
