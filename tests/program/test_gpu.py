@@ -2,7 +2,10 @@
 
 import gc
 import logging
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import warnings
 from dataclasses import replace
@@ -357,6 +360,32 @@ def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
     monkeypatch.setattr(modules[0], "is_dead", lambda: True)
     with pytest.raises(RuntimeError, match="restart with XPNET_LOWERINGS=off"):
         trained("cupy", data)
+
+
+DEADLY = """
+import numpy as np
+from itertools import islice
+from xpnet import Dense, GradientDescent, Model, Sequential, epochs
+from xpnet.program import cupy
+
+original = cupy.Compiled.__init__
+def deadly(self, *arguments):
+    original(self, *arguments)
+    object.__setattr__(self.source, "text", self.source.text.replace("(memory + ", "(memory + 100000000000000 + "))
+cupy.Compiled.__init__ = deadly
+of, rng = Model(Sequential(Dense(3), Dense(2))), np.random.default_rng(0)
+run = epochs(of, of.initial(rng, 5, GradientDescent(0.1)), np.ones((50, 5)), np.ones((50, 2)), batch_size=5, rng=rng,
+             backend="cupy")
+next(run)
+"""
+
+
+def test_a_kernel_that_ends_the_context_says_how_to_go_on():
+    """In a process of its own, which has no GPU afterwards."""
+    environment = os.environ | {"XPNET_CAPTURE": "on"}
+    ended = subprocess.run([sys.executable, "-c", DEADLY], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert "restart with XPNET_LOWERINGS=off" in ended.stderr, ended.stderr[-3000:]
 
 
 @pytest.mark.parametrize("status", [7, 8, 15])

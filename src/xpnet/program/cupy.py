@@ -259,6 +259,15 @@ def is_dead() -> bool:
     return False
 
 
+def dead(error: Exception) -> RuntimeError:
+    """The error to raise after one that has ended the CUDA context."""
+    return RuntimeError(
+        f"the CUDA context of this process has ended ({type(error).__name__}: {error}), and no GPU works in it any "
+        "more: restart with XPNET_LOWERINGS=off in the environment, which runs the equations as they stand, and please "
+        "report this with the output of  python -m xpnet info --check, run in a new process"
+    )
+
+
 def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
     """``make(level, is_known)`` at the first level that it succeeds at; None for the definitions.
 
@@ -278,11 +287,7 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
             break
         except Exception as error:
             if is_dead():
-                raise RuntimeError(
-                    f'the level "{LEVELS[k]}" has ended the CUDA context of this process '
-                    f"({type(error).__name__}: {error}): restart with XPNET_LOWERINGS=off in the environment, which "
-                    "runs the equations as they stand"
-                ) from error
+                raise dead(error) from error
             ladder.step_down(LEVELS[k], LEVELS[k + 1], error, device_name())
         else:
             _verdicts[key] = LEVELS[k]

@@ -13,7 +13,7 @@ import cupyx
 import numpy as np
 
 from ..backends import Backend, array_namespace, say_that_it_is_float32
-from .cupy import Compiled, Launches, captured, climb, replay_of
+from .cupy import Compiled, Launches, captured, climb, dead, is_dead, replay_of
 from .functions import FIRST_CALLS, recorded
 from .ladder import LAUNCHES, TOLERANCES, compare, difference
 from .recorder import Program, leaves, mapped, record
@@ -157,6 +157,14 @@ class GPUSteps(Overwriting):
     # --- an epoch
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
+        try:
+            return self._epoch(order, size, table)
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            if is_dead():
+                raise dead(error) from error
+            raise
+
+    def _epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
         self._keep()
         for total in (self._carry.cost, self._carry.square):
             if total is not None:

@@ -14,7 +14,17 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..backends import Backend, Rows, array_namespace, device, gather, is_sparse, on_device_of, say_that_it_is_float32, to_numpy
+from ..backends import (
+    Backend,
+    Rows,
+    array_namespace,
+    device,
+    gather,
+    is_sparse,
+    on_device_of,
+    say_that_it_is_float32,
+    to_numpy,
+)
 from ..backends.threads import SMALL_PRODUCT, threads_for
 from .functions import FIRST_CALLS, may_replay, planned
 from .numpy import Replay, aligned
