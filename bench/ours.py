@@ -98,19 +98,24 @@ class LaunchClock:
         return spent
 
     def timed(self, training_steps: Callable) -> Callable:
-        """``training_steps``, whose epochs note the time when the last step has been launched."""
+        """``training_steps``, whose epochs note the time when the last step has been launched.
+
+        On a GPU that is before the epoch's sums are read, elsewhere it is the epoch's end.
+        """
 
         def timed_steps(*arguments: Any, **settings: Any) -> Any:
             steps = training_steps(*arguments, **settings)
-            epoch = steps.epoch
+            name = "read" if hasattr(steps, "read") else "epoch"
+            original = getattr(steps, name)
 
-            @functools.wraps(epoch)
-            def timed_epoch(*of_epoch: Any) -> Any:
-                result = epoch(*of_epoch)
+            @functools.wraps(original)
+            def timed(*given: Any) -> Any:
                 self.last = time.perf_counter()
+                result = original(*given)
+                self.last = self.last if name == "read" else time.perf_counter()
                 return result
 
-            steps.epoch = timed_epoch
+            setattr(steps, name, timed)
             return steps
 
         return timed_steps

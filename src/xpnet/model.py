@@ -1,6 +1,7 @@
 """Floor 4: the model, a pure function of the flat vector theta."""
 
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -281,28 +282,38 @@ class Model:
 
     def predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """link(network(X)), (m, n_out), in blocks of rows; an array of X's own library (NumPy's for a list)."""
-        return self._in_row_blocks(theta, X, self.criterion.link.forward, backend)
+        return self._in_row_blocks(theta, X, "predict", self.criterion.link.forward, backend)
 
     def output(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """network(X), (m, n_out), before the link: the logits of a classifier."""
-        return self._in_row_blocks(theta, X, Linear().forward, backend)
+        return self._in_row_blocks(theta, X, "output", Linear().forward, backend)
 
     def log_predict(self, theta: Any, X: Any, backend: Any = None) -> Array:
         """log of ``predict``, from the logits: -200 stays -200."""
-        return self._in_row_blocks(theta, X, self.criterion.log_predict, backend)
+        return self._in_row_blocks(theta, X, "log_predict", self.criterion.log_predict, backend)
 
-    def _in_row_blocks(self, theta: Any, X: Any, link: Callable, backend: Any) -> Array:
+    def _in_row_blocks(self, theta: Any, X: Any, method: str, link: Callable, backend: Any) -> Array:
         source, backend = X, get_backend(backend, X)
         with backend.active():
             dtype = data_dtype(self.precision, backend)
             _, X = read_data(X, "X", backend, dtype, may_stay=True, is_checked=True)
             layout = self.layout(X.shape[1:])
             params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
+            last, network = self._last_prediction(method, X, backend), self.network
             with checked_beside(X, "X"):
                 A = in_row_blocks(
-                    lambda A, *params: link(self.network.forward(params, A)[0]), params, X, layout, backend
+                    lambda A, *params: link(network.forward(params, A)[0]), params, X, layout, backend, last
                 )
             return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
+
+    def _last_prediction(self, method: str, X: Array, backend: Backend) -> Callable | None:
+        """What this model, or one that is equal to it, has predicted by before."""
+        if not backend.is_cupy:
+            return None
+        try:
+            return _last_predictions.setdefault(self, LastPredictions()).of(method, self, X, backend)
+        except TypeError:  # a layer of the user's own that can't be hashed
+            return None
 
 
 def check_weights(w: Array) -> None:
@@ -324,14 +335,29 @@ class LastPredictions:
     def __reduce__(self) -> tuple:
         return LastPredictions, ()
 
-    def of(self, kind: Any, n_rows: int, function: Callable, precision: str | None) -> Replayed:
-        """The function for so many rows, or the one before that was of this kind."""
+    def of(self, method: str, model: Model, X: Array, backend: Backend) -> Callable | None:
+        """``last(n_rows, function)``: the function, or that of the last predictions if they were of this kind; None
+        where predictions have no programs of their own.
+        """
+        if not backend.is_cupy or is_sparse(X):
+            return None
+        rounding = model.rounding
+        kind = method, model.network, model.criterion.link, rounding, backend, X.shape[1:], X.dtype
         if kind != self._kind:
             self._kind, self._replayed = kind, {}
-        if n_rows not in self._replayed:
-            make_room(self._replayed)
-            self._replayed[n_rows] = Replayed(function, (), precision)
-        return self._replayed[n_rows]
+        replayed = self._replayed
+
+        def last(n_rows: int, function: Callable) -> Replayed:
+            if n_rows not in replayed:
+                make_room(replayed)
+                replayed[n_rows] = Replayed(function, (), rounding)
+            return replayed[n_rows]
+
+        return last
+
+
+_last_predictions: weakref.WeakKeyDictionary[Model, LastPredictions] = weakref.WeakKeyDictionary()
+"""Those of models, as long as these live."""
 
 
 def in_row_blocks(
@@ -346,7 +372,7 @@ def in_row_blocks(
         # Blocks that stay in a cache; products of fewer rows than this are slower.
         rows = min(rows, max(FEWEST_ROWS, rows // 32))
     with backend.active():
-        if last is not None and not is_sparse(X):
+        if last is not None:
             function = last(min(rows, m), function)
         elif m > rows:
             function, fixed = Replayed(function, fixed), ()

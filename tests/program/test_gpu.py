@@ -608,6 +608,21 @@ def test_predictions_of_a_size_make_their_program_once(n_rows, rng, modules, mon
     assert used_bytes() < held
 
 
+@pytest.mark.parametrize("method", ["predict", "output", "log_predict"])
+def test_a_models_predictions_are_programs_as_long_as_it_lives(method, rng, modules, monkeypatch):
+    of, X = model("relu"), rng.normal(size=(30, 12))
+    theta = of.draw(rng, 12)
+    expected = getattr(of, method)(theta, X)
+    before = used_bytes()
+    plans = counted(monkeypatch, modules[0], "plan")
+    for _ in range(6):
+        np.testing.assert_allclose(getattr(of, method)(theta, X, "cupy"), expected, atol=1e-12)
+    assert len(plans) == 1
+    del of
+    gc.collect()
+    assert used_bytes() == before
+
+
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_lbfgs_is_replayed(rng, levels):
     X, y = rng.normal(size=(60, 5)), rng.normal(size=60)

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -289,7 +288,9 @@ class BaseMLP(
         X = self._matrix(X, backend, reset=False, is_checked=True)
         model = self._model(drops=False)
         link, network = model.criterion.link if method == "predict" else Linear(), model.network
-        last = functools.partial(self._last_prediction, method, model, X, backend) if backend.is_cupy else None
+        if "_last_predictions" not in self.__dict__:
+            self._last_predictions = LastPredictions()
+        last = self._last_predictions.of(method, model, X, backend)
         with contextlib.nullcontext() if is_checked else checked_beside(X, "X"):
             return in_row_blocks(
                 lambda A, *params: link.forward(network.forward(params, A)[0]),
@@ -299,15 +300,6 @@ class BaseMLP(
                 backend,
                 last,
             )
-
-    def _last_prediction(
-        self, method: str, model: Any, X: Any, backend: Backend, n_rows: int, function: Callable
-    ) -> Callable:
-        """The function as it was called before, if that was for the same network."""
-        if "_last_predictions" not in self.__dict__:
-            self._last_predictions = LastPredictions()
-        kind = method, model, backend, X.shape[1:], X.dtype
-        return self._last_predictions.of(kind, n_rows, function, model.rounding)
 
 
 _OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")

@@ -181,7 +181,7 @@ class GPUSteps(Overwriting):
         else:
             self._run(tables, 0, full, size, is_whole)
             self._run(tables, full, int(rest > 0), rest, False)
-        return self._read()
+        return self.read()
 
     def _sent(self, order: Any, size: int, table: np.ndarray, is_needed: bool) -> Tables:
         """The tables of an epoch, on their way to the device."""
@@ -322,7 +322,7 @@ class GPUSteps(Overwriting):
 
     # --- what an epoch leads to
 
-    def _read(self) -> tuple[float, float | None, bool]:
+    def read(self) -> tuple[float, float | None, bool]:
         """The sums of the epoch, and whether parameters and cost are finite: the one read of the host."""
         theta, _, cost, square = self._carry
         if not self._has_end:
