@@ -45,17 +45,17 @@ def modules(request):
     pytest.importorskip("cupy", reason="CuPy is not installed")
     from xpnet.program import cublaslt, cupy, gpu_steps
 
-    cupy._verdicts.clear()
+    cupy.verdicts.clear()
     cublaslt._algorithms.clear()
     yield cupy, gpu_steps, cublaslt
-    cupy._verdicts.clear()
+    cupy.verdicts.clear()
     cublaslt._algorithms.clear()
 
 
 @pytest.fixture
 def levels(modules):
     """The levels that programs have been found good at so far."""
-    return lambda: {*modules[0]._verdicts.values()}
+    return lambda: {*modules[0].verdicts.values()}
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ class Compiled:
         return Launches(self.plan, self.source, inputs, self.precision == "tf32", self.sliding, counter, memory)
 
 
-_verdicts: dict[tuple[int, str, Any], str] = {}
+verdicts: dict[tuple[int, str, Any], str] = {}
 """By device, the level that was tried first, and the program: the level that has been found good."""
 
 
@@ -276,7 +276,7 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
     """
     first = first_level()
     key = cupy.cuda.Device().id, first, program
-    known = _verdicts.get(key)
+    known = verdicts.get(key)
     for k in range(LEVELS.index(known or first), LEVELS.index(DEFINITIONS)):
         try:
             made = make(LEVELS[k], LEVELS[k] == known)
@@ -290,9 +290,9 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
                 raise dead(error) from error
             ladder.step_down(LEVELS[k], LEVELS[k + 1], error, device_name())
         else:
-            _verdicts[key] = LEVELS[k]
+            verdicts[key] = LEVELS[k]
             return made
-    _verdicts[key] = DEFINITIONS
+    verdicts[key] = DEFINITIONS
     return None
 
 
