@@ -31,11 +31,16 @@ static void thread() {
     is_done[threadIdx.x] = true;
 }
 
+static bool is_reversed;  // whether the last block and the last thread come first
+extern "C" void reverse(bool yes) { is_reversed = yes; }
+static unsigned place(unsigned k, unsigned n) { return is_reversed ? n - 1 - k : k; }
+
 static void launch(void (*kernel)(void**), bool has_barriers, unsigned blocks, void** given) {
     current = kernel, arguments = given;
-    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {
+    for (unsigned b = 0; b < blocks; b++) {
+        blockIdx.x = place(b, blocks);
         if (!has_barriers) {
-            for (threadIdx.x = 0; threadIdx.x < THREADS; threadIdx.x++) kernel(given);
+            for (unsigned t = 0; t < THREADS; t++) threadIdx.x = place(t, THREADS), kernel(given);
             continue;
         }
         for (unsigned t = 0; t < THREADS; t++) {
@@ -46,8 +51,10 @@ static void launch(void (*kernel)(void**), bool has_barriers, unsigned blocks, v
         }
         for (bool is_left = true; is_left;) {
             is_left = false;
-            for (unsigned t = 0; t < THREADS; t++)
+            for (unsigned k = 0; k < THREADS; k++) {
+                const unsigned t = place(k, THREADS);
                 if (!is_done[t]) threadIdx.x = t, swapcontext(&scheduler, &contexts[t]), is_left = true;
+            }
         }
     }
 }

@@ -55,7 +55,9 @@ def compiled(text: str) -> ctypes.CDLL:
 
 
 class HostReplay:
-    """A plan's kernels and products over NumPy arrays: ``replay()`` computes it."""
+    """A plan's kernels and products over NumPy arrays: ``replay()`` computes it, ``replay(True)`` with all blocks and
+    threads in reverse order: on a GPU there is none.
+    """
 
     def __init__(self, source, plan, inputs):
         self.source, self.plan, self.inputs = source, plan, inputs
@@ -69,7 +71,8 @@ class HostReplay:
             return self.counter
         return self.memory if root == MEMORY else [*self.inputs, *self.source.constants][root]
 
-    def __call__(self):
+    def __call__(self, is_reversed=False):
+        self.library.reverse(is_reversed)
         for launch in self.source.launches:
             if isinstance(launch, Kernel):
                 addresses = (ctypes.c_void_p * len(launch.roots))(*(self.array(r).ctypes.data for r in launch.roots))

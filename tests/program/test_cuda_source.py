@@ -71,7 +71,7 @@ def assert_the_kernels_are_right(model, X, Y, rule, w=None, clip_norm=None, prec
     replay = HostReplay(made, planned, [*mine, *leaves(data), order, table])
     start = [a.copy() for a in mine]
     for k in range(STEPS):
-        replay()
+        replay(is_reversed=k % 2 == 1)
         replay.counter += 1
         carry = step(carry, data, order[k], table[k])
     tolerance = TOLERANCES[precision or X.dtype.name]
@@ -165,12 +165,14 @@ def check(function, *arguments, tolerance=1e-13):
     """A function by kernels, beside NumPy's."""
     planned = plan(lowered(record(function, *arguments)), {}, has_kernels=True)
     replay = HostReplay(source(planned), planned, list(arguments))
-    replay()
     expected = [*leaves(function(*arguments))]
-    for a, b in zip(replay.outputs, expected, strict=True):
-        assert a.dtype == b.dtype
-        assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+    for is_reversed in (False, True):
+        replay.memory[:] = 0xFF
+        replay(is_reversed)
+        for a, b in zip(replay.outputs, expected, strict=True):
+            assert a.dtype == b.dtype
+            assert a.shape == b.shape
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
     return replay
 
 
@@ -258,6 +260,47 @@ def test_softmax_of_wide_rows_and_of_one_row(rng):
     for m, n in ((1, 10), (3, 5), (7, 300), (300, 7)):
         replay = check(softmax, rng.normal(size=(m, n)), rng.normal(size=n))
         assert len(replay.source.launches) == 1
+
+
+def test_a_kernel_does_not_overwrite_what_it_reads_for_other_elements(rng):
+    """One row, whose values have several widths: no width's loop may take memory that the next one reads."""
+
+    def widths(a, b):
+        xp = array_namespace(a)
+        c = xp.reshape(a, (1, 29, 1)) * 2.0
+        return b * c, xp.minimum(c, 1.0)
+
+    check(widths, rng.normal(size=29), rng.normal(size=3))
+
+
+def test_memory_goes_on_to_elements_of_the_same_size_alone(rng):
+    def sizes(a, v):
+        xp = array_namespace(a)
+        of_32 = xp.take(a, xp.asarray([3, 1, 0, 2, 2]), axis=1)
+        of_64 = xp.astype(of_32[:1, ...], xp.float64)
+        return xp.tanh(v + of_64), v * of_64
+
+    check(sizes, rng.normal(size=(2, 5)).astype("float32"), rng.normal(size=(5, 1)), tolerance=1e-7)
+
+
+def test_rows_of_one_column_are_reduced_and_used_again(rng):
+    def narrow(a):
+        xp = array_namespace(a)
+        m = xp.max(a, axis=1, keepdims=True)
+        return xp.sum(xp.exp(a - m), axis=1), xp.sum(m * m, axis=1, keepdims=True)
+
+    for shape in ((5, 1), (1, 1), (1, 7)):
+        check(narrow, rng.normal(size=shape))
+
+
+def test_empty_arrays_and_empty_parts(rng):
+    def empty(a, v):
+        xp = array_namespace(a)
+        nothing = xp.reshape(a * 2.0, (-1,))
+        both = xp.concat([nothing, -nothing, v])
+        return 2.0 * both, a + 1.0, xp.sum(a), xp.sum(a, axis=1), nothing
+
+    check(empty, np.zeros((0, 2)), rng.normal(size=40))
 
 
 def test_what_has_no_kernel_is_named():

@@ -104,7 +104,7 @@ def test_threads_may_call_one_function(rng):
 
 
 def test_what_cannot_be_recorded_runs_as_it_stands_and_is_told_once(caplog):
-    functions_module._say_why.cache_clear()
+    functions_module.say_why.cache_clear()
 
     def function(x):
         return (array_namespace(x).sort(x),)

@@ -35,9 +35,11 @@ class Writer:
 
     def item(self, item: Item) -> None:
         """The nodes of an item."""
-        first, *_ = item.operations
+        first, *_ = filled = [x for x in item.operations if x.size] or [None]
+        if first is None:
+            return
         if item.n_rows == 0:
-            self.numbers(item.operations)
+            self.numbers(filled)
         elif item.n_rows is not None:
             widths = {x.size // item.n_rows for x in item.operations}
             has_reductions = any(x.operation in REDUCTIONS for x in item.operations)

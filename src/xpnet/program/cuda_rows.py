@@ -16,7 +16,8 @@ class RowScope(Scope):
         self.rows, self.width = rows, width
 
     def value(self, x: Value) -> str:
-        if self.width > 1 and x.owner in self.group and x.owner.size == self.rows.n_rows:
+        is_other = self is not self.rows.numbers
+        if is_other and x.owner in self.group and x.owner.size == self.rows.n_rows:
             return self.rows.numbers.value(x)
         return super().value(x)
 

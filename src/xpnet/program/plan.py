@@ -9,6 +9,7 @@
 A plan for a GPU makes one kernel of each group: what only the group needs stays in registers.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -158,7 +159,8 @@ class _InParts:
         """The parts of a concatenation that is to be taken apart, and where they begin."""
         found: list[tuple[int, Value]] = []
         at = 0
-        for part in x.operands if _is_joined(x) and x.ndim == 1 and self._is_to_be_cut(x) else ():
+        parts = x.operands if _is_joined(x) and x.ndim == 1 and self._is_to_be_cut(x) else ()
+        for part in (part for part in parts if part.size):
             found += [(at + start, inside) for start, inside in self._parts(part)] or [(at, part)]
             at += part.size
         return found
@@ -304,6 +306,13 @@ def _rows(x: Value, has_kernels: bool) -> int | None:
     return None
 
 
+def _meets(reader: Value, new: Value) -> bool:
+    """Whether a kernel has read the elements of a row that an operation needs before it writes those of another one:
+    it reduces rows first, goes through those of one width after the other, and writes the numbers of rows last.
+    """
+    return reader.operation in REDUCTIONS or reader.size == new.size or new.size == math.prod(new.shape[:1])
+
+
 def _fits_in(value: Value, n_rows: int, group: list[Value]) -> bool:
     """Whether element j of a row of the result depends on elements j of the group's rows alone, or on whole ones: a
     thread has no others at hand.
@@ -445,8 +454,8 @@ class _Arrangement:
             is_the_same = x.is_contiguous and x.offset == start and x.shape == new.shape
             if reader is new:  # where a condition chooses, the second choice is written first
                 may_share = is_pointwise(new) and (new.operation != "where" or x is new.operands[2])
-            else:  # of the same group: a block of it may read no other rows
-                may_share = rows_of(x, reader)
+            else:  # of the same group: a block of it may read no other rows, and a thread no other elements
+                may_share = rows_of(x, reader) and (not self.has_kernels or _meets(reader, new))
             if not (is_earlier and is_the_same and may_share):
                 return False
         return True
@@ -494,7 +503,8 @@ class _Arrangement:
     def _inherited(self, span: _Span, busy: dict) -> int | None:
         for x in span.value.operands if is_pointwise(span.value) else ():
             old = x.owner
-            if old not in busy or _is_joined(old) or old.nbytes != span.value.nbytes:
+            alike = old.nbytes == span.value.nbytes and old.dtype.itemsize == span.value.dtype.itemsize
+            if old not in busy or _is_joined(old) or not alike:
                 continue
             offset, held = busy[old]
             if held.end == span.start and self._may_write(span.value, 0, old):
