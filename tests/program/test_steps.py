@@ -494,7 +494,7 @@ class Skipped:
 
 @pytest.fixture
 def warnings_of(caplog):
-    functions_module._say_why.cache_clear()
+    functions_module.say_why.cache_clear()
     with caplog.at_level(logging.WARNING, "xpnet"):
         yield lambda: [record.getMessage() for record in caplog.records]
 

@@ -35,11 +35,11 @@ class Writer:
 
     def item(self, item: Item) -> None:
         """The nodes of an item."""
-        first, *_ = filled = [x for x in item.operations if x.size] or [None]
-        if first is None:
+        if not any(x.size for x in item.operations):
             return
-        if item.n_rows == 0:
-            self.numbers(filled)
+        first, *_ = item.operations
+        if item.n_rows == 0:  # numbers, and arrays of no rows
+            self.numbers([x for x in item.operations if x.size])
         elif item.n_rows is not None:
             widths = {x.size // item.n_rows for x in item.operations}
             has_reductions = any(x.operation in REDUCTIONS for x in item.operations)
