@@ -339,11 +339,13 @@ def test_kernels_compile_for_gpus(architecture, rng):
         nvrtc.getVersion()
     except Exception as error:
         pytest.skip(f"NVRTC is not installed (nvidia-cuda-nvrtc-cu12): {error}")
+    from xpnet.program.cupy import PRODUCTS
+
     X, Y = (a.astype("float32") for a in data("cross_entropy", 4, rng))
     network = Sequential(Dense(40, "elu"), Dropout(0.3), PReLU(), Dense(4))
     model = Model(network, "cross_entropy", l1=1e-3, l2=1e-2, scale_penalty=True)
-    for settings in ({"clip_norm": 0.3}, {"is_bfloat16": True}):
-        text = compiled(model, X, Y, None, Adam(), **settings)[3].text
+    sources = [compiled(model, X, Y, None, Adam(), **s)[3].text for s in ({"clip_norm": 0.3}, {"is_bfloat16": True})]
+    for text in (*sources, PRODUCTS):
         program = nvrtc.createProgram(text, "step.cu", [], [])
         try:
             nvrtc.compileProgram(program, [f"--gpu-architecture={architecture}", "-std=c++17"])

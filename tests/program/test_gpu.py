@@ -357,12 +357,12 @@ def test_a_capture_that_cuda_refuses_ends(data, modules, steps_down, monkeypatch
 
 def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
     planted(modules[1], monkeypatch, ("tanh", "sin"))
-    monkeypatch.setattr(modules[0], "is_dead", lambda: True)
+    monkeypatch.setattr(modules[0], "context_has_ended", lambda: True)
     with pytest.raises(RuntimeError, match="restart with XPNET_LOWERINGS=off"):
         trained("cupy", data)
 
 
-DEADLY = """
+CONTEXT_ENDS = """
 import numpy as np
 from itertools import islice
 from xpnet import Dense, GradientDescent, Model, Sequential, epochs
@@ -383,7 +383,9 @@ next(run)
 def test_a_kernel_that_ends_the_context_says_how_to_go_on():
     """In a process of its own, which has no GPU afterwards."""
     environment = os.environ | {"XPNET_CAPTURE": "on"}
-    ended = subprocess.run([sys.executable, "-c", DEADLY], env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", CONTEXT_ENDS], env=environment, capture_output=True, text=True, check=False
+    )
     assert ended.returncode != 0
     assert "restart with XPNET_LOWERINGS=off" in ended.stderr, ended.stderr[-3000:]
 

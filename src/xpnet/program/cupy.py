@@ -1,7 +1,7 @@
 """A plan as launches on a GPU: kernels and products on fixed addresses, one after the other or as one CUDA graph.
 
 All memory of a program is one allocation that is made before anything is captured, so that a capture holds nothing but
-launches. This is the only module of ``program`` that imports CuPy.
+launches. Only this module and ``gpu_steps`` import CuPy.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from .recorder import NotRecordable, Program, leaves
 
 Array = Any
 
-_REPLACEMENT = r"""
+_PRODUCT = r"""
 template <class T, class R> __device__ inline R number(T a) { return (R)a; }
 template <> __device__ inline float number<unsigned short, float>(unsigned short a) {
     return __uint_as_float((unsigned int)a << 16);
@@ -47,8 +47,9 @@ extern "C" __global__ void product_%s(const char* A, const char* B, char* out, l
     product<%s, %s>(A, B, out, m, n, k, a0, a1, b0, b1);
 }
 """
-_KERNELS = (("float32", "float", "float"), ("float64", "double", "double"), ("uint16", "unsigned short", "float"))
-"""One thread an element: for the products that cuBLASLt has no plan for, such as those with one row or column."""
+_TYPES = (("float32", "float", "float"), ("float64", "double", "double"), ("uint16", "unsigned short", "float"))
+PRODUCTS = _PRODUCT + "".join(_KERNEL % types for types in _TYPES)
+"""Matrix products, one thread an element: for those that cuBLASLt has no plan for."""
 
 
 def device_name() -> str:
@@ -184,14 +185,13 @@ class _ProductCall:
                     raise
                 self.made = None
         m, n = self.product.out.shape
-        function = _replacement(cupy.cuda.Device().id).get_function(f"product_{self.product.A.dtype.name}")
+        function = _own_products(cupy.cuda.Device().id).get_function(f"product_{self.product.A.dtype.name}")
         function((-(-m * n // THREADS),), (THREADS,), self.arguments)
 
 
 @functools.cache
-def _replacement(device: int) -> Any:
-    code = _REPLACEMENT + "".join(_KERNEL % kernel for kernel in _KERNELS)
-    return cupy.RawModule(code=code, options=("-std=c++17",))
+def _own_products(device: int) -> Any:
+    return cupy.RawModule(code=PRODUCTS, options=("-std=c++17",))
 
 
 @contextlib.contextmanager
@@ -250,7 +250,7 @@ def first_level() -> str:
     return GRAPH if level == EPILOGUES and cublas_version() < RIGHT_SINCE else level
 
 
-def is_dead() -> bool:
+def context_has_ended() -> bool:
     """Whether the CUDA context has ended, so that nothing works any more in this process."""
     try:
         cupy.cuda.runtime.deviceSynchronize()
@@ -259,7 +259,7 @@ def is_dead() -> bool:
     return False
 
 
-def dead(error: Exception) -> RuntimeError:
+def context_error(error: Exception) -> RuntimeError:
     """The error to raise after one that has ended the CUDA context."""
     return RuntimeError(
         f"the CUDA context of this process has ended ({type(error).__name__}: {error}), and no GPU works in it any "
@@ -268,11 +268,24 @@ def dead(error: Exception) -> RuntimeError:
     )
 
 
-def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
-    """``make(level, is_known)`` at the first level that it succeeds at; None for the definitions.
+def at_highest_level(program: Any, make: Callable[[str, bool], Any]) -> Any:
+    """``make(level, is_known)`` at the highest level at which it succeeds; None if that is the definitions' level.
 
-    ``make`` raises if a level is not to be trusted, and need not check one that ``is_known``. What is found holds for
-    all that is equal to ``program``, which says what is made.
+    Parameters
+    ----------
+    program : hashable
+        Says what is made: the level that is found is used for everything equal to it in this process.
+    make : callable
+        Raises if the level can't be trusted. A level that ``is_known`` has been checked before.
+
+    Raises
+    ------
+    LevelError
+        A level failed, and XPNET_CAPTURE=require asks for it.
+    RuntimeError
+        The CUDA context has ended.
+    MemoryError
+        The GPU's memory is full: a lower level would need as much.
     """
     first = first_level()
     key = cupy.cuda.Device().id, first, program
@@ -286,8 +299,8 @@ def climb(program: Any, make: Callable[[str, bool], Any]) -> Any:
             say_why(str(error))
             break
         except Exception as error:
-            if is_dead():
-                raise dead(error) from error
+            if context_has_ended():
+                raise context_error(error) from error
             ladder.step_down(LEVELS[k], LEVELS[k + 1], error, device_name())
         else:
             verdicts[key] = LEVELS[k]
@@ -335,7 +348,7 @@ def replay_of(program: Program, inputs: Sequence[Array], definition: Callable, p
                 _compare("the graph and the launches", replay, found, name)
         return replay
 
-    return climb((str(program), name), make)
+    return at_highest_level((str(program), name), make)
 
 
 def _compare(what: str, replay: Replay, expected: Sequence[np.ndarray], precision: str) -> None:

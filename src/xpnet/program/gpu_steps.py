@@ -13,7 +13,7 @@ import cupyx
 import numpy as np
 
 from ..backends import Backend, array_namespace, say_that_it_is_float32
-from .cupy import Compiled, Launches, captured, climb, dead, is_dead, replay_of
+from .cupy import Compiled, Launches, at_highest_level, captured, context_error, context_has_ended, replay_of
 from .functions import FIRST_CALLS, recorded
 from .ladder import LAUNCHES, TOLERANCES, compare, difference
 from .recorder import Program, leaves, mapped, record
@@ -22,19 +22,20 @@ from .steps import SMALL_DATA, Batch, Carry, Overwriting, ending, make_room, rea
 Array = Any
 
 SMALL_BATCH, MOST_STEPS = 256, 8
-"""Rows up to which a graph has so many steps, and half as many up to four times as many rows: a launch of a graph takes
-the host about as long as a small step takes the device."""
+"""Up to 256 rows a graph has up to 8 steps, up to 1,024 rows half as many: launching a graph takes the host about as
+long as a small step takes the device.
+"""
 
 
 def steps_a_graph(n_steps: int, size: int) -> int:
-    """How many of these steps of so many rows a graph has: few are left over."""
+    """The number of steps of a graph, for ``n_steps`` steps of ``size`` rows an epoch, such that few are left over."""
     most = MOST_STEPS if size <= SMALL_BATCH else MOST_STEPS // 2 if size <= 4 * SMALL_BATCH else 1
     choices = range(min(most, n_steps), min(most, n_steps) // 2, -1)
     return min(choices, key=lambda n: n_steps % n, default=1)
 
 
 class Tables:
-    """What the steps of an epoch read of it: the order of the samples, and a row of scalars for each step."""
+    """What the steps of an epoch read from memory: the order of the samples, and a row of scalars for each step."""
 
     def __init__(self, kind: tuple) -> None:
         self.kind = kind
@@ -50,13 +51,13 @@ class Tables:
         self.counter.fill(0)
         self._on_host[...] = table
         self.scalars.set(self._on_host)
-        if not is_needed or (isinstance(order, range) and order == self._sent):
+        if not is_needed or (isinstance(order, range) and self._sent == order):
             return
         if self._order is None:
             self._order, self._order_on_host = cupy.empty(self._m, np.int64), cupyx.empty_pinned(self._m, np.int64)
         self._order_on_host[...] = order
         self._order.set(self._order_on_host)
-        self._sent = order
+        self._sent = order if isinstance(order, range) else None
 
     def rows(self, first: int, n: int) -> Array:
         """The rows of so many steps, (n, rows of a step)."""
@@ -68,7 +69,7 @@ class Tables:
 
 
 class BoundStep:
-    """A step bound to its arrays, and graphs of one and of several."""
+    """A step bound to its arrays, with a graph of one step and a graph of several."""
 
     def __init__(self, launches: Launches, counter: Array, n_a_graph: int) -> None:
         self.launches, self.counter, self.n_a_graph = launches, counter, n_a_graph
@@ -76,7 +77,7 @@ class BoundStep:
 
     def capture(self) -> None:
         """Make the graphs, if they are not there."""
-        self._count(0)  # what is run for the first time may be loaded, which a capture forbids
+        self._count(0)  # CUDA may load a kernel when it first runs, and must not do so during a capture
         for n in {1, self.n_a_graph} - self._graphs.keys():
             self._graphs[n] = captured(functools.partial(self._ask, n))
 
@@ -90,14 +91,14 @@ class BoundStep:
         _counting()((1,), (1,), (self.counter, n))
 
     def launch(self, first: int, n: int) -> None:
-        """So many steps from this one of the epoch on, launch by launch."""
+        """Run n steps, beginning with this one of the epoch, launch by launch."""
         self.counter.fill(first)
         stream = cupy.cuda.get_current_stream()
         for k in range(n):
             self.launches(stream, k)
 
     def replay(self, first: int, n: int) -> None:
-        """The same by graphs."""
+        """Run the same steps by graphs."""
         self.counter.fill(first)
         for of in (self.n_a_graph, 1):
             for _ in range(n // of):
@@ -105,7 +106,7 @@ class BoundStep:
             n %= of
 
     def run(self, first: int, n: int) -> None:
-        """The same, as far as this is to be trusted."""
+        """Run the same steps by graphs, if there are any."""
         (self.replay if self._graphs else self.launch)(first, n)
 
 
@@ -116,7 +117,22 @@ def _counting() -> Any:
 
 
 class GPUSteps(Overwriting):
-    """Steps replayed on a GPU, over parameters and moments that stay where they are."""
+    """Steps replayed on a GPU, over parameters and moments that stay where they are.
+
+    All copies, launches and graphs go to the current stream, so that they are in order without events; only the copies
+    of data that stay on the host have a stream of their own.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(carry, batch, row) -> carry``, see :func:`training_steps`.
+    has_norm : bool
+        Whether the gradient's norm is recorded.
+    backend : Backend
+        CuPy on one device, which is the current one in all calls.
+    precision : {"tf32", "bfloat16"} or None
+        What products may round their factors to.
+    """
 
     def __init__(self, step: Callable, has_norm: bool, backend: Backend, precision: str | None) -> None:
         super().__init__(step, has_norm)
@@ -134,7 +150,9 @@ class GPUSteps(Overwriting):
         self.data: Any = None
 
     def bring(self, data: Batch) -> None:
-        """Data of the kind of those before are copied to where those lie, if they are small: graphs can go on."""
+        """Data of the same shapes and dtypes as the last ones are copied into the same buffers if they are small, so
+        that the graphs stay valid.
+        """
         kinds = mapped(lambda a: (a.shape, str(a.dtype)), tuple(data))
         is_here = isinstance(data.X, cupy.ndarray)
         if is_here and kinds == self._kinds and data.X.nbytes <= SMALL_DATA:
@@ -160,8 +178,8 @@ class GPUSteps(Overwriting):
         try:
             return self._epoch(order, size, table)
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            if is_dead():
-                raise dead(error) from error
+            if context_has_ended():
+                raise context_error(error) from error
             raise
 
     def _epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
@@ -192,7 +210,7 @@ class GPUSteps(Overwriting):
         return self._tables
 
     def _run(self, tables: Tables, first: int, n: int, size: int, is_whole: bool) -> None:
-        """So many steps of a size, from this one of the epoch on."""
+        """Run n steps of this size, beginning with step ``first`` of the epoch."""
         if n == 0:
             return
         key = size, is_whole, first
@@ -213,8 +231,8 @@ class GPUSteps(Overwriting):
     # --- programs
 
     def _is_early(self, key: Any, n: int) -> bool:
-        """Whether these are among the first steps of their kind, which run as they stand: there may be no others, and
-        to compile kernels takes as long as many of them.
+        """Whether these are among the first steps of their kind. Those run as they stand: there may be no others, and
+        compiling kernels takes as long as many steps.
         """
         kind = key, self._kinds
         if kind not in self._made:
@@ -228,12 +246,14 @@ class GPUSteps(Overwriting):
         data, rows = given
         of_step = None if rows is None else rows[0]
         program = self._program((key[:2], self._kinds), (self._carry, data, of_step, tables.scalars[0]))
-        made = None if program is None else self._climbed(program, given, tables, first, n_a_graph)
+        made = None if program is None else self._at_highest_level(program, given, tables, first, n_a_graph)
         if made is None and self.precision is not None:
             say_that_it_is_float32(self.precision)
         return made
 
-    def _climbed(self, program: Program, given: tuple, tables: Tables, first: int, n_a_graph: int) -> BoundStep | None:
+    def _at_highest_level(
+        self, program: Program, given: tuple, tables: Tables, first: int, n_a_graph: int
+    ) -> BoundStep | None:
         data, rows = given
         of_step = None if rows is None else rows[0]
         n_carry, n_data = len([*leaves(self._carry)]), len([*leaves(data)])
@@ -254,7 +274,7 @@ class GPUSteps(Overwriting):
                 bound.capture()
             return bound
 
-        return climb((str(program), name, tuple(sorted(sliding.items()))), make)
+        return at_highest_level((str(program), name, tuple(sorted(sliding.items()))), make)
 
     def _memory(self) -> Any:
         """Memory that the launches which are there use, and that others may share."""
