@@ -326,14 +326,11 @@ FEWEST_ROWS = 512
 
 
 class LastPredictions:
-    """The programs of an object's last predictions on a GPU, for the next ones of their kind. A copy of it has none."""
+    """The programs of an object's last predictions on a GPU, for the next ones of their kind."""
 
     def __init__(self) -> None:
         self._kind: Any = None
         self._replayed: dict[int, Replayed] = {}
-
-    def __reduce__(self) -> tuple:
-        return LastPredictions, ()
 
     def of(self, method: str, model: Model, X: Array, backend: Backend) -> Callable | None:
         """``last(n_rows, function)``: the function, or that of the last predictions if they were of this kind; None

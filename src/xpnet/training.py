@@ -20,7 +20,8 @@ from .equations.schedules import Constant, Schedule
 from .model import Model
 from .network import Layout
 from .program import may_replay
-from .program.steps import Batch, Carry, Steps, training_steps
+from .program.runner import training_steps
+from .program.steps import Batch, Carry, Steps
 from .state import State, standing
 
 Array = Any

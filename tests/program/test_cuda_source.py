@@ -20,6 +20,8 @@ from xpnet.training import step_scalars, steps_of
 
 from .kernels_on_host import HostReplay
 
+pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off")
+
 M, N, SIZE, STEPS = 60, 7, 20, 3
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 
@@ -143,7 +145,7 @@ def test_an_adam_step_of_a_wide_net_has_few_launches():
     X, Y = np.zeros((M, 784), f), np.zeros((M, 10), f)
     _, _, _, made = compiled(model, X, Y, None, Adam())
     assert sum(not isinstance(x, Kernel) for x in made.launches) == 8
-    assert len(made.launches) <= 20
+    assert len(made.launches) <= 16
 
 
 def test_the_update_is_one_launch(rng):

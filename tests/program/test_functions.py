@@ -8,8 +8,8 @@ import pytest
 
 from xpnet.backends import array_namespace
 from xpnet.program import Replayed, definitions_as_they_stand, may_replay
-from xpnet.program import functions as functions_module
 from xpnet.program.functions import FIRST_CALLS
+from xpnet.program.ladder import say_why
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off")
 
@@ -104,7 +104,7 @@ def test_threads_may_call_one_function(rng):
 
 
 def test_what_cannot_be_recorded_runs_as_it_stands_and_is_told_once(caplog):
-    functions_module.say_why.cache_clear()
+    say_why.cache_clear()
 
     def function(x):
         return (array_namespace(x).sort(x),)

@@ -31,10 +31,10 @@ from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
 from xpnet.program import definitions_as_they_stand, may_replay
-from xpnet.program import functions as functions_module
 from xpnet.program import plan as planning
 from xpnet.program import steps as steps_module
 from xpnet.program.functions import FIRST_CALLS
+from xpnet.program.ladder import say_why
 from xpnet.program.steps import Replays
 from xpnet.state import State
 
@@ -494,7 +494,7 @@ class Skipped:
 
 @pytest.fixture
 def warnings_of(caplog):
-    functions_module.say_why.cache_clear()
+    say_why.cache_clear()
     with caplog.at_level(logging.WARNING, "xpnet"):
         yield lambda: [record.getMessage() for record in caplog.records]
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Real
@@ -136,8 +137,8 @@ class BaseMLP(
         self._validate_params()
         self._check_settings()
         if not incremental:
-            for name in ("_last_steps", "_last_predictions"):
-                self.__dict__.pop(name, None)
+            self.__dict__.pop("_last_steps", None)
+            _last_predictions.pop(self, None)
         elif "_last_steps" not in self.__dict__:
             self._last_steps = LastSteps()
         if self.solver == "lbfgs" and is_in_rows(X):
@@ -233,8 +234,7 @@ class BaseMLP(
     def __copy__(self) -> "BaseMLP":
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
-        for name in ("_last_steps", "_last_predictions"):  # whose memory is this one's
-            copied.__dict__.pop(name, None)
+        copied.__dict__.pop("_last_steps", None)  # whose memory is this one's
         return copied
 
     def __deepcopy__(self, memo: dict) -> "BaseMLP":
@@ -288,9 +288,7 @@ class BaseMLP(
         X = self._matrix(X, backend, reset=False, is_checked=True)
         model = self._model(drops=False)
         link, network = model.criterion.link if method == "predict" else Linear(), model.network
-        if "_last_predictions" not in self.__dict__:
-            self._last_predictions = LastPredictions()
-        last = self._last_predictions.of(method, model, X, backend)
+        last = _last_predictions.setdefault(self, LastPredictions()).of(method, model, X, backend)
         with contextlib.nullcontext() if is_checked else checked_beside(X, "X"):
             return in_row_blocks(
                 lambda A, *params: link.forward(network.forward(params, A)[0]),
@@ -301,6 +299,9 @@ class BaseMLP(
                 last,
             )
 
+
+_last_predictions: weakref.WeakKeyDictionary[BaseMLP, LastPredictions] = weakref.WeakKeyDictionary()
+"""What estimators have predicted by on a GPU, as long as these live; predicting changes no attribute."""
 
 _OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 _SCIKIT_LEARN_NAMES = {"Linear": "identity", "Sigmoid": "logistic", "Softmax": "softmax", "Exp": "exp"}

@@ -6,7 +6,8 @@ library; the results agree to rounding, only slower.
 
 from .functions import Replayed, definitions_as_they_stand, may_replay
 from .recorder import NotRecordable, Program, record
-from .steps import Steps, training_steps
+from .runner import training_steps
+from .steps import Steps
 
 __all__ = [
     "NotRecordable",

@@ -17,7 +17,6 @@ from . import ladder
 from .cublaslt import RIGHT_SINCE, SPARE, Multiplication, Refused, is_safe
 from .cuda_memory import COUNTER, THREADS, Kernel, Product
 from .cuda_source import Source, source
-from .functions import say_why
 from .ladder import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS
 from .lowering import lowered
 from .plan import MEMORY, Plan, plan, rounded
@@ -296,7 +295,7 @@ def at_highest_level(program: Any, make: Callable[[str, bool], Any]) -> Any:
         except cupy.cuda.memory.OutOfMemoryError:
             raise
         except NotRecordable as error:
-            say_why(str(error))
+            ladder.say_why(str(error))
             break
         except Exception as error:
             if context_has_ended():

@@ -3,19 +3,16 @@
 import contextlib
 import contextvars
 import functools
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from .ladder import setting
+from .ladder import say_why, setting
 from .numpy import Replay
 from .plan import Plan, plan
 from .recorder import Program, leaves, mapped, record
-
-logger = logging.getLogger("xpnet")
 
 FIRST_CALLS = 3
 """Calls that run as they stand: recording a function takes as long as about ten calls of a small one."""
@@ -53,12 +50,6 @@ def recorded(function: Callable, *examples: Any) -> Program | None:
     except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
         say_why(f"{type(error).__name__}: {error}")
         return None
-
-
-@functools.lru_cache(maxsize=64)
-def say_why(reason: str) -> None:
-    """One line in the log for each reason."""
-    logger.warning("definitions run as they stand, because they can't be recorded: %s", reason)
 
 
 class Replayed:

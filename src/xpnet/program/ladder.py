@@ -13,6 +13,8 @@ A level that disagrees with the one below it, or raises an error, is left with a
 ``XPNET_CAPTURE=require`` that is an error. What was found holds for the process.
 """
 
+import functools
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -21,6 +23,8 @@ from typing import Any
 import numpy as np
 
 Array = Any
+
+logger = logging.getLogger("xpnet")
 
 EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS = "graph with epilogues", "graph", "launches", "definitions"
 LEVELS = (EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS)
@@ -142,3 +146,9 @@ def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settin
             f"{what} differ by {found:.1e} of what a step changes, and {TOLERANCES[precision]:.0e} is allowed in "
             f"{precision}"
         )
+
+
+@functools.lru_cache(maxsize=64)
+def say_why(reason: str) -> None:
+    """One line in the log for each reason."""
+    logger.warning("definitions run as they stand, because they can't be recorded: %s", reason)

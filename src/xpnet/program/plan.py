@@ -19,6 +19,8 @@ from .recorder import ELEMENTWISE, REDUCTIONS, Program, Shape, Value
 BLOCK = 1 << 17
 """Elements of a block of rows: a few arrays of so many stay in a core's cache. Longer vectors are in parts."""
 MOST_BLOCKS = 1 << 10
+SMALL = 1 << 16
+"""Bytes up to which a value of a GPU's plan keeps its memory: what would take it over would have to wait."""
 ALIGNMENT = 64
 
 
@@ -480,6 +482,8 @@ class _Arrangement:
                           if x in self.time]  # fmt: skip
                 times += [self.end] * (value in self.outputs)
         for value, times in used.items():
+            if self.has_kernels and value.nbytes <= SMALL:
+                times += [0, self.end]
             yield _Span(value, min(times), max(times), value.nbytes)
 
     def _arrange(self, spans: list[_Span], root: int) -> int:

@@ -1,8 +1,8 @@
 """Many training steps, as they stand or replayed.
 
-``training_steps`` gives a runner of whole epochs. As they stand, steps are pure, and what an epoch has made is never
-overwritten. Replayed, they overwrite arrays that belong to the runner; what an epoch led to is copied out when somebody
-asks for it, or when its memory is needed and somebody may still ask.
+A runner makes whole epochs. As they stand, steps are pure, and what an epoch has made is never overwritten. Replayed,
+they overwrite arrays that belong to the runner; what an epoch led to is copied out when somebody asks for it, or when
+its memory is needed and somebody may still ask.
 """
 
 import contextlib
@@ -22,11 +22,10 @@ from ..backends import (
     gather,
     is_sparse,
     on_device_of,
-    say_that_it_is_float32,
     to_numpy,
 )
 from ..backends.threads import SMALL_PRODUCT, threads_for
-from .functions import FIRST_CALLS, may_replay, planned
+from .functions import FIRST_CALLS, planned
 from .numpy import Replay, aligned
 from .plan import Plan
 from .recorder import leaves, mapped
@@ -128,42 +127,6 @@ class Steps(Protocol):
 
     def close(self) -> None:
         """Give back all memory; there is no epoch after this."""
-
-
-def training_steps(
-    step: Callable,
-    X: Any,
-    backend: Backend,
-    has_norm: bool = False,
-    work: float = 0.0,
-    precision: str | None = None,
-) -> Steps:
-    """A runner.
-
-    Parameters
-    ----------
-    step : callable
-        ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
-    X : array
-        Samples such as those that it will be brought.
-    backend : Backend
-        Where they are computed with.
-    has_norm : bool
-        Whether the gradient's norm is recorded.
-    work : float
-        Floating-point operations a sample of the step's largest product.
-    precision : {"tf32", "bfloat16"}, optional
-        What a GPU's products may round their factors to.
-    """
-    if is_sparse(X) or not may_replay():
-        if precision is not None:
-            say_that_it_is_float32(precision)
-        return Definitions(step, backend, has_norm)
-    if backend.name.startswith("cupy"):
-        from .gpu_steps import GPUSteps
-
-        return GPUSteps(step, has_norm, backend, precision)
-    return Replays(step, has_norm, work) if backend.name == "numpy" else Definitions(step, backend, has_norm)
 
 
 class Definitions:

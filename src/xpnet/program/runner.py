@@ -1,0 +1,44 @@
+"""The runner of epochs for a backend: replayed on NumPy, replayed on a GPU, or the definitions as they stand."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..backends import Backend, is_sparse, say_that_it_is_float32
+from .functions import may_replay
+from .steps import Definitions, Replays, Steps
+
+
+def training_steps(
+    step: Callable,
+    X: Any,
+    backend: Backend,
+    has_norm: bool = False,
+    work: float = 0.0,
+    precision: str | None = None,
+) -> Steps:
+    """A runner.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
+    X : array
+        Samples such as those that it will be brought.
+    backend : Backend
+        Where they are computed with.
+    has_norm : bool
+        Whether the gradient's norm is recorded.
+    work : float
+        Floating-point operations a sample of the step's largest product.
+    precision : {"tf32", "bfloat16"}, optional
+        What a GPU's products may round their factors to.
+    """
+    if is_sparse(X) or not may_replay():
+        if precision is not None:
+            say_that_it_is_float32(precision)
+        return Definitions(step, backend, has_norm)
+    if backend.name.startswith("cupy"):
+        from .gpu_steps import GPUSteps
+
+        return GPUSteps(step, has_norm, backend, precision)
+    return Replays(step, has_norm, work) if backend.name == "numpy" else Definitions(step, backend, has_norm)
