@@ -9,7 +9,7 @@ import pytest
 from xpnet import Adam, AdamW, Dense, Dropout, GradientDescent, Model, Momentum, PReLU, Sequential
 from xpnet.backends import array_namespace, get_backend
 from xpnet.equations import activations, losses
-from xpnet.program import NotRecordable, may_replay, cuda_bodies, cuda_elements
+from xpnet.program import NotRecordable, cuda_bodies, cuda_elements, may_replay
 from xpnet.program.cuda_memory import Kernel
 from xpnet.program.cuda_source import source
 from xpnet.program.lowering import lowered
