@@ -62,10 +62,9 @@ def checked(backend: str | None) -> tuple[list[str], bool]:
             found = [_cell(gpu, precision, level, notes) for level in LEVELS if level != DEFINITIONS]
             is_good &= not found[LEVELS.index(GRAPH)].startswith("FAILED")
             lines.append(f"{precision:<12}" + "".join(f"{x:<24}" for x in found))
-    notes.append(
-        "Numbers: the difference from the definitions, relative to what training changed, and how much is allowed."
-    )
-    return [line.rstrip() for line in (*lines, "", *notes)], is_good
+    numbered = [f"[{k}] {note}" for k, note in enumerate(notes, 1)]
+    legend = "Numbers: the difference from the definitions, relative to what training changed, and how much is allowed."
+    return [line.rstrip() for line in (*lines, "", *numbered, legend)], is_good
 
 
 def _cell(gpu: Backend, precision: str, level: str, notes: list[str]) -> str:
