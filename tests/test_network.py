@@ -473,6 +473,21 @@ def test_a_block_has_a_row_at_least(monkeypatch):
     assert rows_a_block(Model(NETWORK).layout(3)) == 1
 
 
+@pytest.mark.parametrize("free_bytes", [0, 1, 1 << 30, (1 << 35) - 1, 1 << 37])
+def test_a_block_on_a_gpu_has_a_sixteenth_of_the_free_memory(free_bytes):
+    class GPU:
+        is_cupy = True
+
+        @staticmethod
+        def free_bytes():
+            return free_bytes
+
+    layout = Model(Sequential(Dense(100), Dense(2))).layout(3)
+    n_bytes = 8 * layout.widest * rows_a_block(layout, GPU)
+    assert n_bytes <= max(8 << 22, free_bytes / 16)
+    assert rows_a_block(layout, GPU) >= rows_a_block(layout)
+
+
 def test_predicting_writes_to_nothing(rng):
     X, theta = rng.normal(size=(6, 3)), rng.normal(size=N_PARAMETERS)
     before = X.copy(), theta.copy()

@@ -386,8 +386,9 @@ _BLOCK_VALUES = 1 << 22
 def rows_a_block(layout: Layout, backend: Backend | None = None) -> int:
     """How many rows to predict at a time: bounded memory, whatever the number of rows."""
     n_values = _BLOCK_VALUES
-    if (
-        backend is not None and backend.is_cupy
-    ):  # whose cores are idle with few rows; a power of two, so that it is often the same
-        n_values = max(n_values, 1 << (backend.free_bytes() // 64).bit_length())
+    if backend is not None and backend.is_cupy:
+        # A GPU needs many rows to be busy. A block is copied in and out and has some arrays of its size in between:
+        # each may have a sixteenth of the free memory in float64, rounded down to a power of two, so that programs of
+        # the same size are used again although the free memory changes.
+        n_values = max(n_values, 1 << (backend.free_bytes() // (16 * 8)).bit_length() >> 1)
     return max(1, n_values // layout.widest)
