@@ -26,6 +26,13 @@ M, N, SIZE, STEPS = 60, 7, 20, 3
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 
 
+class Abstract:
+    """An array's shape and dtype, for arrays that are too large to be made."""
+
+    def __init__(self, shape, dtype):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+
 def data(loss, n_out, rng, n=N):
     """Samples, and targets that the loss takes."""
     X = rng.normal(size=(M, n))
@@ -303,6 +310,13 @@ def test_empty_arrays_and_empty_parts(rng):
         return 2.0 * both, a + 1.0, xp.sum(a), xp.sum(a, axis=1), nothing
 
     check(empty, np.zeros((0, 2)), rng.normal(size=40))
+
+
+def test_indices_beyond_two_to_the_31_are_64_bits_wide():
+    """A part that begins late in a long vector: its own index is an int, and that of the vector's element is not."""
+    n, start = 3 << 30, 3 << 29
+    planned = plan(record(lambda x: 2.0 * x[start : start + 1000], Abstract((n,), "float32")), {}, has_kernels=True)
+    assert f"[(i + {start}LL)]" in source(planned).text
 
 
 def test_what_has_no_kernel_is_named():

@@ -164,7 +164,7 @@ class Writer:
         out = (
             self.memory.pointer(x, node)
             if slices == 1
-            else f"(({kind}*)({root_name(MEMORY)} + {at}) + block / {tiles} * {n_columns})"
+            else f"(({kind}*)({root_name(MEMORY)} + {at}) + (long long)(block / {tiles}) * {n_columns})"
         )
         lines += [*tree(x, lanes, TILE), f"if (lane == 0 && c < {n_columns}) {out}[c] = s[threadIdx.x];"]
         node.body = "\n".join(lines)

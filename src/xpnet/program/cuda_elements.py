@@ -85,7 +85,7 @@ def index_of(x: Value, at: Elements) -> str:
         return str(x.offset)
     is_alike = x.size == math.prod(at.shape) and x.shape == at.shape[len(at.shape) - x.ndim :]
     if is_alike and x.is_contiguous:
-        return at.linear() if x.offset == 0 else f"({at.linear()} + {x.offset})"
+        return at.linear() if x.offset == 0 else f"({at.linear()} + {x.offset}LL)"
     missing = len(at.shape) - x.ndim
     terms = [
         at.coordinate(axis + missing) + (f" * {stride}" if stride != 1 else "")
