@@ -30,7 +30,7 @@ from xpnet import (
 )
 from xpnet.backends import array_namespace, get_backend, to_numpy
 from xpnet.equations import activations, losses
-from xpnet.program import definitions_as_they_stand, may_replay
+from xpnet.program import Replayed, definitions_as_they_stand, may_replay
 from xpnet.program.ladder import LevelError
 
 pytestmark = [
@@ -355,6 +355,41 @@ def test_a_capture_that_cuda_refuses_ends(data, modules, steps_down, monkeypatch
     assert cupy.ones(3).sum() == 3
 
 
+def test_an_error_after_a_capture_was_invalidated_is_that_error(modules):
+    import cupy
+
+    streams = []
+
+    def interrupted(stream):
+        streams.append(stream)
+        with pytest.raises(cupy.cuda.runtime.CUDARuntimeError):
+            stream.synchronize()  # which a capture forbids
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        modules[0].captured(interrupted)
+    assert not streams[0].is_capturing()
+    assert cupy.ones(3).sum() == 3
+
+
+def test_the_context_is_asked_for_while_another_thread_captures(modules):
+    import cupy
+
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        stream.begin_capture()
+        with cupy.cuda.Stream(non_blocking=True):
+            assert not modules[0].context_has_ended()
+        stream.end_capture()
+
+
+def test_verdicts_do_not_fill_the_memory(modules, monkeypatch):
+    cupy_module = modules[0]
+    monkeypatch.setattr(cupy_module, "MOST_VERDICTS", 3)
+    for k in range(5):
+        cupy_module.at_highest_level(k, lambda level, is_known: level)
+    assert [program for *_, program in cupy_module.verdicts] == [2, 3, 4]
+
+
 def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
     planted(modules[1], monkeypatch, ("tanh", "sin"))
     monkeypatch.setattr(modules[0], "context_has_ended", lambda: True)
@@ -527,6 +562,21 @@ def test_threads_train_side_by_side(data):
         for (theta, _), (state, _) in zip(of_thread, expected, strict=True):
             np.testing.assert_allclose(theta, state.theta, atol=1e-10)
     assert len(found) == 3
+
+
+def test_streams_take_turns_with_one_replay():
+    """No stream overwrites inputs that another one reads, nor outputs that another one copies."""
+    import cupy
+
+    replayed = Replayed(lambda x: 2.0 * x + 1.0)
+    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(3)]
+    found = []
+    for k in range(12):
+        with streams[k % 3]:
+            found.append(replayed(cupy.full(1 << 16, float(k))))
+    for k in reversed(range(12)):
+        with streams[k % 3]:
+            np.testing.assert_array_equal(found[k].get(), 2.0 * k + 1.0)
 
 
 # --- what is given back, and what is used again

@@ -81,10 +81,11 @@ class Replayed:
                 self._bind(arrays)
             if self._replay is None or not self._takes(arrays):
                 return self.function(*arrays, *self.fixed)
-            for mine, array in zip(leaves(self._inputs), leaves(arrays), strict=True):
-                mine[...] = array
-            self._replay()
-            return mapped(lambda a: a.copy(), self._results)
+            with self._replay.in_turn():
+                for mine, array in zip(leaves(self._inputs), leaves(arrays), strict=True):
+                    mine[...] = array
+                self._replay()
+                return mapped(lambda a: a.copy(), self._results)
 
     def _takes(self, arrays: tuple) -> bool:
         pairs = zip(leaves(arrays), leaves(self._inputs), strict=True)

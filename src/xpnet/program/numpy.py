@@ -1,5 +1,6 @@
 """A plan as a list of NumPy calls, each with its arrays and its output bound beforehand."""
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Sequence
@@ -47,6 +48,10 @@ class Replay:
     def __call__(self) -> None:
         for f, arguments in self.calls:
             f(*arguments)
+
+    def in_turn(self) -> contextlib.AbstractContextManager:
+        """A context in which the arrays are used; on NumPy nothing needs to wait for it."""
+        return contextlib.nullcontext()
 
     # --- arrays
 
