@@ -1,24 +1,24 @@
-"""What each item of a plan does, as the body of a kernel."""
+"""The C source of each item of a plan: elementwise operations, rows, reductions and copies."""
 
 import math
 from typing import Any
 
 from .cuda_elements import AnyAxes, Columns, Elements
 from .cuda_expressions import combined, identity, type_name
-from .cuda_memory import THREADS, Memory, Node, Product, Range, braced, quotient, root_name
+from .cuda_memory import THREADS, Memory, Node, Product, Range, block_of_c, ceil_divide, root_name
 from .cuda_rows import Rows
 from .cuda_scope import Scope, tree
 from .plan import MEMORY, Item
 from .recorder import REDUCTIONS, NotRecordable, Value
 
 NARROW = 32
-"""Columns up to which one thread computes a row."""
+"""The largest number of columns with which one thread computes a row."""
 AT_ONCE = 1 << 14
-"""Elements that one block adds up by itself."""
+"""The largest number of elements that one block reduces by itself."""
 SLICE = 1 << 11
-"""Rows that one block of a sum over rows adds up by itself."""
+"""The largest number of rows that one block reduces by itself."""
 TILE = 8
-"""Columns of such a block: of float32 a transfer from memory brings so many."""
+"""Columns of such a block: 8 numbers of float32 are the 32 bytes that a read from memory transfers."""
 
 
 class Writer:
@@ -29,12 +29,12 @@ class Writer:
         self.nodes: list[Node] = []
 
     def new(self, blocks: int) -> Node:
-        """A node after those that are there."""
+        """Add a node after those that are there."""
         self.nodes.append(Node(blocks=blocks))
         return self.nodes[-1]
 
     def item(self, item: Item) -> None:
-        """The nodes of an item."""
+        """Add the nodes of an item of the plan."""
         if not any(x.size for x in item.operations):
             return
         first, *_ = item.operations
@@ -57,38 +57,41 @@ class Writer:
             raise NotRecordable(f"there is no kernel for {first.operation}")
 
     def numbers(self, operations: list[Value]) -> None:
+        """Operations on single numbers, by one thread."""
         node = self.new(1)
         scope = Scope(self.memory, node, operations, Elements(()))
         scope.store(operations)
-        node.body = braced("if (threadIdx.x == 0)", scope.lines)
+        node.body = block_of_c("if (threadIdx.x == 0)", scope.lines)
 
     def elements(self, operations: list[Value], shape: Any) -> None:
-        """One thread an element."""
-        scope = self._each(math.prod(shape), operations, shape)
+        """Elementwise operations, one thread an element."""
+        scope = self._begin_elements(math.prod(shape), operations, shape)
         scope.store(operations)
-        self._end_of_each(math.prod(shape), scope)
+        self._finish_elements(math.prod(shape), scope)
 
     def copy(self, x: Value, root: int) -> None:
-        """A value to the beginning of a root."""
-        scope = self._each(x.size, [], x.shape)
+        """Copy a value to the beginning of a root."""
+        scope = self._begin_elements(x.size, [], x.shape)
         scope.copy(x, root)
-        self._end_of_each(x.size, scope)
+        self._finish_elements(x.size, scope)
 
-    def _each(self, size: int, group: list[Value], shape: Any) -> Scope:
-        return Scope(self.memory, self.new(quotient(size, THREADS)), group, Elements(shape))
+    def _begin_elements(self, size: int, group: list[Value], shape: Any) -> Scope:
+        return Scope(self.memory, self.new(ceil_divide(size, THREADS)), group, Elements(shape))
 
-    def _end_of_each(self, size: int, scope: Scope) -> None:
+    def _finish_elements(self, size: int, scope: Scope) -> None:
         index = "int" if size < 1 << 31 else "long long"
         begin = f"const {index} i = ({index})block * {THREADS} + threadIdx.x;"
         scope.node.body = "\n".join((begin, f"if (i >= {size}) return;", *scope.lines))
 
     def rows(self, operations: list[Value], n_rows: int) -> None:
+        """A group in which rows are reduced."""
         reduced = [x for op in operations if op.operation in REDUCTIONS for x in op.operands]
         is_narrow = max(x.size for x in (*operations, *reduced)) <= NARROW * n_rows
-        node = self.new(quotient(n_rows, THREADS) if is_narrow else n_rows)
+        node = self.new(ceil_divide(n_rows, THREADS) if is_narrow else n_rows)
         node.body = Rows(self.memory, node, operations, n_rows, is_narrow).text()
 
     def product(self, x: Value) -> None:
+        """A matrix product, which is no kernel."""
         node, (A, B, *bias) = self.new(0), x.operands
         rows, columns = A.shape[0], B.shape[1]
         out = self.memory.operand(x)._replace(shape=(rows, columns), strides=(columns, 1))
@@ -99,7 +102,7 @@ class Writer:
     # --- reductions
 
     def reduction(self, x: Value) -> None:
-        """Over all elements, over the leading axes, or over any."""
+        """A reduction over all elements, over the leading axes, or over any others."""
         of = x.operands[0]
         axes = x.settings[0] if x.operation != "vecdot" else tuple(range(of.ndim))
         kept = [n for i, n in enumerate(of.shape) if i not in axes]
@@ -110,102 +113,102 @@ class Writer:
         else:
             self.any_axes(x, axes)
 
-    def _element(self, x: Value, scope: "Scope") -> str:
-        """What a reduction adds up: an element of its operand, or the product of two."""
-        values = [scope.value(y) for y in x.operands]
-        return values[0] if len(values) == 1 else f"{values[0]} * {values[1]}"
+    def _loop(self, x: Value, node: Node, head: str, at: Elements) -> list[str]:
+        """Declare the partial result ``a`` and reduce into it, in a loop, the elements that a thread has.
+
+        An element is one of the operand's, or for ``vecdot`` the product of two.
+        """
+        scope = Scope(self.memory, node, [], at)
+        element = " * ".join(scope.value(y) for y in x.operands)
+        start = f"{type_name(x.dtype)} a = {identity(x)};"
+        return [start, block_of_c(head, [*scope.lines, combined(x, "a", element)])]
+
+    def _partial_results(self, x: Value, n: int, node: Node) -> str:
+        """The pointer to n partial results of a reduction, which the node writes."""
+        start = self.memory.scratch(n * x.dtype.itemsize)
+        node.roots.add(MEMORY)
+        node.writes.append(Range(MEMORY, start, start + n * x.dtype.itemsize))
+        return f"(({type_name(x.dtype)}*)({root_name(MEMORY)} + {start}))"
+
+    def _reader_of(self, node: Node, blocks: int) -> Node:
+        """A node that reads the partial results of another one."""
+        last = self.new(blocks)
+        last.roots.add(MEMORY)
+        last.reads += node.writes
+        return last
 
     def whole(self, x: Value) -> None:
-        of, kind = x.operands[0], type_name(x.dtype)
-        blocks = 1 if of.size <= AT_ONCE else min(256, quotient(of.size, AT_ONCE))
-        at = self.memory.scratch(blocks * x.dtype.itemsize) if blocks > 1 else 0
+        """A reduction over all elements: by one block, or by several, whose partial results another one reduces."""
+        of = x.operands[0]
+        blocks = 1 if of.size <= AT_ONCE else min(THREADS, ceil_divide(of.size, AT_ONCE))
         node = self.new(blocks)
-        scope = Scope(self.memory, node, [], Elements(of.shape, "i"))
-        element = self._element(x, scope)
-        loop = (
-            f"for (long long i = (long long)block * {THREADS} + threadIdx.x; i < {of.size}; i += {blocks * THREADS}LL)"
-        )
-        lines = [f"{kind} a = {identity(x)};", braced(loop, [*scope.lines, combined(x, "a", element)])]
-        target = f"(({kind}*)({root_name(MEMORY)} + {at}))[block]"
+        first, step = f"(long long)block * {THREADS} + threadIdx.x", f"{blocks * THREADS}LL"
+        lines = self._loop(x, node, f"for (long long i = {first}; i < {of.size}; i += {step})", Elements(of.shape))
         if blocks == 1:
             self._finish(x, node, lines)
             return
-        node.roots.add(MEMORY)
-        node.writes.append(Range(MEMORY, at, at + blocks * x.dtype.itemsize))
-        node.body = "\n".join([*lines, *tree(x, THREADS), f"if (threadIdx.x == 0) {target} = s[0];"])
-        last = self.new(1)
-        last.roots.add(MEMORY)
-        last.reads.append(node.writes[0])
-        read = (
-            f"if (threadIdx.x < {blocks}) {combined(x, 'a', f'(({kind}*)({root_name(MEMORY)} + {at}))[threadIdx.x]')}"
-        )
-        self._finish(x, last, [f"{kind} a = {identity(x)};", read])
+        partial = self._partial_results(x, blocks, node)
+        node.body = "\n".join([*lines, *tree(x, THREADS), f"if (threadIdx.x == 0) {partial}[block] = s[0];"])
+        read = f"if (threadIdx.x < {blocks}) {combined(x, 'a', f'{partial}[threadIdx.x]')}"
+        self._finish(x, self._reader_of(node, 1), [f"{type_name(x.dtype)} a = {identity(x)};", read])
 
     def _finish(self, x: Value, node: Node, lines: list[str]) -> None:
-        """One block's result is the reduction's."""
+        """Reduce the threads of the only block, and write the result."""
         out = f"if (threadIdx.x == 0) {self.memory.pointer(x, node)}[0] = s[0];"
         node.writes.append(self.memory.range(x))
         node.body = "\n".join([*lines, *tree(x, THREADS), out])
 
     def columns(self, x: Value, n_rows: int, n_columns: int) -> None:
-        of, kind, lanes = x.operands[0], type_name(x.dtype), THREADS // TILE
-        slices = 1 if n_rows <= SLICE else min(64, quotient(n_rows, SLICE // 2))
-        length, tiles = quotient(n_rows, slices), quotient(n_columns, TILE)
-        at = self.memory.scratch(slices * x.nbytes) if slices > 1 else 0
+        """A reduction over the leading axes: blocks of ``TILE`` columns and, if there are many rows, slices of them."""
+        lanes = THREADS // TILE
+        slices = 1 if n_rows <= SLICE else min(64, ceil_divide(n_rows, SLICE // 2))
+        length, tiles = ceil_divide(n_rows, slices), ceil_divide(n_columns, TILE)
         node = self.new(tiles * slices)
-        scope = Scope(self.memory, node, [], Columns(of.shape, n_columns))
-        element = self._element(x, scope)
-        begin = f"const int c = block % {tiles} * {TILE} + threadIdx.x % {TILE}, lane = threadIdx.x / {TILE};"
-        first = f"const long long first = (long long)(block / {tiles}) * {length};"
-        loop = (
+        head = (
             f"if (c < {n_columns}) for (long long r = first + lane; r < {n_rows} && r < first + {length}; r += {lanes})"
         )
-        lines = [begin, first, f"{kind} a = {identity(x)};", braced(loop, [*scope.lines, combined(x, "a", element)])]
-        out = (
-            self.memory.pointer(x, node)
-            if slices == 1
-            else f"(({kind}*)({root_name(MEMORY)} + {at}) + (long long)(block / {tiles}) * {n_columns})"
-        )
-        lines += [*tree(x, lanes, TILE), f"if (lane == 0 && c < {n_columns}) {out}[c] = s[threadIdx.x];"]
-        node.body = "\n".join(lines)
+        lines = [
+            f"const int c = block % {tiles} * {TILE} + threadIdx.x % {TILE}, lane = threadIdx.x / {TILE};",
+            f"const long long first = (long long)(block / {tiles}) * {length};",
+            *self._loop(x, node, head, Columns(x.operands[0].shape, n_columns)),
+            *tree(x, lanes, TILE),
+        ]
         if slices == 1:
             node.writes.append(self.memory.range(x))
-            return
-        node.roots.add(MEMORY)
-        node.writes.append(Range(MEMORY, at, at + slices * x.nbytes))
-        last = self.new(quotient(n_columns, THREADS))
-        last.roots.add(MEMORY)
-        last.reads.append(node.writes[0])
-        last.writes.append(self.memory.range(x))
-        part = f"(({kind}*)({root_name(MEMORY)} + {at}))[(long long)k * {n_columns} + c]"
-        last.body = "\n".join(
+            out = f"{self.memory.pointer(x, node)}[c]"
+        else:
+            partial = self._partial_results(x, slices * n_columns, node)
+            out = f"{partial}[(long long)(block / {tiles}) * {n_columns} + c]"
+            self._combine_slices(x, self._reader_of(node, ceil_divide(n_columns, THREADS)), partial, slices, n_columns)
+        node.body = "\n".join([*lines, f"if (lane == 0 && c < {n_columns}) {out} = s[threadIdx.x];"])
+
+    def _combine_slices(self, x: Value, node: Node, partial: str, slices: int, n_columns: int) -> None:
+        """Reduce the partial results of all slices, one thread a column."""
+        node.writes.append(self.memory.range(x))
+        part = f"{partial}[(long long)k * {n_columns} + c]"
+        node.body = "\n".join(
             [
                 f"const int c = block * {THREADS} + threadIdx.x;",
                 f"if (c >= {n_columns}) return;",
-                f"{kind} a = {identity(x)};",
+                f"{type_name(x.dtype)} a = {identity(x)};",
                 f"for (int k = 0; k < {slices}; k++) {combined(x, 'a', part)}",
-                f"{self.memory.pointer(x, last)}[c] = a;",
+                f"{self.memory.pointer(x, node)}[c] = a;",
             ]
         )
 
     def any_axes(self, x: Value, axes: tuple[int, ...]) -> None:
-        """One thread a result, which goes through its elements one after the other."""
-        of, kind = x.operands[0], type_name(x.dtype)
+        """A reduction over any axes: one thread a result, which goes through its elements one after the other."""
+        of = x.operands[0]
         kept = tuple(n for i, n in enumerate(of.shape) if i not in axes)
         reduced = tuple(of.shape[i] for i in axes)
-        node = self.new(quotient(x.size, THREADS))
-        scope = Scope(self.memory, node, [], AnyAxes(of.shape, axes, kept, reduced))
-        element = self._element(x, scope)
+        node = self.new(ceil_divide(x.size, THREADS))
+        head = f"for (long long k = 0; k < {math.prod(reduced)}; k++)"
         node.writes.append(self.memory.range(x))
         node.body = "\n".join(
             [
                 f"const long long i = (long long)block * {THREADS} + threadIdx.x;",
                 f"if (i >= {x.size}) return;",
-                f"{kind} a = {identity(x)};",
-                braced(
-                    f"for (long long k = 0; k < {math.prod(reduced)}; k++)",
-                    [*scope.lines, combined(x, "a", element)],
-                ),
+                *self._loop(x, node, head, AnyAxes(of.shape, axes, kept, reduced)),
                 f"{self.memory.pointer(x, node)}[i] = a;",
             ]
         )

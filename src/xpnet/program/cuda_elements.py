@@ -1,4 +1,4 @@
-"""Which element of an array a thread has, as expressions in C."""
+"""Indices of array elements, as C expressions in a thread's variables."""
 
 import math
 from collections.abc import Sequence
@@ -8,26 +8,26 @@ from .recorder import Value, contiguous
 
 
 class Elements:
-    """Element i of an array of this shape."""
+    """Element ``i`` of an array of this shape, in row-major order."""
 
     def __init__(self, shape: Any, name: str = "i") -> None:
         self.shape, self.name = tuple(shape), name
 
     def like(self, shape: Any) -> "Elements":
-        """The same element of an array of another shape."""
+        """The element with the same index in an array of another shape."""
         return Elements(shape, self.name)
 
     def linear(self) -> str:
-        """Its number, row by row."""
+        """The index of the element in the flattened array."""
         return self.name
 
     def coordinate(self, axis: int) -> str:
-        """Its index along an axis."""
+        """The index of the element along one axis."""
         return unravelled(self.name, self.shape, axis)
 
 
 class InRow(Elements):
-    """Element j of row r of an array of this shape."""
+    """Element ``j`` of row ``r`` of an array of this shape."""
 
     def like(self, shape: Any) -> "InRow":
         return InRow(shape)
@@ -41,7 +41,7 @@ class InRow(Elements):
 
 
 class Columns(Elements):
-    """Element c of row r, of an array whose leading axes are the rows."""
+    """Element ``c`` of row ``r``, where the leading axes of the array together count as rows."""
 
     def __init__(self, shape: Any, n_columns: int) -> None:
         super().__init__(shape)
@@ -55,7 +55,7 @@ class Columns(Elements):
 
 
 class AnyAxes(Elements):
-    """Element k along the reduced axes and i along the others."""
+    """Element ``k`` along the reduced axes and ``i`` along the others."""
 
     def __init__(self, shape: Any, axes: tuple[int, ...], kept: Any, reduced: Any) -> None:
         super().__init__(shape)
@@ -73,14 +73,14 @@ class AnyAxes(Elements):
 
 
 def unravelled(name: str, shape: Sequence[int], axis: int) -> str:
-    """The index along an axis of an element that has this number."""
+    """The index along one axis, from the index in the flattened array."""
     inner = math.prod(shape[axis + 1 :])
     found = name if inner == 1 else f"{name} / {inner}"
     return f"({found})" if axis == 0 else f"({found} % {shape[axis]})" if inner == 1 else f"(({found}) % {shape[axis]})"
 
 
 def index_of(x: Value, at: Elements) -> str:
-    """The index, in x's owner, of the element of x that meets this element of an array it is broadcast to."""
+    """The index, in the memory of x's owner, of the element of x that broadcasting pairs with this element."""
     if x.size == 1:
         return str(x.offset)
     is_alike = x.size == math.prod(at.shape) and x.shape == at.shape[len(at.shape) - x.ndim :]

@@ -1,4 +1,4 @@
-"""Operations of the standard on single elements as CUDA C expressions; nothing is included."""
+"""The elementwise operations of the Array API standard as CUDA C expressions, which need no headers."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ _SAME_NAME = {
     *"acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh exp expm1 floor hypot log log10 log1p".split(),
     *"log2 nextafter pow sin sinh sqrt tan tanh trunc".split(),
 }
-"""Functions of floating-point numbers that C has under the same name."""
+"""Functions of floating-point numbers that have the same name in C."""
 _WHOLE = ("ceil", "floor", "trunc")
 
 _EXPRESSIONS = {
@@ -104,14 +104,14 @@ _EXPRESSIONS = {
 
 
 def type_name(dtype: Any) -> str:
-    """The C type of a dtype."""
+    """The C type of a dtype; NotRecordable if there is none."""
     if dtype.name not in TYPES:
         raise NotRecordable(f"there are no kernels of {dtype.name}")
     return TYPES[dtype.name]
 
 
 def literal(number: Any, dtype: np.dtype) -> str:
-    """A number in C."""
+    """A number as a C literal of this dtype."""
     if dtype.kind == "b":
         return "true" if number else "false"
     if dtype.kind in "iu":
@@ -126,7 +126,7 @@ def literal(number: Any, dtype: np.dtype) -> str:
 
 
 def expression(x: Value, operands: list[str]) -> str:
-    """An operation on single elements."""
+    """The C expression of an elementwise operation, given the expressions of its operands."""
     name, kind = x.operation, x.operands[0].dtype.kind
     end = "f" if x.operands[0].dtype == np.float32 else ""
     if name == "astype":
@@ -150,7 +150,7 @@ def expression(x: Value, operands: list[str]) -> str:
 
 
 def identity(x: Value) -> str:
-    """What a reduction begins with."""
+    """The initial value of a reduction, as a C literal."""
     name, dtype = x.operation, x.dtype
     if name in ("max", "min"):
         if dtype.kind == "b":
@@ -165,7 +165,7 @@ def identity(x: Value) -> str:
 
 
 def combined(x: Value, a: str, b: str) -> str:
-    """The statement that takes one more element into a reduction."""
+    """The C statement that combines element b into the partial result a of a reduction."""
     kind = type_name(x.dtype)
     if x.operation in ("max", "min"):
         return f"{a} = {'greater_of' if x.operation == 'max' else 'smaller_of'}<{kind}>({a}, {b});"

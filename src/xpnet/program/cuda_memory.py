@@ -1,4 +1,7 @@
-"""What generated kernels read and write: launches, products, and where values lie on the device."""
+"""What generated kernels read and write: kernels, matrix products, and the addresses of values on the device.
+
+An address is a *root*, the number of an allocation, and an offset in bytes.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,11 +14,14 @@ from .plan import MEMORY, Plan, rounded
 from .recorder import Value
 
 THREADS = 256
-"""Threads of a block."""
+"""Number of threads in a block of every kernel."""
 
 
 class Operand(NamedTuple):
-    """A matrix of a product: where it begins, (rows, columns), strides in elements, and its dtype."""
+    """A matrix, or a vector that is added to one, in memory.
+
+    ``root`` and ``offset`` (in bytes) are its address, ``strides`` are in elements.
+    """
 
     root: int
     offset: int
@@ -25,7 +31,7 @@ class Operand(NamedTuple):
 
 
 class Product(NamedTuple):
-    """out = A B, or A B + bias, or max(A B + bias, 0)."""
+    """The matrix product out = A B, with a bias A B + bias, and with a ReLU as well max(A B + bias, 0)."""
 
     A: Operand
     B: Operand
@@ -35,7 +41,7 @@ class Product(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A launch of so many blocks; its arguments are where these roots begin, and 0 for those of ``COUNTER``'s steps."""
+    """A kernel that is launched with so many blocks; its arguments are the addresses at which these roots begin."""
 
     name: str
     blocks: int
@@ -43,23 +49,27 @@ class Kernel(NamedTuple):
 
 
 COUNTER = -4
-"""The root of the number of steps that have been made; inputs that slide move on with it."""
+"""The root of the step counter: one int64, which says how far the sliding inputs have moved on."""
 
 
 class Range(NamedTuple):
-    """Bytes from ``start`` up to ``stop`` of a root."""
+    """The bytes of a root from ``start`` up to, but not including, ``stop``."""
 
     root: int
     start: int
     stop: int
 
-    def meets(self, other: "Range") -> bool:
+    def overlaps(self, other: "Range") -> bool:
+        """Whether the two ranges have a byte in common."""
         return self.root == other.root and self.start < other.stop and other.start < self.stop
 
 
 @dataclass(eq=False)
 class Node:
-    """A body or a product, with what it reads and writes."""
+    """A piece of a kernel (its C source) or a matrix product, with the memory that it reads and writes.
+
+    ``blocks`` is the number of blocks of threads that a piece of a kernel needs.
+    """
 
     body: str = ""
     blocks: int = 0
@@ -69,13 +79,13 @@ class Node:
     writes: list[Range] = field(default_factory=list)
 
     def must_follow(self, earlier: "Node") -> bool:
-        """Whether the other one, which comes first, has to be through."""
+        """Whether this node needs the results of an earlier one, or overwrites what that one reads or writes."""
         pairs = ((self.reads, earlier.writes), (self.writes, earlier.reads), (self.writes, earlier.writes))
-        return any(a.meets(b) for mine, others in pairs for a in mine for b in others)
+        return any(a.overlaps(b) for mine, others in pairs for a in mine for b in others)
 
 
 class Memory:
-    """Where the values of a plan lie: at roots, which are the plan's memory, its inputs and its constants."""
+    """The addresses of a plan's values. The roots are the plan's memory, its inputs and its constants."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -84,7 +94,7 @@ class Memory:
         self.constants: list[np.ndarray] = []
 
     def place(self, x: Value) -> tuple[int, int]:
-        """The root of a value's owner, and its first byte there."""
+        """The address of a value's owner: a root, and an offset in bytes."""
         owner = x.owner
         if owner in self._roots:
             return self._roots[owner], 0
@@ -95,37 +105,40 @@ class Memory:
         return tuple(self.plan.places[owner])  # type: ignore[return-value]
 
     def range(self, x: Value) -> Range:
-        """The bytes that a value lies in."""
+        """The bytes that a value occupies, those between its elements included."""
         root, start = self.place(x)
         first, last = x.extent
         size = x.dtype.itemsize
         return Range(root, start + first * size, start + (last + 1) * size)
 
     def pointer(self, x: Value, node: Node) -> str:
-        """A pointer to the first element of a value's owner."""
+        """The C expression of a pointer to the first element of a value's owner, which the node then has as a root."""
         root, start = self.place(x)
         node.roots.add(root)
         return f"(({type_name(x.dtype)}*)({root_name(root)} + {start}))"
 
     def scratch(self, n_bytes: int) -> int:
-        """Where so many bytes for partial results begin in the memory."""
+        """Reserve so many bytes of the plan's memory for partial results, and return their offset."""
         at = self.size
         self.size += rounded(n_bytes)
         return at
 
     def operand(self, x: Value) -> Operand:
-        """A matrix, or a vector that has been made one."""
+        """A matrix or a vector as an operand of a product."""
         root, start = self.place(x)
         return Operand(root, start + x.offset * x.dtype.itemsize, x.shape, x.strides, x.dtype)  # type: ignore[arg-type]
 
 
 def root_name(root: int) -> str:
+    """The name of a root in C."""
     return "memory" if root == MEMORY else f"r{root}"
 
 
-def braced(head: str, lines: Iterable[str]) -> str:
+def block_of_c(head: str, lines: Iterable[str]) -> str:
+    """A block of C: the head, and the lines in braces and indented."""
     return "\n".join([head + " {", *("    " + line for text in lines for line in text.split("\n")), "}"])
 
 
-def quotient(a: int, b: int) -> int:
+def ceil_divide(a: int, b: int) -> int:
+    """a / b rounded up, and at least 1."""
     return max(1, -(-a // b))

@@ -1,15 +1,15 @@
-"""Groups whose rows are reduced, such as a softmax, in one kernel."""
+"""Kernels of groups in which rows are reduced, such as a softmax."""
 
 from .cuda_elements import InRow
 from .cuda_expressions import combined, identity, type_name
-from .cuda_memory import THREADS, Memory, Node, braced
+from .cuda_memory import THREADS, Memory, Node, block_of_c
 from .cuda_scope import Scope, tree
 from .plan import REGISTERS
 from .recorder import REDUCTIONS, Value
 
 
 class RowScope(Scope):
-    """Values of one width in a row; what there is one of in each row belongs to the row."""
+    """The elements of values with the same number of columns; values of one column are those of ``rows.numbers``."""
 
     def __init__(self, rows: "Rows", width: int) -> None:
         super().__init__(rows.memory, rows.node, rows.operations, InRow((rows.n_rows, width)))
@@ -31,7 +31,10 @@ class RowScope(Scope):
 
 
 class Rows:
-    """The body of a group whose rows are reduced."""
+    """The C source of a group in which rows are reduced.
+
+    One thread computes a row if rows are narrow, otherwise one block does.
+    """
 
     def __init__(self, memory: Memory, node: Node, operations: list[Value], n_rows: int, is_narrow: bool) -> None:
         self.memory, self.node, self.operations, self.n_rows = memory, node, operations, n_rows
@@ -44,6 +47,7 @@ class Rows:
         return f"v{self._count}"
 
     def text(self) -> str:
+        """The C source: the reductions of a row, then its elements, then its single values."""
         if self.is_narrow:
             head = [f"const int r = block * {THREADS} + threadIdx.x;", f"if (r >= {self.n_rows}) return;"]
         else:
@@ -63,13 +67,13 @@ class Rows:
             self.node.writes.append(self.memory.range(x))
             stores.append(f"{self.memory.pointer(x, self.node)}[r] = {name};")
         if stores and not self.is_narrow:
-            lines += ["__syncthreads();", braced("if (threadIdx.x == 0)", stores)]
+            lines += ["__syncthreads();", block_of_c("if (threadIdx.x == 0)", stores)]
         else:
             lines += stores
         return "\n".join([*head, *lines])
 
     def _reduce(self, x: Value, lines: list[str]) -> None:
-        """A reduction of the row, which becomes one of its numbers."""
+        """Reduce the row: the result becomes one of its single values."""
         (of,) = x.operands
         width, kind = of.size // self.n_rows, type_name(x.dtype)
         scope = RowScope(self, width)
@@ -78,9 +82,9 @@ class Rows:
         name = self.new_name()
         inside = [f"{kind} a = {identity(x)};", self._loop(width, [*scope.lines, combined(x, "a", element)])]
         end = [f"{name} = a;"] if self.is_narrow else [*tree(x, THREADS), f"{name} = s[0];"]
-        lines += [f"{kind} {name};", braced("", [*inside, *end])]
+        lines += [f"{kind} {name};", block_of_c("", [*inside, *end])]
         self.numbers.names[x] = name
 
     def _loop(self, width: int, lines: list[str]) -> str:
         start, step = ("0", "1") if self.is_narrow else ("threadIdx.x", str(THREADS))
-        return braced(f"for (int j = {start}; j < {width}; j += {step})", lines)
+        return block_of_c(f"for (int j = {start}; j < {width}; j += {step})", lines)

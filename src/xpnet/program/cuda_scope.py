@@ -1,4 +1,4 @@
-"""The values of one thread of a kernel, and those of a block combined."""
+"""The C variables of one thread of a kernel, and reductions over the threads of a block."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,10 @@ from .recorder import Value
 
 
 class Scope:
-    """C variables: each value of the group that has been asked for, computed once, and each element that was loaded."""
+    """C variables: one for each value of the group that has been computed, and for each element that has been loaded.
+
+    ``at`` is the element that the thread computes.
+    """
 
     def __init__(self, memory: Memory, node: Node, group: Sequence[Value], at: Elements) -> None:
         self.memory, self.node, self.group, self.at = memory, node, set(group), at
@@ -21,7 +24,7 @@ class Scope:
         self._count = 0
 
     def value(self, x: Value) -> str:
-        """The name of the variable that holds this thread's element of x, or a literal."""
+        """The variable that holds this thread's element of x, or a literal if x is a constant number."""
         if x.data is not None and x.size == 1:
             return literal(x.data.reshape(()), x.dtype)
         if x.owner in self.group:
@@ -29,7 +32,7 @@ class Scope:
         return self.loaded(x)
 
     def computed(self, x: Value) -> str:
-        """A value of the group."""
+        """The variable of a value of the group, which is computed if there is none yet."""
         if x not in self.names:
             outside, self.at = self.at, self.at.like(x.shape)
             self.names[x] = self.declared(x, self.right_side(x))
@@ -37,6 +40,7 @@ class Scope:
         return self.names[x]
 
     def right_side(self, x: Value) -> str:
+        """The C expression that computes an element of x."""
         if x.operation == "take":
             return self._taken(x)
         if x.operation == "concat":
@@ -44,7 +48,7 @@ class Scope:
         return expression(x, [self.value(y) for y in x.operands])
 
     def loaded(self, x: Value) -> str:
-        """An element from memory."""
+        """The variable of an element that is loaded from memory, once."""
         key = x.owner, cuda_elements.index_of(x, self.at)
         if key not in self.names:
             self.node.reads.append(self.memory.range(x))
@@ -52,7 +56,7 @@ class Scope:
         return self.names[key]
 
     def _taken(self, x: Value) -> str:
-        """The element of a row, or of another part along an axis, that an index names."""
+        """An element of ``take``: the index along the axis is read from the array of indices."""
         of, indices = x.operands
         (axis,) = x.settings
         self.node.reads += [self.memory.range(of), self.memory.range(indices)]
@@ -63,7 +67,7 @@ class Scope:
         return f"{self.memory.pointer(of, self.node)}[{self._index_with(of, axis, k)}]"
 
     def _index_with(self, x: Value, axis: int, index: str) -> str:
-        """The index in x's owner of this element, but for its index along one axis."""
+        """The index of this element in x's owner, with another index along one axis."""
         terms = [
             f"(long long){index if i == axis else self.at.coordinate(i)} * {stride}"
             for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True))
@@ -72,7 +76,7 @@ class Scope:
         return " + ".join([*terms, str(x.offset)])
 
     def _chosen(self, x: Value) -> str:
-        """The element of the part of a concatenation that it falls into."""
+        """An element of ``concat``: it is read from the part that it lies in."""
         (axis,) = x.settings
         along = self.at.coordinate(axis)
         choices, start = [], 0
@@ -85,17 +89,18 @@ class Scope:
         return "".join(first for first, _ in choices[:-1]) + choices[-1][1]
 
     def declared(self, x: Value, right_side: str) -> str:
-        """A new variable."""
+        """Declare a variable of x's type, and return its name."""
         name = self.new_name()
         self.lines.append(f"const {type_name(x.dtype)} {name} = {right_side};")
         return name
 
     def new_name(self) -> str:
+        """A variable name that is not in use."""
         self._count += 1
         return f"v{self._count}"
 
     def store(self, values: Iterable[Value]) -> None:
-        """Write these of the group to memory, after all has been read."""
+        """Write these values of the group to memory, after everything has been read."""
         kept = [x for x in values if self.memory.place(x)[0] != REGISTERS]
         names = [self.value(x) for x in kept]
         for x, name in zip(kept, names, strict=True):
@@ -103,7 +108,7 @@ class Scope:
             self.lines.append(f"{self.memory.pointer(x, self.node)}[{self.index_in_memory(x)}] = {name};")
 
     def index_in_memory(self, x: Value) -> str:
-        """Where this thread's element of a value of the group lies in it."""
+        """The index of this thread's element in a value of the group."""
         return "0" if x.size == 1 else self.at.linear()
 
     def copy(self, x: Value, root: int) -> None:
@@ -114,7 +119,10 @@ class Scope:
 
 
 def tree(x: Value, n: int, stride: int = 1) -> list[str]:
-    """Combine the ``a`` of so many threads into the s of the first; all threads take part."""
+    """Statements that combine the ``a`` of n threads, ``stride`` apart, into ``s`` of the first in shared memory.
+
+    All threads of the block must run them.
+    """
     step = combined(x, "s[threadIdx.x]", f"s[threadIdx.x + k * {stride}]")
     first = "threadIdx.x" if stride == 1 else f"threadIdx.x / {stride}"
     return [

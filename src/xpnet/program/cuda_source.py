@@ -1,15 +1,17 @@
-"""A plan as CUDA C: one source for all its kernels, and the list of launches and matrix products that it consists of.
+"""A plan as CUDA C: one source of all its kernels, and the list of launches and matrix products that it consists of.
 
-Every kernel has blocks of 256 threads. A *body* is what one item of the plan does:
+All kernels have blocks of 256 threads. A kernel consists of one or more *bodies*, device functions that each compute
+one item of the plan:
 
-- elements: one thread an element;
-- rows: one thread a row of up to 32 columns, or one block a row; a value that is needed again after a reduction of the
-  row is computed again;
-- sums over all elements or over the leading axes, and other reductions: partial ones of many blocks first if there is
-  much to add up, always in the same order;
-- numbers: one thread.
+- elementwise operations: one thread an element;
+- rows, some of which are reduced: one thread a row of up to 32 columns, or one block a row. A value that is needed
+  again after a reduction of the row is computed again;
+- reductions over all elements or over the leading axes, and over others: if there are many elements, many blocks write
+  partial results first. The order is always the same;
+- single numbers: one thread.
 
-Bodies that do not depend on one another share a launch, and small ones that do run one after the other in one block.
+Bodies that do not depend on one another share a launch. Bodies of one block each that do depend on one another run one
+after the other in one block.
 """
 
 from collections.abc import Mapping
@@ -19,22 +21,24 @@ import numpy as np
 
 from .cuda_bodies import Writer
 from .cuda_expressions import PRELUDE
-from .cuda_memory import COUNTER, THREADS, Kernel, Memory, Node, Product, braced, root_name
+from .cuda_memory import COUNTER, THREADS, Kernel, Memory, Node, Product, block_of_c, root_name
 from .plan import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """CUDA C, and what to call.
+    """A plan's CUDA C, and what to launch.
 
     Attributes
     ----------
     text : str
+        The source of all kernels.
     launches : list of Kernel or Product
+        In the order in which they run.
     constants : list of ndarray
-        What lies at the roots after those of the plan's inputs.
+        Arrays at the roots that follow those of the plan's inputs.
     memory : int
-        Bytes of the root ``MEMORY``.
+        Size of the root ``MEMORY`` in bytes.
     """
 
     text: str
@@ -44,18 +48,19 @@ class Source:
 
 
 def source(plan: Plan, sliding: Mapping[int, int] | None = None) -> Source:
-    """The CUDA C of a plan that was made for kernels.
+    """The CUDA C of a plan made with ``has_kernels``.
 
     Parameters
     ----------
     plan : Plan
     sliding : mapping of int to int, optional
-        Inputs that each step reads further on, and by how many bytes: the root ``COUNTER`` is the number of steps.
+        Inputs of which each step reads the next part, and the size of a part in bytes: the number of steps that have
+        been made, at the root ``COUNTER``, says which part is next.
 
     Raises
     ------
     NotRecordable
-        There is no kernel for an operation.
+        No kernel can be generated for an operation.
     """
     memory = Memory(plan)
     writer = Writer(memory)
@@ -67,7 +72,9 @@ def source(plan: Plan, sliding: Mapping[int, int] | None = None) -> Source:
 
 
 class _Schedule:
-    """Products as early as they can be, and all bodies that are ready in one launch before them."""
+    """Decides which bodies share a launch: products run as soon as they can, and if none is ready, one launch runs all
+    bodies that are.
+    """
 
     def __init__(self, memory: Memory, nodes: list[Node], sliding: Mapping[int, int]) -> None:
         self.memory, self.nodes, self.sliding = memory, nodes, sliding
@@ -76,6 +83,7 @@ class _Schedule:
         self.launches: list[Kernel | Product] = []
 
     def source(self) -> Source:
+        """The source and the launches."""
         left, done = list(self.nodes), set[Node]()
         while left:
             ready = [node for node in left if self.waits[node] <= done]
@@ -91,7 +99,9 @@ class _Schedule:
         return Source(text, self.launches, self.memory.constants, self.memory.size)
 
     def _launch(self, ready: list[Node], left: list[Node], done: set[Node]) -> list[Node]:
-        """One kernel of these bodies, each in its own blocks; small ones that need one another share a block."""
+        """Make one kernel of the bodies that are ready, each in its own blocks, and return them. Bodies of one block
+        that need only these follow in the same block.
+        """
         sequences = [[node] for node in ready]
         made = set(ready)
         for node in left:
@@ -106,26 +116,26 @@ class _Schedule:
         return [*made]
 
     def _write(self, sequences: list[list[Node]]) -> None:
+        """Write a kernel, of which each sequence of bodies has its own blocks."""
         roots = sorted({root for s in sequences for node in s for root in node.roots})
         parameters = ", ".join(f"char* {root_name(root)}" for root in roots)
         arguments = "".join(f", {root_name(root)}" for root in roots)
         begin, lines = 0, list[str]()
         for s in sequences:
-            calls = []
-            for node in s:
-                name = f"body{len(self.texts)}"
-                self.texts.append(braced(f"static __device__ void {name}(int block, {parameters})", [node.body]))
-                calls.append(f"{name}((int)blockIdx.x - {begin}{arguments});")
+            names = [self._write_body(node, parameters) for node in s]
+            calls = "\n__syncthreads();\n".join(f"{name}((int)blockIdx.x - {begin}{arguments});" for name in names)
             end = begin + max(node.blocks for node in s)
-            lines.append(
-                braced(
-                    f"if (blockIdx.x >= {begin} && blockIdx.x < {end})", "\n__syncthreads();\n".join(calls).split("\n")
-                )
-            )
+            lines.append(block_of_c(f"if (blockIdx.x >= {begin} && blockIdx.x < {end})", [calls]))
             begin = end
         slides = [root for root in roots if root in self.sliding]
         moved = [f"{root_name(root)} += *(const long long*)counter * {self.sliding[root]}LL;" for root in slides]
         name = f"kernel{len(self.launches)}"
         head = f'extern "C" __global__ void __launch_bounds__({THREADS}) {name}({parameters}'
-        self.texts.append(braced(head + (", const char* counter)" if slides else ")"), [*moved, *lines]))
+        self.texts.append(block_of_c(head + (", const char* counter)" if slides else ")"), [*moved, *lines]))
         self.launches.append(Kernel(name, begin, (*roots, *((COUNTER,) if slides else ()))))
+
+    def _write_body(self, node: Node, parameters: str) -> str:
+        """Write the device function of a body, and return its name."""
+        name = f"body{len(self.texts)}"
+        self.texts.append(block_of_c(f"static __device__ void {name}(int block, {parameters})", [node.body]))
+        return name

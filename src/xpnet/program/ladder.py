@@ -1,4 +1,6 @@
-"""How far a GPU is trusted: four levels, of which each is checked beside the one below it before it is used.
+"""The levels at which a GPU can run a program, and the comparison of their results.
+
+Each level is compared with the one below it before it is used:
 
 ==========================  ==========================================================================================
 level                       a training step is
@@ -9,8 +11,8 @@ launches                    the plan's launches, one after the other (``XPNET_CA
 definitions                 the equations as they stand, on plain CuPy (``XPNET_LOWERINGS=off``)
 ==========================  ==========================================================================================
 
-A level that disagrees with the one below it, or raises an error, is left with a RuntimeWarning; with
-``XPNET_CAPTURE=require`` that is an error. What was found holds for the process.
+If a level disagrees with the one below it or raises an error, the program runs at the lower level, and a RuntimeWarning
+says so; with ``XPNET_CAPTURE=require`` that is a :class:`LevelError`. The result of a comparison holds for the process.
 """
 
 import functools
@@ -32,29 +34,30 @@ LEVELS = (EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS)
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2}
 """The largest difference between two levels, relative to what a step changes."""
 _NARROW = ("tf32", "bfloat16")
-"""Precisions that round factors, which puts the input of a small share of all ReLUs on the other side of 0. A share s
-of the terms of a gradient changes it by about sqrt(s) of its Euclidean norm: the square of that is what is measured.
+"""Precisions that round the factors of products. Rounding changes the sign of the inputs of a small share of all ReLUs.
+If a share s of the terms of a gradient changes, the gradient changes by about sqrt(s) of its Euclidean norm; so the
+square of the relative change is compared.
 """
 
 
 class LevelError(RuntimeError):
-    """A level of a program failed, and XPNET_CAPTURE=require asks for it."""
+    """A program failed at a level that XPNET_CAPTURE=require does not allow it to leave."""
 
 
 class Disagreement(ArithmeticError):
-    """A level gave other numbers than the one below it."""
+    """The results of two levels differ by more than the precision explains."""
 
 
 _YES, _NO = ("on", "1", "yes", "true"), ("off", "0", "no", "false")
 
 
 def setting(name: str, *others: str) -> str:
-    """An environment variable that is "on", the default, "off" or one of these others.
+    """The value of an environment variable: "on", "off", one of the others, or "default" if it is not set.
 
     Raises
     ------
     ValueError
-        It is something else.
+        The variable has another value.
     """
     value = os.environ.get(name, "").lower() or "default"
     if value in (*others, "default"):
@@ -80,18 +83,25 @@ def first_level() -> str:
 
 
 def is_required() -> bool:
-    """Whether a level that fails is an error."""
+    """Whether it is an error if a level fails."""
     return setting("XPNET_CAPTURE", "require") == "require"
 
 
 LONGEST = 500
-"""Characters of an error that a warning repeats: a compiler's may have many pages."""
+"""The largest number of characters of an error that a warning repeats: compilers write pages."""
 
 
 def step_down(level: str, to: str, why: Exception, device: str) -> None:
-    """Warn that a level is left, or raise if it is required.
+    """Warn that a program goes on at a lower level, or raise a LevelError if the level is required.
 
-    ``device`` names the device and the versions of what computes.
+    Parameters
+    ----------
+    level, to : str
+        The level that failed, and the next lower one.
+    why : Exception
+        What happened.
+    device : str
+        The device, and the versions of the libraries that compute.
     """
     said = f"{type(why).__name__}: {why}"
     said = said if len(said) <= LONGEST else said[:LONGEST] + "..."
@@ -110,11 +120,18 @@ def step_down(level: str, to: str, why: Exception, device: str) -> None:
 def difference(
     ours: Sequence[Array], expected: Sequence[Array], before: Sequence[Array], precision: str, has_moments: bool = False
 ) -> float:
-    """The largest difference between results, relative to the change of an array since ``before``; host arrays all.
+    """The largest difference between two lists of arrays, relative to the change of each array since ``before``.
 
-    With ``has_moments`` the first array is theta and the second its first moment. A rule that divides by the size of
-    the gradient makes much of a rounding in an element whose gradient is almost 0: such elements of theta are compared
-    by their moments alone.
+    Parameters
+    ----------
+    ours, expected, before : sequences of ndarray
+        The results of two levels, and the same arrays before the computation.
+    precision : str
+        A key of ``TOLERANCES``.
+    has_moments : bool
+        Whether the first array is theta and the second its first moment. Adam divides by the size of the gradient,
+        which magnifies rounding errors if the gradient is almost 0: such elements of theta are left out, and their
+        moments compared.
     """
     worst = 0.0
     is_narrow = precision in _NARROW
@@ -138,7 +155,7 @@ def difference(
 
 
 def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settings: Any) -> None:
-    """Raise if results are further from those expected than the precision explains; see :func:`difference`."""
+    """Raise a Disagreement if results differ by more than the precision allows; see :func:`difference`."""
     precision = settings[1]
     found = difference(ours, expected, *settings)
     if not found <= TOLERANCES[precision]:
@@ -150,5 +167,5 @@ def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settin
 
 @functools.lru_cache(maxsize=64)
 def say_why(reason: str) -> None:
-    """One line in the log for each reason."""
+    """Log why a function is not replayed, once for each reason."""
     logger.warning("definitions run as they stand, because they can't be recorded: %s", reason)

@@ -1,5 +1,5 @@
-"""A program in the operations that a GPU has: products of matrices that cuBLASLt can read, with factors of fewer bits
-or along with a bias where that is wished for.
+"""Rewrites a program for a GPU: every product is one of two matrices that cuBLASLt can read. On request its factors are
+rounded to bfloat16, or it adds a bias and takes a ReLU.
 """
 
 import math
@@ -11,11 +11,11 @@ import numpy as np
 from .recorder import NotRecordable, Program, Shape, Value, contiguous
 
 VECTOR_ALIGNMENT = 16
-"""Bytes that an algorithm may read of a bias at once."""
+"""Alignment of a bias in bytes: algorithms read so much of it at once."""
 
 
 def lowered(program: Program, is_bfloat16: bool = False, has_epilogues: bool = False) -> Program:
-    """The program with products of matrices alone, and sums in place of ``vecdot`` along the rows of matrices.
+    """The rewritten program, in which ``vecdot`` of arrays with two or more axes is a sum of products.
 
     Parameters
     ----------
@@ -23,7 +23,12 @@ def lowered(program: Program, is_bfloat16: bool = False, has_epilogues: bool = F
     is_bfloat16 : bool
         Whether products of float32 round their factors to bfloat16.
     has_epilogues : bool
-        Whether a product adds the bias, and takes the ReLU, that nothing else comes between.
+        Whether a product also adds the bias and takes the ReLU that follow it immediately.
+
+    Raises
+    ------
+    NotRecordable
+        The program has products of integers, of empty arrays or of stacks of matrices.
     """
     return _Lowering(program, is_bfloat16, has_epilogues).program()
 
@@ -38,7 +43,7 @@ class _Lowering:
         self.uses.update(x.owner for x in program.outputs)
 
     def program(self) -> Program:
-        """The new one."""
+        """The rewritten program."""
         for value in self.old.values:
             self.now[value] = self._lowered(value, tuple(self.now[x] for x in value.operands))
         self.new.inputs, self.new.results = self.old.inputs, self.old.results
@@ -70,7 +75,7 @@ class _Lowering:
         return self.new.values[-1]
 
     def _view(self, of: Value, offset: int, shape: Shape, strides: Shape) -> Value:
-        """A view of a value that is no view."""
+        """A view of a value that is not a view itself."""
         view = self._add(of, "view", (of,), (), shape)
         view.base, view.offset, view.strides = of, offset, strides
         return view
@@ -86,7 +91,7 @@ class _Lowering:
         return self._add(value, "matmul", factors, (), value.shape)
 
     def _matrix(self, product: Value, x: Value, is_first: bool) -> Value:
-        """A factor as a matrix whose rows or columns lie side by side."""
+        """A factor as a matrix whose rows or columns are contiguous, copied if need be."""
         if x.ndim == 1:
             shape, strides = ((1, x.size), (1, *x.strides)) if is_first else ((x.size, 1), (*x.strides, 1))
             x = self._view(x.owner, x.offset, shape, strides)
@@ -99,7 +104,7 @@ class _Lowering:
         return x if leading(x.shape, x.strides) else self._add(x, "copy", (x,), (), x.shape)
 
     def _rounded(self, x: Value) -> Value:
-        """A factor's numbers as bfloat16, lying as they do."""
+        """A factor rounded to bfloat16, with the same strides."""
         owner = x.owner
         if owner not in self.narrow:
             self.narrow[owner] = self._add(x, "bfloat16", (owner,), (), owner.shape, np.dtype(np.uint16))
@@ -107,7 +112,7 @@ class _Lowering:
         return narrow if x is owner else self._view(narrow, x.offset, x.shape, x.strides)
 
     def _with_epilogue(self, value: Value, operands: tuple[Value, ...]) -> Value | None:
-        """A product with what its result goes into, if that is a bias or a ReLU and nothing else needs it."""
+        """The product of which this is the bias or the ReLU; None if it is neither, or if the product has other uses."""
         for k, product in enumerate(operands):
             other = operands[1 - k]
             is_alone = product.operation == "matmul" and self.uses[value.operands[k]] == 1 and product.ndim == 2
@@ -123,15 +128,15 @@ class _Lowering:
 
 
 def _can_be_added(bias: Value, product: Value) -> bool:
-    """Whether cuBLASLt adds these numbers to the columns of a product rightly."""
+    """Whether cuBLASLt can add this value to the rows of a product."""
     (m, n), k = product.shape, product.operands[0].shape[1]
     is_aligned = bias.offset * bias.dtype.itemsize % VECTOR_ALIGNMENT == 0
     return bias.shape == (n,) and bias.is_contiguous and min(m, n, k) > 1 and is_aligned
 
 
 def leading(shape: Shape, strides: Shape) -> tuple[int, bool] | None:
-    """Elements from one row to the next, or from one column to the next and True; None if neither has its elements side
-    by side.
+    """The leading dimension of a matrix in elements, and whether it is stored by columns; None if neither its rows nor
+    its columns are contiguous.
     """
     for is_transposed in (False, True):
         (lines, length), (to_next, step) = (shape[::-1], strides[::-1]) if is_transposed else (shape, strides)
