@@ -1,6 +1,6 @@
-"""``xpnet info --check``: each level of the programs on a GPU beside the definitions, in every precision.
+"""``xpnet info --check``: compares a training at each level of a GPU with one by the definitions, in every precision.
 
-Nothing is trusted beforehand: a level that fails is reported, and training would leave it by itself.
+The levels are those of :mod:`xpnet.program.ladder`. A level that fails here is one that training leaves by itself.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ SAMPLES, BATCH = 600, 128
 
 
 def checked(backend: str | None) -> tuple[list[str], bool]:
-    """The lines of the table, and whether the level that training begins at is good in every precision.
+    """The lines of the table, and whether no precision fails at the level "graph", at which training begins.
 
     Raises
     ------
@@ -68,10 +68,10 @@ def checked(backend: str | None) -> tuple[list[str], bool]:
 
 
 def _cell(gpu: Backend, precision: str, level: str, notes: list[str]) -> str:
-    """What the table says of a level in a precision; what does not fit into it comes to the notes."""
+    """A cell of the table, for one level and precision; longer texts are added to the notes."""
     try:
         found = _difference(gpu, precision, level)
-    except (LevelError, RuntimeWarning) as error:  # a warning where nothing is required
+    except (LevelError, RuntimeWarning) as error:
         return f"FAILED [{_noted(notes, error.__cause__ or error)}]"
     except ValueError as error:  # a precision that this GPU does not have
         return f"not here [{_noted(notes, error)}]"
@@ -79,19 +79,19 @@ def _cell(gpu: Backend, precision: str, level: str, notes: list[str]) -> str:
 
 
 def _noted(notes: list[str], error: BaseException) -> int:
-    """The number of the note that says so."""
+    """The number of the note with this error, which is added if it is new."""
     if str(error) not in notes:
         notes.append(str(error))
     return notes.index(str(error)) + 1
 
 
 def _difference(gpu: Backend, precision: str, level: str) -> float:
-    """How far a training at this level is from one by the definitions.
+    """The difference of a training at this level from one by the definitions.
 
     Raises
     ------
     LevelError
-        The level failed by itself, or led elsewhere.
+        The level failed, the programs ran at another one, or the results disagree.
     """
     from ..program.cupy import verdicts
 
@@ -109,7 +109,7 @@ def _difference(gpu: Backend, precision: str, level: str) -> float:
 
 
 def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Parameters and moments after a short training, and before it; by the definitions if there is no level."""
+    """Parameters and moments after a short training, and before it; by the definitions if the level is None."""
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(SAMPLES, 40)), np.eye(10)[rng.integers(0, 10, SAMPLES)]
     network = Sequential(Dense(64, "tanh"), Dense(36, "relu"), Dense(10))
@@ -123,7 +123,7 @@ def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.n
 
 @contextlib.contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """The environment's variables at these values, and a level that fails is an error."""
+    """A context with these environment variables, in which a level that fails is an error."""
     was = {name: os.environ.get(name) for name in ("XPNET_LOWERINGS", "XPNET_CAPTURE", "XPNET_EPILOGUES")}
     os.environ.update({"XPNET_LOWERINGS": "on", "XPNET_CAPTURE": "require"} | settings)
     try:

@@ -1,10 +1,10 @@
-"""Matrix products on a GPU by NVIDIA's cuBLASLt, called on fixed addresses, so that a CUDA graph can hold them.
+"""Matrix products on a GPU by NVIDIA's cuBLASLt, called on fixed addresses, so that CUDA graphs can contain them.
 
-(CuPy refuses to capture its own cuBLAS calls.) cuBLAS reads matrices column by column. A row-major matrix read so is
-its own transpose, and out^T = B^T A^T: cuBLAS's A is our B, its B our A, and its bias, a number for each of its rows,
-is our row of biases. The numbers below are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, the same
-in CUDA 12 and 13. All results are float32 or float64, so that partial sums of bfloat16 products are never rounded to
-bfloat16, in whatever way an algorithm adds them up.
+CuPy does not allow its own cuBLAS calls to be captured. cuBLAS stores matrices by columns: it takes a matrix that is
+stored by rows for its transpose. Since out^T = B^T A^T, cuBLAS's A is our B, its B is our A, and its bias, one number
+for each row, is our row of biases. The constants below are those of ``cublasLt.h``, ``cublas_api.h`` and
+``library_types.h``, which are the same in CUDA 12 and 13. All results are float32 or float64, so that no algorithm
+rounds partial sums of bfloat16 products to bfloat16.
 """
 
 import ctypes
@@ -21,8 +21,8 @@ from .lowering import leading
 
 SUCCESS = 0
 REFUSALS = (7, 8, 15)
-"""cublasStatus_t: invalid value, architecture mismatch, not supported. There is no plan for such a problem."""
-DATA_TYPES = {"float32": 0, "float64": 1, "uint16": 14}  # cudaDataType; 16 bits are bfloat16
+"""cublasStatus_t of a problem that is not supported: invalid value, architecture mismatch, not supported."""
+DATA_TYPES = {"float32": 0, "float64": 1, "uint16": 14}  # cudaDataType; uint16 holds bfloat16
 COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77  # cublasComputeType_t
 DEFAULT, RELU, BIAS = 1, 2, 4  # cublasLtEpilogue_t
 TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8  # cublasLtMatmulDescAttributes_t
@@ -32,12 +32,12 @@ ALGORITHM_ID, SPLIT_K = 0, 2  # cublasLtMatmulAlgoConfigAttributes_t
 MOST_ALGORITHMS = 8
 
 WORKSPACE = 32 << 20
-"""Bytes of workspace that an algorithm may ask for: what NVIDIA advises on Hopper."""
+"""The largest workspace of an algorithm in bytes: what NVIDIA recommends for Hopper."""
 SPARE = 256
-"""Bytes of a workspace that cuBLASLt is not told of: it has written behind what it was given."""
+"""Bytes behind a workspace that are left free: some versions of cuBLASLt write beyond its end."""
 RIGHT_SINCE = 120804
-"""The first cuBLAS (CUDA 12.8, update 1) that is right where a result has one row or column: its bias epilogue, and
-its addresses where a matrix has 2^31 elements or more.
+"""The first version of cuBLAS (CUDA 12.8, update 1) whose results with one row or column are right: before, the bias
+epilogue was wrong, and so were the addresses of matrices with 2^31 elements or more.
 """
 
 _int, _size, _pointer = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
@@ -58,15 +58,15 @@ _STATUS_OF = {
 
 
 class CublasError(RuntimeError):
-    """A call of cuBLASLt failed; the message names the call, its status and the product."""
+    """A call of cuBLASLt failed; the message names the call and its status."""
 
 
 class Refused(CublasError):
-    """cuBLASLt has no plan for a problem."""
+    """cuBLASLt does not support a problem."""
 
 
 class HeuristicResult(ctypes.Structure):
-    """cublasLtMatmulHeuristicResult_t: an algorithm, and whether it can be had."""
+    """cublasLtMatmulHeuristicResult_t: an algorithm, the workspace that it needs, and whether it can be used."""
 
     _fields_ = (
         ("algorithm", ctypes.c_uint64 * 8),
@@ -79,11 +79,11 @@ class HeuristicResult(ctypes.Structure):
 
 @functools.cache
 def library() -> Any:
-    """The cuBLASLt that CuPy uses, as cuda-pathfinder finds it: CuPy asks the same for cuBLAS."""
+    """The cuBLASLt library that belongs to CuPy's cuBLAS: cuda-pathfinder finds both."""
     from cuda import pathfinder
 
     found = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublasLt").abs_path)
-    for name, arguments in _STATUS_OF.items():  # left to itself ctypes would cut 64-bit pointers
+    for name, arguments in _STATUS_OF.items():  # without these ctypes would cut off 64-bit pointers
         if hasattr(found, name):
             getattr(found, name).argtypes = arguments
             getattr(found, name).restype = _int
@@ -94,9 +94,7 @@ def library() -> Any:
 
 @functools.cache
 def _handle(device: int) -> Any:
-    """The handle of a device, which must be the current one. It lives as long as the process: to destroy it would wait
-    for the device.
-    """
+    """The handle of a device, which must be the current one. It is never destroyed: that would wait for the device."""
     handle = _pointer()
     call("cublasLtCreate", ctypes.byref(handle))
     return handle
@@ -112,12 +110,12 @@ def call(name: str, *arguments: Any) -> None:
 
 
 class _Object:
-    """One of cuBLASLt's descriptions; it is destroyed when this goes."""
+    """A descriptor of cuBLASLt, which is destroyed along with this object."""
 
     def __init__(self, kind: str, *arguments: Any) -> None:
         self._kind, self._as_parameter_ = kind, _pointer()
         call(f"cublasLt{kind}Create", ctypes.byref(self._as_parameter_), *arguments)
-        # Not at exit: the driver may have gone before, and a process gives back all it has.
+        # Not at exit: the driver may have been unloaded by then.
         weakref.finalize(self, getattr(library(), f"cublasLt{kind}Destroy"), self._as_parameter_).atexit = False
 
     def set(self, attribute: int, value: Any) -> None:
@@ -126,7 +124,7 @@ class _Object:
 
 
 class Matrix(NamedTuple):
-    """A matrix as cuBLAS reads its memory: column by column, ``leading`` elements from one to the next."""
+    """A matrix that is stored by columns, as cuBLAS sees it; ``leading`` is its leading dimension in elements."""
 
     rows: int
     columns: int
@@ -137,7 +135,7 @@ class Matrix(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """All that the choice of an algorithm depends on, in cuBLAS's terms: ``first`` is our B, ``second`` our A."""
+    """Everything that the choice of an algorithm depends on. As cuBLAS has it, ``first`` is our B, ``second`` our A."""
 
     device: int
     first: Matrix
@@ -149,29 +147,34 @@ class Problem(NamedTuple):
 
 
 _algorithms: dict[Problem, HeuristicResult | None] = {}
-"""What cuBLASLt has been asked for: asking takes longer than a product, and may fail while a graph is captured."""
+"""The algorithms that cuBLASLt has chosen; None if there is none. Choosing takes longer than a product."""
 _lock = threading.Lock()
 MOST_PROBLEMS = 4096
-"""The number of rows is the user's: without a bound a server's memory would fill up."""
+"""The largest number of problems to remember: every number of rows is one of its own."""
 
 
 class Multiplication:
-    """A product of matrices that lie at these addresses: ``run(stream, workspace)`` computes it.
+    """A matrix product on fixed addresses: ``run(stream, workspace)`` launches it.
 
     Parameters
     ----------
     product : Product
     addresses : mapping of int to int
-        Where the roots of its operands begin on the device.
+        The addresses on the device at which the roots of its operands begin.
     device : int
         The current device.
     is_tf32 : bool
-        Whether float32 may be rounded to 10 bits of mantissa.
+        Whether factors of float32 may be rounded to 10 bits of mantissa.
+
+    Attributes
+    ----------
+    workspace : int
+        The size of the workspace that it needs, in bytes.
 
     Raises
     ------
     Refused
-        cuBLASLt has no plan for it, or had none before.
+        cuBLASLt does not support the product.
     """
 
     def __init__(self, product: Product, addresses: Any, device: int, is_tf32: bool) -> None:
@@ -207,7 +210,7 @@ class Multiplication:
         return found
 
     def _ask(self) -> HeuristicResult | None:
-        """The algorithm that cuBLASLt takes for the fastest, of those that can be had."""
+        """The usable algorithm that cuBLASLt expects to be the fastest; None if there is none."""
         preference = _Object("MatmulPreference")
         preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
         for attribute, x in zip(MIN_ALIGNMENT_BYTES, (*self._operands(), self.problem.result), strict=True):
@@ -226,12 +229,12 @@ class Multiplication:
         return self.problem.first, self.problem.second, self.problem.result
 
     def _n_terms(self) -> int:
-        """How many products an element of the result is the sum of."""
+        """The number of products that are added for one element of the result."""
         first = self.problem.first
         return first.rows if first.is_transposed else first.columns
 
     def run(self, stream: int, workspace: int) -> None:
-        """Ask the stream for it; the workspace has ``self.workspace`` bytes and begins at a multiple of 256."""
+        """Launch it on a stream; the workspace has ``self.workspace`` bytes, and its address is a multiple of 256."""
         first, second, result = self._layouts
         try:
             call(
@@ -248,14 +251,15 @@ class Multiplication:
 
 
 def _has_remainder(found: HeuristicResult, n_terms: int) -> bool:
-    """Whether an algorithm splits its sums into parts that are not alike: of number 66 NVIDIA says that its results are
-    wrong then (CUDA 12.6 to 13.4 on compute capability 9.0 and later, 6580689).
+    """Whether an algorithm splits its sums into unequal parts and is known to be wrong then.
+
+    That is algorithm 66, in CUDA 12.6 to 13.4 on compute capability 9.0 and later (NVIDIA's bug 6580689).
     """
     return _configured(found, ALGORITHM_ID) == 66 and n_terms % max(1, _configured(found, SPLIT_K)) != 0
 
 
 def _configured(found: HeuristicResult, attribute: int) -> int:
-    """An attribute of an algorithm, or 0 if the library tells nothing of its algorithms."""
+    """An attribute of an algorithm, or 0 if the library has no function that returns it."""
     if not hasattr(library(), "cublasLtMatmulAlgoConfigGetAttribute"):
         return 0
     value, written = ctypes.c_int32(), _size()
@@ -265,7 +269,7 @@ def _configured(found: HeuristicResult, attribute: int) -> int:
 
 
 def is_safe(product: Product, version: int) -> bool:
-    """Whether this version of cuBLAS computes a product rightly, as far as is known."""
+    """Whether no bug of this version of cuBLAS is known that concerns a product."""
     n_most = max(math.prod(x.shape) for x in (product.A, product.B, product.out))
     return version >= RIGHT_SINCE or min(product.out.shape) > 1 or n_most < 1 << 31
 

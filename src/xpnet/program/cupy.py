@@ -1,7 +1,7 @@
-"""A plan as launches on a GPU: kernels and products on fixed addresses, one after the other or as one CUDA graph.
+"""Runs a plan on a GPU: kernels and matrix products on fixed addresses, launched one by one or as one CUDA graph.
 
-All memory of a program is one allocation that is made before anything is captured, so that a capture holds nothing but
-launches. Only this module and ``gpu_steps`` import CuPy.
+All memory of a program is allocated before anything is captured, so that a capture records nothing but launches. Only
+this module and ``gpu_steps`` import CuPy.
 """
 
 import contextlib
@@ -49,11 +49,11 @@ extern "C" __global__ void product_%s(const char* A, const char* B, char* out, l
 """
 _TYPES = (("float32", "float", "float"), ("float64", "double", "double"), ("uint16", "unsigned short", "float"))
 PRODUCTS = _PRODUCT + "".join(_KERNEL % types for types in _TYPES)
-"""Matrix products, one thread an element: for those that cuBLASLt has no plan for."""
+"""Kernels for the matrix products that cuBLASLt does not support, one thread an element."""
 
 
 def device_name() -> str:
-    """The current device and the versions of what computes, for messages."""
+    """The current device and the versions of the libraries that compute, for messages."""
     device = cupy.cuda.Device()
     name = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
     capability = f"{device.compute_capability[:-1]}.{device.compute_capability[-1]}"
@@ -66,27 +66,40 @@ def device_name() -> str:
 
 @functools.cache
 def cublas_version() -> int:
-    """cuBLAS's version on the current device, such as 120804."""
+    """The version of cuBLAS: 120804 is 12.8.4."""
     return cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle())
 
 
 class Launches:
-    """A plan's kernels and products over these inputs: ``launches(stream, k)`` asks the current stream for step k.
+    """A plan's kernels and products over these inputs: ``launches(stream, k)`` launches step k on the current stream.
 
     Parameters
     ----------
     plan : Plan
     source : Source
     inputs : sequence of ndarray, C-contiguous
-        Read where they lie each time, and overwritten by outputs as the plan says.
+        Arrays of the device, which are used in place and overwritten by outputs as the plan says.
     is_tf32 : bool
         Whether products of float32 may round their factors to 10 bits of mantissa.
     sliding : mapping of int to int
-        Inputs that each step reads so many bytes further on.
+        Inputs of which each step reads the next part, and the size of a part in bytes.
     counter : ndarray, optional
-        One int64, the number of steps that have been made.
+        One int64, the number of the step that ``k = 0`` is. Needed if there are sliding inputs.
     memory : ndarray of bytes, optional
-        Where all else lies; made here if it is missing or too small. Launches that do not run at once may share it.
+        Memory for everything else; allocated here if it is missing or too small. Launches that never run at the same
+        time may share it.
+
+    Attributes
+    ----------
+    memory : ndarray of bytes
+        The memory in use.
+
+    Raises
+    ------
+    Refused
+        cuBLASLt can't add a product's bias.
+    OutOfMemoryError
+        CuPy can't allocate the memory.
     """
 
     def __init__(
@@ -103,12 +116,8 @@ class Launches:
         addresses = {j: a.data.ptr for j, a in enumerate(self._inputs)}
         if counter is not None:
             addresses[COUNTER] = counter.data.ptr
-        # What cuBLASLt needs depends on how operands are aligned, which memory at 0 is as well as CuPy's.
-        products = [x for x in source.launches if isinstance(x, Product)]
-        needed = [multiplication(x, addresses | {MEMORY: 0}, is_tf32) for x in products]
-        workspace = max((x.workspace for x in needed if x is not None), default=0)
         start = rounded(source.memory, 256)
-        size = start + rounded(workspace, 256) + SPARE
+        size = start + rounded(_workspace(source, addresses, is_tf32), 256) + SPARE
         self.memory = cupy.empty(size, cupy.uint8) if memory is None or memory.size < size else memory
         addresses[MEMORY] = self.memory.data.ptr
         module = cupy.RawModule(code=source.text, options=("-std=c++17",))
@@ -124,20 +133,31 @@ class Launches:
             call(stream, k)
 
     def multiply(self, stream: Any) -> None:
-        """The products alone: the limit that a step can reach."""
+        """Launch the products alone, whose time is a lower bound for the time of all launches."""
         for call in self._calls:
             if isinstance(call, _ProductCall):
                 call(stream, 0)
 
     @property
     def outputs(self) -> list[Array]:
-        """The program's outputs, where they lie."""
+        """The program's outputs, as arrays of the memory that they are computed in."""
         found = []
         for x in self._plan.outputs:
             root, offset = self._plan.places[x]
             home = self.memory if root == MEMORY else self._inputs[root]
             found.append(cupy.ndarray(x.shape, x.dtype, memptr=home.data + offset))
         return found
+
+
+def _workspace(source: Source, addresses: Mapping[int, int], is_tf32: bool) -> int:
+    """The size in bytes of the workspace that the products share.
+
+    It depends on the alignment of the operands. The plan's memory is not allocated yet: CuPy aligns it to 256 bytes or
+    more, as the address 0 is.
+    """
+    products = [x for x in source.launches if isinstance(x, Product)]
+    found = [multiplication(x, {**addresses, MEMORY: 0}, is_tf32) for x in products]
+    return max((x.workspace for x in found if x is not None), default=0)
 
 
 class _KernelCall:
@@ -152,7 +172,7 @@ class _KernelCall:
 
 
 def multiplication(product: Product, addresses: Mapping[int, int], is_tf32: bool) -> Multiplication | None:
-    """A product by cuBLASLt; None if it has no plan for it. A bias is added by cuBLASLt or not at all."""
+    """A product by cuBLASLt; None if cuBLASLt does not support it, unless it has a bias: then Refused is raised."""
     if not is_safe(product, cublas_version()):
         return None
     try:
@@ -164,7 +184,7 @@ def multiplication(product: Product, addresses: Mapping[int, int], is_tf32: bool
 
 
 class _ProductCall:
-    """A product by cuBLASLt, or by a kernel if it has no plan for it."""
+    """A product by cuBLASLt, or by a kernel if cuBLASLt does not support it."""
 
     def __init__(self, product: Product, addresses: Mapping[int, int], is_tf32: bool, workspace: int) -> None:
         self.product, self.workspace = product, workspace
@@ -196,7 +216,7 @@ def _own_products(device: int) -> Any:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """What is collected may free memory of the device, which a capture forbids."""
+    """A context without garbage collection, which might free device memory: a capture forbids that."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -207,7 +227,10 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def captured(ask: Callable[[Any], None]) -> Any:
-    """The graph of what a function asks of the stream that it is given, which is the current one meanwhile."""
+    """The CUDA graph of all launches that ``ask(stream)`` makes on a new stream, which is the current one meanwhile.
+
+    If ``ask`` raises an error, the capture is ended, and the error is raised again.
+    """
     stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
     with _without_garbage_collection(), stream:
         stream.begin_capture()
@@ -225,7 +248,7 @@ def captured(ask: Callable[[Any], None]) -> Any:
 
 
 class Compiled:
-    """A program for a GPU at one level: its plan and source."""
+    """A program's plan and source for a GPU, at one of the levels of ``ladder``."""
 
     def __init__(
         self, program: Program, overwrites: Mapping[int, int], sliding: Mapping[int, int], precision: str, level: str
@@ -236,12 +259,12 @@ class Compiled:
         self.source = source(self.plan, sliding)
 
     def bound(self, inputs: Sequence[Array], counter: Array | None = None, memory: Array | None = None) -> Launches:
-        """Its launches over these arrays."""
+        """The launches over these arrays."""
         return Launches(self.plan, self.source, inputs, self.precision == "tf32", self.sliding, counter, memory)
 
 
 verdicts: dict[tuple[int, str, Any], str] = {}
-"""By device, the level that was tried first, and the program: the level that has been found good."""
+"""The level at which a program runs, by the device, the level that was tried first, and the program."""
 MOST_VERDICTS = 1024
 """Every number of rows is a program of its own: without a bound a server's memory would fill up."""
 
@@ -250,7 +273,7 @@ _lock = threading.Lock()
 
 
 def first_level() -> str:
-    """The level that the environment asks for, as far as this cuBLAS goes."""
+    """The level that the environment asks for, without epilogues if this version of cuBLAS computes some wrongly."""
     level = ladder.first_level()
     return GRAPH if level == EPILOGUES and cublas_version() < RIGHT_SINCE else level
 
@@ -336,7 +359,7 @@ class Replay:
         self._is_done = cupy.cuda.Event(disable_timing=True)
 
     def capture(self) -> None:
-        """Make the graph."""
+        """Capture the launches as a CUDA graph, which is launched from then on."""
         self._graph = captured(self._launches)
 
     @contextlib.contextmanager
@@ -358,7 +381,7 @@ class Replay:
 
 
 def replay_of(program: Program, inputs: Sequence[Array], definition: Callable, precision: str | None) -> Replay | None:
-    """A program over these inputs at the highest level that is to be trusted; None if that is ``definition()``."""
+    """A program over these inputs at the highest level that agrees with ``definition()``; None if none does."""
     name = precision or next(x.dtype.name for x in program.outputs if x.dtype.kind == "f")
 
     def make(level: str, is_known: bool) -> Replay:

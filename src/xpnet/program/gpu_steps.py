@@ -1,7 +1,7 @@
 """Training steps on a GPU: an epoch is a few launches of a graph of several steps, and one read of the host.
 
-A graph replays fixed launches on fixed addresses. Each step of an epoch reads its rows and its scalars from tables of
-the epoch, which are sent once; where in them is counted on the device.
+A graph replays fixed launches on fixed addresses. So each step reads its rows and its scalars from tables that are
+copied to the device once an epoch, and a counter on the device says which step it is.
 """
 
 import functools
@@ -35,7 +35,7 @@ def steps_a_graph(n_steps: int, size: int) -> int:
 
 
 class Tables:
-    """What the steps of an epoch read from memory: the order of the samples, and a row of scalars for each step."""
+    """The order of an epoch's samples, and the scalars of each step, on the device."""
 
     def __init__(self, kind: tuple) -> None:
         self.kind = kind
@@ -47,7 +47,10 @@ class Tables:
         self._sent: Any = None
 
     def send(self, order: Any, table: np.ndarray, is_needed: bool) -> None:
-        """Copy them to the device; page-locked memory that is read meanwhile is written again after the epoch's end."""
+        """Copy them to the device, without waiting for the copies.
+
+        The page-locked memory that they are copied from is not written again before the epoch has ended.
+        """
         self.counter.fill(0)
         self._on_host[...] = table
         self.scalars.set(self._on_host)
@@ -60,11 +63,11 @@ class Tables:
         self._sent = order if isinstance(order, range) else None
 
     def rows(self, first: int, n: int) -> Array:
-        """The rows of so many steps, (n, rows of a step)."""
+        """The indices of the rows of n steps, beginning with step ``first``; shape (n, batch size)."""
         return self._order[first * self._size : (first + n) * self._size].reshape(n, -1)
 
     def row(self, i: int) -> tuple:
-        """The scalars of step i, 0-d."""
+        """The scalars of step i, as 0-d arrays."""
         return tuple(self.scalars[i, j] for j in range(self.scalars.shape[1]))
 
 
@@ -76,18 +79,19 @@ class BoundStep:
         self._graphs: dict[int, Any] = {}
 
     def capture(self) -> None:
-        """Make the graphs, if they are not there."""
+        """Capture the graphs, unless that has been done."""
         self._count(0)  # CUDA may load a kernel when it first runs, and must not do so during a capture
         for n in {1, self.n_a_graph} - self._graphs.keys():
             self._graphs[n] = captured(functools.partial(self._ask, n))
 
     def _ask(self, n: int, stream: Any) -> None:
+        """Launch n steps, and move the counter on."""
         for k in range(n):
             self.launches(stream, k)
         self._count(n)
 
     def _count(self, n: int) -> None:
-        """So many more steps have been made."""
+        """Add n to the counter, on the current stream."""
         _counting()((1,), (1,), (self.counter, n))
 
     def launch(self, first: int, n: int) -> None:
@@ -117,10 +121,10 @@ def _counting() -> Any:
 
 
 class GPUSteps(Overwriting):
-    """Steps replayed on a GPU, over parameters and moments that stay where they are.
+    """Steps replayed on a GPU, over parameters and moments that stay at their addresses.
 
-    All copies, launches and graphs go to the current stream, so that they are in order without events; only the copies
-    of data that stay on the host have a stream of their own.
+    All copies and launches are made on the current stream, so that no events are needed; only data that stay on the
+    host are copied on a stream of their own.
 
     Parameters
     ----------
@@ -139,8 +143,8 @@ class GPUSteps(Overwriting):
         self.backend, self.precision = backend, precision
         self._programs: dict[Any, Program | None] = {}
         self._bound: dict[Any, BoundStep | None] = {}
-        self._made: dict[Any, int] = {}
-        """By the kind of a step: how many have run as they stand."""
+        self._n_made: dict[Any, int] = {}
+        """How many steps of a kind have run as definitions or were about to."""
         self._slots: dict[tuple[int, int], Slot] = {}
         self._tables: Tables | None = None
         self._end: Any = None
@@ -150,8 +154,10 @@ class GPUSteps(Overwriting):
         self.data: Any = None
 
     def bring(self, data: Batch) -> None:
-        """Data of the same shapes and dtypes as the last ones are copied into the same buffers if they are small, so
-        that the graphs stay valid.
+        """Take batches from these data.
+
+        Data of the same shapes and dtypes as the last ones are copied into the same buffers if they are small, so that
+        the graphs stay valid.
         """
         kinds = mapped(lambda a: (a.shape, str(a.dtype)), tuple(data))
         is_here = isinstance(data.X, cupy.ndarray)
@@ -167,7 +173,7 @@ class GPUSteps(Overwriting):
         self.data = Batch(*(None if A is None else cupy.ascontiguousarray(A) for A in data)) if is_here else data
 
     def close(self) -> None:
-        """Give back the graphs, the buffers and the data."""
+        """Free the graphs, the buffers and the data."""
         super().close()
         self._bound, self._slots, self._programs = {}, {}, {}
         self._tables = self._end = self.data = self._kinds = None
@@ -190,19 +196,19 @@ class GPUSteps(Overwriting):
         full, rest = divmod(len(order), size)
         is_here = isinstance(self.data.X, cupy.ndarray)
         is_whole = isinstance(order, range) and full == 1 and rest == 0
-        tables = self._sent(order, size, table, is_here and not is_whole)
+        tables = self._tables_of(order, size, table, is_here and not is_whole)
         if not is_here:
-            early = self._is_early(size, full), rest > 0 and self._is_early(rest, 1)
+            is_warm_up = self._is_warm_up(size, full), rest > 0 and self._is_warm_up(rest, 1)
             for i in range(len(table)):
                 at = order[i * size : min((i + 1) * size, len(order))]
-                self._streamed(tables, at, i, early[i == full])
+                self._run_from_host(tables, at, i, is_warm_up[i == full])
         else:
             self._run(tables, 0, full, size, is_whole)
             self._run(tables, full, int(rest > 0), rest, False)
         return self.read()
 
-    def _sent(self, order: Any, size: int, table: np.ndarray, is_needed: bool) -> Tables:
-        """The tables of an epoch, on their way to the device."""
+    def _tables_of(self, order: Any, size: int, table: np.ndarray, is_needed: bool) -> Tables:
+        """The tables of an epoch, whose copies have been launched."""
         shape = len(order), size, table.shape, self._carry.theta.dtype
         if self._tables is None or self._tables.kind != shape:
             self._tables, self._bound, self._slots = Tables(shape), {}, {}
@@ -214,7 +220,7 @@ class GPUSteps(Overwriting):
         if n == 0:
             return
         key = size, is_whole, first
-        if key not in self._bound and not self._is_early(key, n):
+        if key not in self._bound and not self._is_warm_up(key, n):
             make_room(self._bound)
             rows = None if is_whole else tables.rows(first, n)
             self._bound[key] = self._bind(key, (self.data, rows), tables, first, steps_a_graph(n, size))
@@ -223,26 +229,28 @@ class GPUSteps(Overwriting):
             bound.run(first, n)
             return
         for i in range(first, first + n):
-            self._as_it_stands(_batch(self.data, None if is_whole else tables.rows(i, 1)[0]), tables.row(i))
+            self._run_definition(_batch(self.data, None if is_whole else tables.rows(i, 1)[0]), tables.row(i))
 
-    def _as_it_stands(self, batch: Batch, row: tuple) -> None:
+    def _run_definition(self, batch: Batch, row: tuple) -> None:
+        """Run a step as a definition."""
         self._take_over(self.step(self._carry, batch, row), cupy.may_share_memory)
 
     # --- programs
 
-    def _is_early(self, key: Any, n: int) -> bool:
-        """Whether these are among the first steps of their kind. Those run as they stand: there may be no others, and
-        compiling kernels takes as long as many steps.
+    def _is_warm_up(self, key: Any, n: int) -> bool:
+        """Count n more steps of a kind, and return whether they are among its first ones.
+
+        Those run as definitions: there may be no others, and compiling kernels takes as long as many steps.
         """
         kind = key, self._kinds
-        if kind not in self._made:
-            make_room(self._made)
-        made = self._made.get(kind, 0) + n
-        self._made[kind] = made
+        if kind not in self._n_made:
+            make_room(self._n_made)
+        made = self._n_made.get(kind, 0) + n
+        self._n_made[kind] = made
         return made <= FIRST_CALLS
 
     def _bind(self, key: Any, given: tuple, tables: Tables, first: int, n_a_graph: int) -> BoundStep | None:
-        """The steps on these data and rows, at the highest level that is to be trusted."""
+        """The steps on these data and rows, at the highest level that agrees with the definition; None if none does."""
         data, rows = given
         of_step = None if rows is None else rows[0]
         program = self._program((key[:2], self._kinds), (self._carry, data, of_step, tables.scalars[0]))
@@ -254,6 +262,7 @@ class GPUSteps(Overwriting):
     def _at_highest_level(
         self, program: Program, given: tuple, tables: Tables, first: int, n_a_graph: int
     ) -> BoundStep | None:
+        """Like ``_bind``, of a step that has been recorded."""
         data, rows = given
         of_step = None if rows is None else rows[0]
         n_carry, n_data = len([*leaves(self._carry)]), len([*leaves(data)])
@@ -277,10 +286,11 @@ class GPUSteps(Overwriting):
         return at_highest_level((str(program), name, tuple(sorted(sliding.items()))), make)
 
     def _memory(self) -> Any:
-        """Memory that the launches which are there use, and that others may share."""
+        """The largest memory in use, which other launches may share."""
         return max((b.launches.memory for b in self._bound.values() if b is not None), key=len, default=None)
 
     def _program(self, key: Any, examples: tuple) -> Program | None:
+        """The program of a step that takes its rows out of all data; None if the step can't be recorded."""
         if key not in self._programs:
             make_room(self._programs)
             step = self.step
@@ -292,8 +302,14 @@ class GPUSteps(Overwriting):
         return self._programs[key]
 
     def _check(self, bound: BoundStep, level: str, batch: Batch, row: tuple, first: int, precision: str) -> None:
-        """A step beside the definitions, and steps of a graph beside the launches, on the arrays of training, which are
-        afterwards as they were.
+        """Compare a step with its definition, and the steps of a graph with the launches.
+
+        That is done on the arrays of the training, which are restored afterwards.
+
+        Raises
+        ------
+        Disagreement
+            The results differ.
         """
         carry = [*leaves(self._carry)]
         before = [a.copy() for a in carry]
@@ -306,7 +322,7 @@ class GPUSteps(Overwriting):
 
         settings = precision, len(self._carry.moments) > 0
         try:
-            # Rounding puts the input of a ReLU on the other side of 0 once in a while, but not twice.
+            # Rounding rarely changes the sign of a ReLU's input: if it did, it does not from other parameters as well.
             for starts in (before, [0.9 * before[0], *before[1:]]):
                 expected, found = after(self.step, self._carry, batch, row), after(bound.launch, first, 1)
                 host = [*map(cupy.asnumpy, starts)]
@@ -324,26 +340,26 @@ class GPUSteps(Overwriting):
 
     # --- data that stay on the host
 
-    def _streamed(self, tables: Tables, at: Any, i: int, is_early: bool) -> None:
-        """Step i on these rows: while one batch is computed with, the next is on its way."""
+    def _run_from_host(self, tables: Tables, at: Any, i: int, is_warm_up: bool) -> None:
+        """Run step i on these rows of the host: they are copied while the step before is computed."""
         key = len(at), i % 2
         if key not in self._slots:
             self._slots[key] = Slot(self.data, len(at))
         slot = self._slots[key]
         slot.fill(at)
-        if key not in self._bound and not is_early:
+        if key not in self._bound and not is_warm_up:
             self._bound[key] = self._bind((len(at), True), (slot.batch, None), tables, i, 1)
         bound = self._bound.get(key)
         if bound is not None:
             bound.run(i, 1)
         else:
-            self._as_it_stands(slot.batch, tables.row(i))
+            self._run_definition(slot.batch, tables.row(i))
         slot.consumed.record()
 
     # --- what an epoch leads to
 
     def read(self) -> tuple[float, float | None, bool]:
-        """The sums of the epoch, and whether parameters and cost are finite: the one read of the host."""
+        """The sums of the epoch, and whether parameters and cost are finite. Waits for the device."""
         theta, _, cost, square = self._carry
         if not self._has_end:
             arrays = [*leaves((theta, cost, square))]
@@ -365,7 +381,7 @@ def _batch(data: Batch, rows: Any) -> Batch:
 
 
 class Slot:
-    """A batch's place on the device, and the page-locked memory that it is copied from without the host waiting."""
+    """Memory of the device for one batch, and page-locked memory of the host from which it is copied."""
 
     def __init__(self, data: Batch, size: int) -> None:
         self.data = data
@@ -378,7 +394,7 @@ class Slot:
         self.consumed.record()  # what the pool has handed out may still be in use
 
     def fill(self, at: Any) -> None:
-        """Copy these rows of the data there; the current stream will wait for them."""
+        """Copy these rows of the data to the device; the current stream waits for the copies, the host does not."""
         self._filled.synchronize()  # the page-locked memory has been read
         for A, here in zip(self.data, self._on_host, strict=True):
             if here is not None:

@@ -112,7 +112,7 @@ class _Lowering:
         return narrow if x is owner else self._view(narrow, x.offset, x.shape, x.strides)
 
     def _with_epilogue(self, value: Value, operands: tuple[Value, ...]) -> Value | None:
-        """The product of which this is the bias or the ReLU; None if it is neither, or if the product has other uses."""
+        """The product with this bias or ReLU; None if this is neither, or if the product has other uses."""
         for k, product in enumerate(operands):
             other = operands[1 - k]
             is_alone = product.operation == "matmul" and self.uses[value.operands[k]] == 1 and product.ndim == 2
