@@ -1,6 +1,6 @@
-"""The bars: what is promised, the figure that was measured, and whether it is met.
+"""The bars: the highest ratios of times that are accepted, compared with the ratios that were measured.
 
-A bar is met where the upper end of the ratio's interval is not above it; without an interval it is not met.
+A bar is met if the upper end of the ratio's interval is not above it. Without an interval it is not met.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,10 @@ EAGER, COMPILED = ("torch", "torch fused"), ("torch compile", "torch reduce-over
 
 
 class Bar(NamedTuple):
-    """A promise for every case that it covers."""
+    """The highest ratio of xpnet's time to each of the others', for every case that it covers."""
 
     said: str
     highest: float
-    """Of xpnet's time over each of the others'."""
     others: tuple[str, ...]
     covers: Callable[[Record], bool]
     precisions: tuple[str, ...] = ("float32", "tf32", "bfloat16")

@@ -1,4 +1,4 @@
-"""What the tables of a report have in common: Markdown, a case's name, a ratio with its interval."""
+"""Helpers for the tables of a report: Markdown, the name of a case, a ratio with its interval."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ STAGES = {"forward", "backward", "predict"}
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table, without the columns in which every row is empty; nothing where there are no rows."""
+    """A Markdown table without the columns in which every row is empty; an empty string if there are no rows."""
     if not rows:
         return ""
     kept = [i for i in range(len(head)) if any(row[i] not in ("", None) for row in rows)]
@@ -32,5 +32,5 @@ def ratio(found: list[float] | None) -> str:
 
 
 def each(record: Record) -> list[tuple[Record, str]]:
-    """Each result with each backend that it has ratios of."""
+    """All pairs of a result and a backend for which it has ratios."""
     return [(result, backend) for result in record["results"] for backend in OURS if backend in result["ratios"]]

@@ -1,4 +1,4 @@
-"""What PyTorch's contenders share: the net, its cost, its batches and its optimiser on the device."""
+"""The network, cost, batches and optimiser that all contenders of PyTorch share."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Layers = list[tuple[Tensor, Tensor]]
 
 
 def cores() -> int:
-    """That this process may use: PyTorch's threads."""
+    """The number of cores that this process may use, which is the number of PyTorch's threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -88,7 +88,7 @@ class Problem:
         return Contender(run, numbers, self.case.steps, self.device, **settings)
 
     def numbers(self) -> list[float]:
-        """A pass's cost, and how far the parameters have gone."""
+        """The mean cost of a pass, and the distance between the parameters and their initial values."""
         with torch.no_grad():
             gone = sum(float(((p - q).double() ** 2).sum()) for p, q in zip(self.flat(), self.first, strict=True))
         return [float(self.total) / self.case.steps, gone**0.5]

@@ -117,7 +117,7 @@ class Model:
 
     @property
     def rounding(self) -> str | None:
-        """What products round their factors to: the precision, if it is a narrow one."""
+        """The precision that products round their factors to: "tf32", "bfloat16" or None."""
         return self.precision if self.precision in NARROW else None
 
     @property
@@ -258,7 +258,7 @@ class Model:
             return chosen, X, *self._read_targets(X, Y, sample_weight, chosen)
 
     def _read_targets(self, X: Array, Y: Any, sample_weight: Any, backend: Backend) -> tuple[Array, Array | None]:
-        """The targets and the weights where X is, checked."""
+        """The targets and the weights, checked, on the host if X is there, otherwise on the backend."""
         layout = self.layout(X.shape[1:])
         home = get_backend("numpy") if is_host_data(X) else backend
         _, Y = read_data(Y, "Y", home, X.dtype)
@@ -307,12 +307,12 @@ class Model:
             return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
 
     def _last_prediction(self, method: str, X: Array, backend: Backend) -> Callable | None:
-        """What this model, or one that is equal to it, has predicted by before."""
+        """See :meth:`LastPredictions.of`: the programs of this model, or of one that is equal to it."""
         if not backend.is_cupy:
             return None
         try:
             return _last_predictions.setdefault(self, LastPredictions()).of(method, self, X, backend)
-        except TypeError:  # a layer of the user's own that can't be hashed
+        except TypeError:  # the user's own layer can't be hashed
             return None
 
 
@@ -326,15 +326,15 @@ FEWEST_ROWS = 512
 
 
 class LastPredictions:
-    """The programs of an object's last predictions on a GPU, for the next ones of their kind."""
+    """The programs of the last predictions on a GPU, which predictions of the same kind replay."""
 
     def __init__(self) -> None:
         self._kind: Any = None
         self._replayed: dict[int, Replayed] = {}
 
     def of(self, method: str, model: Model, X: Array, backend: Backend) -> Callable | None:
-        """``last(n_rows, function)``: the function, or that of the last predictions if they were of this kind; None
-        where predictions have no programs of their own.
+        """A function ``last(n_rows, function)``, which returns the program of the last predictions of so many rows, or a
+        new one of the function if those were of another kind. None if predictions are not replayed.
         """
         if not backend.is_cupy or is_sparse(X):
             return None
@@ -354,7 +354,7 @@ class LastPredictions:
 
 
 _last_predictions: weakref.WeakKeyDictionary[Model, LastPredictions] = weakref.WeakKeyDictionary()
-"""Those of models, as long as these live."""
+"""The programs of each model, kept as long as the model exists."""
 
 
 def in_row_blocks(
@@ -362,7 +362,7 @@ def in_row_blocks(
 ) -> Array:
     """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows.
 
-    ``last(n_rows, function)`` is the function for so many rows as it was called before on a GPU.
+    ``last`` replaces the function by the program of an earlier call, see :meth:`LastPredictions.of`.
     """
     m, rows = X.shape[0], rows_a_block(layout, backend)
     if backend.name == "numpy" and not isinstance(X, Rows):

@@ -1,4 +1,4 @@
-"""A backend: an array library and one of its devices, and how arrays come there."""
+"""A backend: an array library and one of its devices, with the conversion of arrays to it."""
 
 import contextlib
 import functools
@@ -34,9 +34,9 @@ class Backend:
     device: Any
 
     def asarray(self, x: Any, dtype: Any = None) -> Any:
-        """x on this backend: itself if it already is there, otherwise a copy.
+        """x as an array of this backend: x itself if it is one, otherwise a copy.
 
-        What another library has on a GPU comes to CuPy by DLPack, without a copy, and CuPy's arrays go back likewise.
+        Arrays of other libraries on the same GPU are exchanged with CuPy by DLPack, without a copy.
         """
         if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # what the lines below would find out, slowly
             return x if dtype is None else x.astype(dtype, copy=False)
@@ -77,17 +77,20 @@ class Backend:
         return x if dtype is None or x.dtype == dtype else x.astype(dtype)
 
     def floating(self, dtype: Any) -> Any:
-        """The dtype to compute in: float32 and float64 stay, all else becomes float64 where the library has it."""
+        """The dtype to compute in: float32 and float64 stay, any other becomes float64 if the library has it."""
         if dtype == self.xp.float32 or dtype == self.xp.float64:
             return dtype
         return _default_floating(self.xp)
 
     def holds(self, n_bytes: int) -> bool:
-        """Whether data of this size fits into a GPU's free memory with room for a training step; elsewhere always."""
+        """Whether data of this size fit into the free memory of the GPU and leave room for a training step.
+
+        Always true of backends without a GPU.
+        """
         return not self.is_cupy or n_bytes <= 0.7 * self.free_bytes()
 
     def free_bytes(self) -> int:
-        """Bytes of a GPU's memory that nobody uses."""
+        """The free memory of the GPU in bytes, including what CuPy's memory pool holds and does not use."""
         import cupy
 
         with self.active():
@@ -95,13 +98,13 @@ class Backend:
 
     @functools.cached_property
     def is_cupy(self) -> bool:
-        """Whether it is CuPy's."""
+        """Whether CuPy computes."""
         return self.name.startswith("cupy")
 
     def active(self) -> contextlib.AbstractContextManager:
         """A context in which this backend's device is current (CuPy launches kernels on the current device).
 
-        If a GPU's memory runs out in it, the MemoryError says how much there is and what to do.
+        If the GPU's memory runs out in it, the MemoryError says how much is free and what to do.
         """
         # PyTorch's device can be entered too, and then slows every call down.
         return current(self.device) if self.is_cupy else contextlib.nullcontext()
@@ -114,5 +117,5 @@ def is_numpy_namespace(xp: Any) -> bool:
 
 @functools.cache
 def _default_floating(xp: Any) -> Any:
-    # JAX holds float64 only where its user has enabled it.
+    # JAX has float64 only if the user has enabled it.
     return xp.float64 if "float64" in xp.__array_namespace_info__().dtypes() else xp.float32

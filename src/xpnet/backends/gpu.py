@@ -1,4 +1,4 @@
-"""CuPy's GPUs: which one is current, arrays that come from another one or another library, and memory that is full."""
+"""CuPy's GPUs: the current one, arrays from another one or from another library, and errors if the memory is full."""
 
 import contextlib
 import functools
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from array_api_compat import is_torch_array
 
 _CUDA = 2, 13
-"""DLPack's numbers for a GPU's memory, and for memory that CUDA moves by itself."""
+"""DLPack's device types kDLCUDA and kDLCUDAManaged."""
 
 
 @contextlib.contextmanager
@@ -33,8 +33,8 @@ def current(device: Any) -> Iterator[Any]:
 
 
 class Facts(NamedTuple):
-    """What CUDA says about a GPU: its name, its compute capability, and how many times as fast float32 is as float64 (0
-    if it is unknown).
+    """Properties of a GPU: its name, its compute capability, and the ratio of its speeds in float32 and in float64,
+    which is 0 if unknown.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Facts(NamedTuple):
 
 @functools.cache
 def facts(index: int) -> Facts:
-    """Facts about this GPU."""
+    """The properties of the GPU with this index."""
     import cupy
 
     said = cupy.cuda.runtime.getDeviceProperties(index)
@@ -55,7 +55,7 @@ def facts(index: int) -> Facts:
 def moved(x: Any, device: Any) -> Any:
     """A CuPy array on another GPU.
 
-    CuPy puts the copy into a stream of one GPU, which does not wait for the other's: both are waited for.
+    CuPy copies on a stream of one GPU, which does not wait for streams of the other: so both are synchronised.
     """
     import cupy
 
@@ -69,14 +69,14 @@ def moved(x: Any, device: Any) -> Any:
 
 
 def is_on_gpu(x: Any) -> bool:
-    """Whether x lies in the memory of an NVIDIA GPU, as it says by DLPack or the CUDA array interface."""
+    """Whether x is in the memory of an NVIDIA GPU, according to DLPack or the CUDA array interface."""
     if hasattr(x, "__dlpack_device__"):
         return x.__dlpack_device__()[0] in _CUDA
     return hasattr(x, "__cuda_array_interface__")
 
 
 def from_gpu(x: Any) -> Any:
-    """What another library has on a GPU, as a CuPy array of the same memory."""
+    """An array of another library on a GPU as a CuPy array, which shares its memory."""
     import cupy
 
     x = x.detach() if is_torch_array(x) else x

@@ -1,4 +1,4 @@
-"""Which data are on the host, and how others come there."""
+"""Data on the host, and the conversion of other data to NumPy arrays."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from .sparse import is_sparse, values_of
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """x as a NumPy array; a copy only where its memory is not the host's. Array libraries hand over by DLPack."""
+    """x as a NumPy array, which is a copy only if x is not in the host's memory."""
     if isinstance(x, np.ndarray | np.generic) or not is_array_api_obj(x):
         return np.asarray(x)
     if is_cupy_array(x):

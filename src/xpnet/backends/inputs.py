@@ -38,7 +38,7 @@ def read_data(
     backend : str or Backend, optional
         See :func:`xpnet.get_backend`.
     dtype : dtype, optional
-        float32 or float64 of that backend; by default X's own, or float64 where X has neither.
+        float32 or float64 of that backend; by default X's own, or float64 if X has another one.
     may_stay : bool
         Whether host data that is larger than the GPU's memory may stay on the host, as a NumPy array.
     is_checked : bool
@@ -82,7 +82,7 @@ def _read_array(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool)
 
 
 def _read_rows(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool) -> Any:
-    """X as rows that are read when they are needed; or all of them, where they may not stay on the host."""
+    """X as rows that are read when they are needed, or all of them if they may not stay on the host."""
     may_stay = may_stay and (backend.name == "numpy" or backend.is_cupy)
     if isinstance(X, Rows):  # which was checked when it was made
         return X if may_stay else backend.asarray(X[:])
@@ -111,8 +111,9 @@ def _check_kind(X: Any, name: str) -> None:
 
 
 def all_finite(X: Array) -> Any:
-    """Whether X holds neither NaN nor infinity, found without an array of X's size: a bool, or a 0-d array of X's
-    library, which a GPU may not have computed yet.
+    """Whether X holds neither NaN nor infinity: a bool, or a 0-d array of X's library, so that a GPU is not waited for.
+
+    No array of X's size is made.
     """
     X = values_of(X)
     xp = array_namespace(X)
@@ -120,7 +121,7 @@ def all_finite(X: Array) -> Any:
 
 
 def check_finite(X: Array, name: str) -> None:
-    """Raise where X holds NaN or infinity, saying how many."""
+    """Raise a ValueError if X holds NaN or infinity; it says how many."""
     if all_finite(X):
         return
     X = values_of(X)
@@ -131,11 +132,14 @@ def check_finite(X: Array, name: str) -> None:
 
 @contextlib.contextmanager
 def checked_beside(X: Any, name: str) -> Iterator[None]:
-    """``check_finite``; on a GPU beside what the block computes, as reading the answer waits for the GPU."""
+    """A context that does what ``check_finite`` does: before its block, or for X on a GPU after it.
+
+    Reading the result of a check waits for the GPU, which computes the block's results meanwhile.
+    """
     is_on_gpu, is_finite = is_cupy_array(values_of(X)), True
     if is_on_gpu:
         is_finite = all_finite(X)
-    elif not isinstance(X, Rows):  # which have been checked
+    elif not isinstance(X, Rows):  # these have been checked
         check_finite(X, name)
     yield
     if not is_finite:

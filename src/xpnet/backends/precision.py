@@ -1,4 +1,4 @@
-"""How precisely a model computes: the dtype of its data, and how its matrix products round. Never process-wide.
+"""The precision of a model: the dtype of its data, and the rounding of its matrix products. It is never process-wide.
 
 =============  ==============  ===========================================================================
 precision      data, theta     products
@@ -9,8 +9,8 @@ precision      data, theta     products
 ``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy alone)
 =============  ==============  ===========================================================================
 
-The last two allow a rounding, which the first steps or predictions of a kind and whatever runs as it stands on CuPy do
-without: they are computed in float32, and the log says so once if that is to stay so.
+The last two allow rounding, and do not guarantee it: on CuPy the first steps or predictions of a kind, and everything
+that is not replayed, are computed in float32. The log says so once if something is never replayed.
 """
 
 import functools
@@ -31,12 +31,12 @@ logger = logging.getLogger("xpnet")
 
 
 def data_dtype(precision: str | None, backend: Backend) -> Any:
-    """The dtype of data and parameters on this backend, None where it is X's own.
+    """The dtype of data and parameters on this backend; None if it is X's own.
 
     Raises
     ------
     ValueError
-        The backend can't compute so.
+        The backend does not have this precision.
     """
     if precision is None:
         return None
@@ -52,12 +52,12 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
 
 @functools.cache
 def say_that_it_is_float32(precision: str) -> None:
-    """One line in the log: definitions that run as they stand know no narrower products."""
+    """Log, once for each precision, that products are computed in float32."""
     logger.warning('precision is "%s"; products are computed in float32, which is more precise and slower', precision)
 
 
 def _check_capability(precision: str, device: Any) -> None:
-    """Raise if the GPU is older than its matrix units for such products: compute capability 8.0, Ampere."""
+    """Raise a ValueError if the GPU has no matrix units for this precision: they came with compute capability 8.0."""
     gpu = facts(device.id)
     if gpu.capability < (8, 0):
         raise ValueError(
@@ -67,7 +67,7 @@ def _check_capability(precision: str, device: Any) -> None:
 
 
 def warn_of_slow_float64(dtype: Any, backend: Backend) -> None:
-    """Warn, once a process and GPU, if data of this dtype are computed at 1/32 of the speed of float32 or less."""
+    """Warn once for each GPU if it computes in this dtype at 1/32 of the speed of float32 or less."""
     if backend.is_cupy and dtype == np.float64:
         _warn_of_slow_float64(backend.device.id)
 
@@ -85,6 +85,6 @@ def _warn_of_slow_float64(index: int) -> None:
 
 
 def checked_precision(precision: Any) -> None:
-    """Raise where there is no such precision."""
+    """Raise a ValueError if there is no such precision."""
     if precision not in (None, "float32", "float64", *NARROW):
         raise ValueError(f"precision is {precision!r}; allowed: {NAMES}")

@@ -1,6 +1,6 @@
-"""Large host arrays to a GPU, chunk by chunk through two page-locked buffers.
+"""Copies large host arrays to a GPU in chunks, through two page-locked buffers.
 
-CuPy itself would page-lock a second copy of the whole array, and keep that memory.
+CuPy itself would make a page-locked copy of the whole array, and keep that memory.
 """
 
 from typing import Any
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 LARGE = 1 << 24
-"""Bytes above which an array goes in chunks."""
+"""The size in bytes above which an array is copied in chunks."""
 CHUNK = 1 << 23
-"""Bytes of a buffer."""
+"""The size of a buffer in bytes."""
 
 
 def upload(host: np.ndarray, dtype: Any = None) -> Any:
-    """The array on the current GPU, C-contiguous and in this dtype; the copies are in the current stream's order."""
+    """The array on the current GPU, C-contiguous and in this dtype. It is copied on the current stream."""
     import cupy
     import cupyx
 
@@ -38,5 +38,5 @@ def upload(host: np.ndarray, dtype: Any = None) -> Any:
 
 
 def _size(rows: np.ndarray, dtype: np.dtype) -> int:
-    """Bytes of these rows in this dtype."""
+    """The size in bytes of these rows in this dtype."""
     return rows.size * dtype.itemsize

@@ -273,14 +273,16 @@ class BaseMLP(
             )
 
     def _output(self, X: Any, method: str, finish: Callable[[Array], Array] = lambda A: A) -> Array:
-        """``Model.<method>`` of the fitted parameters, "predict" or "output" before the link, and what ``finish`` makes
-        of it where it was computed; X's library.
+        """``Model.predict`` or ``Model.output`` (before the link) of the fitted parameters, as an array of X's library.
+
+        ``finish`` is applied to the result before it leaves the backend.
         """
         with get_backend(self.backend, X).active():
             A = finish(self._output_there(X, method))
             return to_numpy(A) if is_host_data(X) else get_backend(None, X).asarray(A)
 
     def _output_there(self, X: Any, method: str) -> Array:
+        """The result, as an array of the backend."""
         is_checked = is_host_data(X) and not is_in_rows(X)
         if is_checked:
             X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
@@ -301,7 +303,7 @@ class BaseMLP(
 
 
 _last_predictions: weakref.WeakKeyDictionary[BaseMLP, LastPredictions] = weakref.WeakKeyDictionary()
-"""What estimators have predicted by on a GPU, as long as these live; predicting changes no attribute."""
+"""The programs of each estimator's predictions on a GPU, kept here because predicting must change no attribute."""
 
 _OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 _SCIKIT_LEARN_NAMES = {"Linear": "identity", "Sigmoid": "logistic", "Softmax": "softmax", "Exp": "exp"}

@@ -65,7 +65,7 @@ class Replayed:
     fixed : nested tuples of arrays
         Arguments that stay the same.
     precision : {"tf32", "bfloat16"}, optional
-        What a GPU's products may round their factors to.
+        What products on a GPU may round their factors to.
     """
 
     def __init__(self, function: Callable, fixed: tuple = (), precision: str | None = None) -> None:

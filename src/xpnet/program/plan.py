@@ -20,7 +20,7 @@ BLOCK = 1 << 17
 """Elements of a block of rows: a few arrays of so many stay in a core's cache. Longer vectors are in parts."""
 MOST_BLOCKS = 1 << 10
 SMALL = 1 << 16
-"""Bytes up to which a value of a GPU's plan keeps its memory: what would take it over would have to wait."""
+"""The size in bytes up to which values of a plan for a GPU do not share memory, so that no operation waits for it."""
 ALIGNMENT = 64
 
 
@@ -308,9 +308,11 @@ def _rows(x: Value, has_kernels: bool) -> int | None:
     return None
 
 
-def _meets(reader: Value, new: Value) -> bool:
-    """Whether a kernel has read the elements of a row that an operation needs before it writes those of another one:
-    it reduces rows first, goes through those of one width after the other, and writes the numbers of rows last.
+def _reads_first(reader: Value, new: Value) -> bool:
+    """Whether a kernel of rows reads the operands of ``reader`` before it writes the result of ``new``.
+
+    It reduces rows first, then computes the values of each width in a loop of its own, and writes values of one column
+    last.
     """
     return reader.operation in REDUCTIONS or reader.size == new.size or new.size == math.prod(new.shape[:1])
 
@@ -457,7 +459,7 @@ class _Arrangement:
             if reader is new:  # where a condition chooses, the second choice is written first
                 may_share = is_pointwise(new) and (new.operation != "where" or x is new.operands[2])
             else:  # of the same group: a block of it may read no other rows, and a thread no other elements
-                may_share = rows_of(x, reader) and (not self.has_kernels or _meets(reader, new))
+                may_share = rows_of(x, reader) and (not self.has_kernels or _reads_first(reader, new))
             if not (is_earlier and is_the_same and may_share):
                 return False
         return True

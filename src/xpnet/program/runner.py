@@ -1,4 +1,4 @@
-"""The runner of epochs for a backend: replayed on NumPy, replayed on a GPU, or the definitions as they stand."""
+"""Chooses who runs the training steps on a backend: replays on NumPy or a GPU, or the definitions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,22 +16,22 @@ def training_steps(
     work: float = 0.0,
     precision: str | None = None,
 ) -> Steps:
-    """A runner.
+    """The runner of epochs for a backend.
 
     Parameters
     ----------
     step : callable
         ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
     X : array
-        Samples such as those that it will be brought.
+        The samples, or others like them: sparse samples are not replayed.
     backend : Backend
-        Where they are computed with.
+        The backend that computes.
     has_norm : bool
         Whether the gradient's norm is recorded.
     work : float
-        Floating-point operations a sample of the step's largest product.
+        Floating-point operations of the step's largest product, for one sample.
     precision : {"tf32", "bfloat16"}, optional
-        What a GPU's products may round their factors to.
+        What products on a GPU may round their factors to.
     """
     if is_sparse(X) or not may_replay():
         if precision is not None:
