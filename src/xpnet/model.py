@@ -333,7 +333,7 @@ class LastPredictions:
         self._replayed: dict[int, Replayed] = {}
 
     def of(self, method: str, model: Model, X: Array, backend: Backend) -> Callable | None:
-        """A function ``last(n_rows, function)``, which returns the program of the last predictions of so many rows, or a
+        """A function ``last(n_rows, function)``: it returns the program of the last predictions of so many rows, or a
         new one of the function if those were of another kind. None if predictions are not replayed.
         """
         if not backend.is_cupy or is_sparse(X):

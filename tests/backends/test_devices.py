@@ -183,7 +183,7 @@ def test_an_array_on_another_gpu_waits_for_what_makes_it(rng):
     np.testing.assert_allclose(there.get(), (2.0 * host @ host).T)
 
 
-def test_it_is_the_one_that_was_current_again():
+def test_the_device_that_was_current_is_restored():
     import cupy
 
     for block in (nullcontext(), cupy.cuda.Device(1)):

@@ -77,7 +77,7 @@ def test_while_it_predicts(data, spare):
                 predict(given)
 
 
-def test_there_may_be_enough_afterwards(data, spare):
+def test_smaller_batches_train_after_the_memory_was_full(data, spare):
     X, y = data
     model, rng = Model(Sequential(Dense(2000, "tanh"), Dense(3)), "cross_entropy"), np.random.default_rng(0)
     start, Y = model.initial(rng, 50, Adam(0.01)), np.eye(3)[y]
@@ -119,7 +119,7 @@ def test_narrow_products_need_ampere(data, says, narrow):
 
 
 @pytest.mark.parametrize("ratio", [32, 64])
-def test_slow_float64_is_told_once(data, says, ratio):
+def test_slow_float64_causes_one_warning(data, says, ratio):
     X, y = data
     says("A10", (8, 6), ratio)
     with pytest.warns(RuntimeWarning, match=rf'^GPU 0 \(A10\) computes float64 at 1/{ratio} .*precision="float32"'):
@@ -128,14 +128,14 @@ def test_slow_float64_is_told_once(data, says, ratio):
 
 
 @pytest.mark.parametrize(("ratio", "dtype"), [(0, "float64"), (2, "float64"), (64, "float32")])
-def test_nothing_is_told_of_others(data, says, ratio, dtype):
+def test_gpus_with_fast_float64_and_float32_data_cause_no_warning(data, says, ratio, dtype):
     says("H100", (9, 0), ratio)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         MLPClassifier((8,), max_iter=1, precision=dtype, backend="cupy").fit(*data)
 
 
-def test_facts():
+def test_the_properties_of_a_gpu():
     import cupy
 
     from xpnet.backends.gpu import facts

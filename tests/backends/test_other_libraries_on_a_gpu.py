@@ -84,7 +84,7 @@ def test_the_memory_is_shared(kind, dtype):
     np.testing.assert_array_equal(there.get(), a.get())
 
 
-def test_it_is_read_in_the_dtype_that_is_asked_for(kind):
+def test_arrays_are_read_in_the_dtype_that_is_asked_for(kind):
     import cupy
 
     a = cupy.arange(12.0).reshape(3, 4)
@@ -104,7 +104,7 @@ def test_it_is_trained_on(kind, data):
     np.testing.assert_allclose(to_numpy(state.theta), theirs.theta, atol=1e-12)
 
 
-def test_an_array_with_the_interface_alone_is_cupys(data):
+def test_an_array_with_only_the_cuda_array_interface_is_computed_with_by_cupy(data):
     X, y = data
     there = Interface(get_backend("cupy").asarray(X))
     assert get_backend(None, there).name == "cupy:0"

@@ -67,14 +67,14 @@ def test_the_numbers_arrive(host, pinned, tmp_path, layout, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint16", "bool", "float16"])
-def test_other_numbers_become_what_is_computed_in(host, monkeypatch, dtype):
+def test_other_dtypes_are_converted(host, monkeypatch, dtype):
     monkeypatch.setattr("xpnet.backends.backend.LARGE", 1 << 20)
     given = host.astype(dtype)
     there = get_backend("cupy").asarray(given, np.float32)
     np.testing.assert_array_equal(there.get(), given.astype(np.float32))
 
 
-def test_the_copies_are_in_the_current_streams_order(host):
+def test_an_upload_is_ordered_on_the_current_stream(host):
     import cupy
 
     with cupy.cuda.Stream(non_blocking=True):
@@ -83,7 +83,7 @@ def test_the_copies_are_in_the_current_streams_order(host):
         np.testing.assert_array_equal(there.get(), 2.0 * host)
 
 
-def test_the_memory_of_what_was_freed_is_used_in_its_order(host):
+def test_an_upload_into_freed_memory_waits_for_its_readers(host):
     """The pool hands memory on while kernels that read it are still in the stream."""
     import cupy
 
@@ -109,7 +109,7 @@ def test_what_is_read_is_uploaded_in_its_final_dtype(host, pinned):
     assert sum(n for n in pinned if n > 1 << 20) <= 2 * upload.CHUNK
 
 
-def test_small_arrays_go_at_once(pinned):
+def test_small_arrays_are_copied_at_once(pinned):
     a = get_backend("cupy").asarray(np.arange(1000.0))
     assert float(a.sum()) == 499500.0
     assert sum(pinned) <= 16384

@@ -177,7 +177,7 @@ def test_torch_compile_comes_last():
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_what_takes_part(device):
+def test_the_contenders_of_pytorch(device):
     names = PEERS["torch"]["step"]
     eager = {"torch", "torch fused"} | ({"torch graph"} if device == "cuda" else set())
     assert {name for name in names if _takes_part(name, CASE, device)} == eager

@@ -282,7 +282,7 @@ def test_a_kernel_does_not_overwrite_what_it_reads_for_other_elements(rng):
     check(widths, rng.normal(size=29), rng.normal(size=3))
 
 
-def test_memory_goes_on_to_elements_of_the_same_size_alone(rng):
+def test_memory_is_reused_only_for_elements_of_the_same_size(rng):
     def sizes(a, v):
         xp = array_namespace(a)
         of_32 = xp.take(a, xp.asarray([3, 1, 0, 2, 2]), axis=1)
@@ -319,7 +319,7 @@ def test_indices_beyond_two_to_the_31_are_64_bits_wide():
     assert f"[(i + {start}LL)]" in source(planned).text
 
 
-def test_what_has_no_kernel_is_named():
+def test_operations_without_a_kernel_are_named():
     complex_numbers = np.zeros(3, np.complex64)
     with pytest.raises(NotRecordable, match="complex64"):
         source(plan(record(lambda z: z + z, complex_numbers), {}, has_kernels=True))
@@ -328,7 +328,7 @@ def test_what_has_no_kernel_is_named():
         lowered(record(lambda a: a @ a, stacks))
 
 
-def test_a_wrong_index_is_seen(rng):
+def test_a_wrong_index_is_detected(rng):
     """That these tests can fail: a kernel that reads the next element gives other numbers."""
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(6, "tanh"), Dense(2)))

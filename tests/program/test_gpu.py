@@ -129,7 +129,7 @@ def assert_a_random_training_is_numpys(seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_networks_are_numpys(seed):
+def test_random_networks_train_as_on_numpy(seed):
     assert_a_random_training_is_numpys(seed)
 
 
@@ -521,7 +521,7 @@ def test_states_stay_as_they_were(data):
         np.testing.assert_allclose(to_numpy(state.theta), a, atol=1e-12)
 
 
-def test_a_state_that_is_sent_is_gone_on_from(data):
+def test_training_goes_on_from_a_state_that_is_sent(data):
     runs = []
     for backend in ("cupy", "numpy"):
         of, rng = model(), np.random.default_rng(0)
@@ -692,5 +692,5 @@ def test_graphs_have_as_many_steps_as_divide_an_epoch(modules):
     assert [of(12, rows) for rows in (256, 257, 1024, 1025)] == [6, 4, 4, 1]
 
 
-def test_a_backend_of_its_own_device(data):
+def test_the_backends_name_has_the_device():
     assert get_backend("cupy").name == "cupy:0"
