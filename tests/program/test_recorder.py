@@ -354,3 +354,16 @@ def test_a_function_that_does_something_else_each_time_is_refused():
     calls = []
     with pytest.raises(NotRecordable, match="is another when it is called again"):
         record(lambda x: calls.append(1) or (x + 1.0 if len(calls) == 1 else x), np.zeros(3))
+
+
+def test_programs_with_other_constants_have_another_identity():
+    """Also if they look the same, as numbers are printed with nine digits and arrays not at all."""
+    x = np.zeros(3)
+
+    def identity(number, array):
+        return record(lambda x: x * number + array_namespace(x).asarray(array), x).identity
+
+    same = identity(0.1, [1.0, 2.0, 3.0])
+    assert same == identity(0.1, [1.0, 2.0, 3.0])
+    assert same[1] != identity(0.1 + 1e-12, [1.0, 2.0, 3.0])[1]
+    assert same[1] != identity(0.1, [1.0, 2.0, 4.0])[1]

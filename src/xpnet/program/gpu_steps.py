@@ -4,8 +4,9 @@ A graph replays fixed launches on fixed addresses. So each step reads its rows a
 copied to the device once an epoch, and a counter on the device says which step it is.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cupy
@@ -277,13 +278,16 @@ class GPUSteps(Overwriting):
             compiled = Compiled(program, overwrites, sliding, name, level)
             launches = compiled.bound(inputs, tables.counter, self._memory())
             bound = BoundStep(launches, tables.counter, n_a_graph)
-            if not is_known:
+            if is_known:
+                with self._restoring():  # CUDA may load what runs for the first time, but not during a capture
+                    bound.launch(first, 1)
+            else:
                 self._check(bound, level, _batch(data, of_step), tables.row(first), first, name)
             if level != LAUNCHES:
                 bound.capture()
             return bound
 
-        return at_highest_level((str(program), name, tuple(sorted(sliding.items()))), make)
+        return at_highest_level((program.identity, name, tuple(sorted(sliding.items()))), make)
 
     def _memory(self) -> Any:
         """The largest memory in use, which other launches may share."""
@@ -311,8 +315,6 @@ class GPUSteps(Overwriting):
         Disagreement
             The results differ.
         """
-        carry = [*leaves(self._carry)]
-        before = [a.copy() for a in carry]
 
         def after(run: Callable, *arguments: Any) -> list[np.ndarray]:
             for a, old in zip(carry, starts, strict=True):
@@ -321,7 +323,7 @@ class GPUSteps(Overwriting):
             return [*map(cupy.asnumpy, carry if made is None else leaves(made))]
 
         settings = precision, len(self._carry.moments) > 0
-        try:
+        with self._restoring() as (carry, before):
             # Rounding rarely changes the sign of a ReLU's input: if it did, it does not from other parameters as well.
             for starts in (before, [0.9 * before[0], *before[1:]]):
                 expected, found = after(self.step, self._carry, batch, row), after(bound.launch, first, 1)
@@ -334,6 +336,14 @@ class GPUSteps(Overwriting):
                 steps = first, bound.n_a_graph
                 made, expected = after(bound.replay, *steps), after(bound.launch, *steps)
                 compare("the graph and the launches", made, expected, host, *settings)
+
+    @contextlib.contextmanager
+    def _restoring(self) -> Iterator[tuple[list[Array], list[Array]]]:
+        """A context at whose end the arrays of the training are as they were; these arrays, and copies of them."""
+        carry = [*leaves(self._carry)]
+        before = [a.copy() for a in carry]
+        try:
+            yield carry, before
         finally:
             for a, old in zip(carry, before, strict=True):
                 a[...] = old

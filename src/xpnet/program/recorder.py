@@ -182,6 +182,11 @@ class Program:
         return self.values[-1]
 
     @property
+    def identity(self) -> tuple:
+        """What two programs have in common if they compute the same: their operations, and all constants in full."""
+        return str(self), tuple(x.data.tobytes() for x in self.values if x.data is not None)
+
+    @property
     def flops(self) -> int:
         """Floating-point operations, see :attr:`Value.flops`."""
         return sum(value.flops for value in self.values)
