@@ -319,6 +319,11 @@ def test_indices_beyond_two_to_the_31_are_64_bits_wide():
     assert f"[(i + {start}LL)]" in source(planned).text
 
 
+def test_numbers_that_only_empty_arrays_need_have_no_kernel(rng):
+    replay = check(lambda x, t: (x[:0] * (t + 1.0), x + 1.0), rng.normal(size=3), np.asarray(2.0))
+    assert len(replay.source.launches) == 1
+
+
 def test_operations_without_a_kernel_are_named():
     complex_numbers = np.zeros(3, np.complex64)
     with pytest.raises(NotRecordable, match="complex64"):

@@ -68,7 +68,7 @@ def source(plan: Plan, sliding: Mapping[int, int] | None = None) -> Source:
         writer.item(item)
     for value, j in plan.copies:
         writer.copy(value, j)
-    return _Schedule(memory, writer.nodes, sliding or {}).source()
+    return _Schedule(memory, [node for node in writer.nodes if node.writes], sliding or {}).source()
 
 
 class _Schedule:
