@@ -320,8 +320,8 @@ def test_indices_beyond_two_to_the_31_are_64_bits_wide():
 
 
 def test_numbers_that_only_empty_arrays_need_have_no_kernel(rng):
-    replay = check(lambda x, t: (x[:0] * (t + 1.0), x + 1.0), rng.normal(size=3), np.asarray(2.0))
-    assert len(replay.source.launches) == 1
+    replay = check(lambda x, t: (x[:0] * (t + 1.0),), rng.normal(size=3), np.asarray(2.0))
+    assert replay.source.launches == []
 
 
 def test_operations_without_a_kernel_are_named():
