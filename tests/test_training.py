@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xpnet.backends import to_numpy
-from xpnet.communicators import Alone
+from xpnet.distributed import Alone
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Rate
 from xpnet.equations.schedules import Adaptive, Cosine, InverseScaling, Plateau, WarmUp

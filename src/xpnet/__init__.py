@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "backends": "Backend BackendUnavailableError get_backend set_backend using_backend",
-    "equations": "activations initializers layers losses optimizers regularization schedules",
+    "equations": "activations initializers layers losses optimizers penalties schedules",
     "equations.dropout": "Dropout",
     "equations.layers": "Dense PReLU",
     "equations.optimizers": "Adam AdamW GradientDescent Momentum",
@@ -18,18 +18,18 @@ _HOMES = {
     "model": "Model",
     "state": "State initial_state",
     "training": "DivergedError epochs weights_settled",
-    "explanation": "explain",
-    "gradcheck": "GradientCheck GradientError check_gradients",
-    "diagnosis": "Diagnosis Finding diagnose",
+    "inspection.explanation": "explain",
+    "inspection.gradcheck": "GradientCheck GradientError check_gradients",
+    "inspection.diagnosis": "Diagnosis Finding diagnose",
     "estimators": "MLPClassifier MLPRegressor",
-    "serialization": "load save",
-    "display.curve": "LossCurveDisplay plot_learning_curve",
-    "display.histograms": "HistogramDisplay",
-    "display.network": "to_svg",
-    "display.recording": "Recorder",
-    "display.summary": "summary",
-    "display.versions": "show_versions",
-    "display.weights": "FirstLayerWeightsDisplay",
+    "saving": "load save",
+    "inspection.displays.curve": "LossCurveDisplay plot_learning_curve",
+    "inspection.displays.histograms": "HistogramDisplay",
+    "inspection.drawing.network": "to_svg",
+    "inspection.recorder": "Recorder",
+    "inspection.summary": "summary",
+    "inspection.versions": "show_versions",
+    "inspection.displays.weights": "FirstLayerWeightsDisplay",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

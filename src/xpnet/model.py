@@ -27,7 +27,7 @@ from .equations.dropout import draw_seed
 from .equations.layers import Shape, Training
 from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
-from .equations.regularization import cost_gradient, penalty
+from .equations.penalties import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
 from .program import Replayed
 from .program.steps import make_room
@@ -229,19 +229,19 @@ class Model:
 
     def explain(self, state: State, X: Any, Y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
         """One training step on X, quantity by quantity: see :func:`xpnet.explain`, which has more options."""
-        from .explanation import explain
+        from .inspection.explanation import explain
 
         return explain(self, state, X, Y, sample_weight, check=check)
 
     def summary(self, n_features: int | Shape, batch_size: int = 200, dtype: Any = None) -> Any:
         """Equations, shapes, parameters, FLOPs and memory layer by layer: see :func:`xpnet.summary`."""
-        from .display.summary import summary
+        from .inspection.summary import summary
 
         return summary(self, n_features, batch_size, dtype)
 
     def to_svg(self, n_features: int | Shape, theta: Any = None) -> Any:
         """The network as a picture, with theta's weights: see :func:`xpnet.to_svg`, which has more options."""
-        from .display.network import to_svg
+        from .inspection.drawing.network import to_svg
 
         return to_svg(self, n_features, theta)
 

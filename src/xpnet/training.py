@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .backends import Backend, array_namespace, host, is_sparse, on_device_of, shuffled
-from .communicators import Alone
+from .distributed import Alone
 from .equations import whole_number
 from .equations.dropout import step_key
 from .equations.layers import Training
 from .equations.optimizers import Optimizer
-from .equations.regularization import clipping_scale, euclidean_norm
+from .equations.penalties import clipping_scale, euclidean_norm
 from .equations.schedules import Constant, Schedule
 from .model import Model
 from .network import Layout

@@ -6,7 +6,7 @@ import pytest
 
 from xpnet.backends import threads
 from xpnet.backends.threads import OneThread
-from xpnet.communicators import Alone
+from xpnet.distributed import Alone
 from xpnet.equations.layers import Dense
 from xpnet.equations.optimizers import GradientDescent
 from xpnet.model import Model

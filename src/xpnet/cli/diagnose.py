@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from ..diagnosis import diagnose
-from ..serialization import describe, load
+from ..inspection.diagnosis import diagnose
+from ..saving import describe, load
 from .console import computing_on
 from .data import as_labels
 from .predict import samples

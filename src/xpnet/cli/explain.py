@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..equations.layers import Dense
 from ..equations.optimizers import Adam
-from ..explanation import Record, explain
-from ..explanation.documents import EXAMPLES
-from ..explanation.page import as_page
+from ..inspection.explanation import Record, explain
+from ..inspection.explanation.documents import EXAMPLES
+from ..inspection.explanation.page import as_page
 from ..model import Model
 from ..network import Sequential
 from .console import computing_on, note
@@ -95,7 +95,7 @@ def _saved(args: argparse.Namespace) -> Record:
     """A step of a saved model on evenly spaced samples of a file."""
     import numpy as np
 
-    from ..serialization import take_apart
+    from ..saving import take_apart
     from .data import as_targets
     from .diagnose import with_target
 

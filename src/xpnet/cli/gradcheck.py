@@ -8,7 +8,7 @@ import numpy as np
 from ..equations import activations, losses
 from ..equations.dropout import Dropout, step_key
 from ..equations.layers import Dense, PReLU, Training
-from ..gradcheck import GradientCheck, check_gradients
+from ..inspection.gradcheck import GradientCheck, check_gradients
 from ..model import Model
 from ..network import Sequential
 from .console import Console, computing_on
@@ -46,7 +46,7 @@ def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> 
 
 
 def _of_model(args: argparse.Namespace) -> GradientCheck:
-    from ..diagnosis.case import of_estimator
+    from ..inspection.diagnosis.case import of_estimator
     from .diagnose import with_target
 
     model, X, y = with_target(args, args.model)

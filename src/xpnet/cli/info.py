@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from ..backends import auto_choice
-from ..display.versions import versions
+from ..inspection.versions import versions
 from .console import Console, computing_on, listed
 
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _contents(path: str, backend: str | None) -> list[tuple[str, str]]:
     """What the file holds, as pairs of name and text; it is loaded for that, so it is whole."""
-    from ..serialization import describe, load, take_apart
+    from ..saving import describe, load, take_apart
 
     document = describe(path)
     parts = take_apart(load(path, backend))

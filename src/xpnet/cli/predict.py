@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..serialization import check_place, describe, load, write_file
+from ..saving import check_place, describe, load, write_file
 from .console import computing_on, listed, note
 from .data import as_labels, digits, is_table, matrix, numbers, read_arrays, read_table
 

@@ -2,9 +2,9 @@
 
 import argparse
 
-from ..display.network import to_svg
-from ..display.summary import summary
-from ..serialization import check_place, describe, load, write_file
+from ..inspection.drawing.network import to_svg
+from ..inspection.summary import summary
+from ..saving import check_place, describe, load, write_file
 from .console import note
 
 

@@ -14,9 +14,9 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from ..display.curve import plot_learning_curve
 from ..estimators import MLPClassifier, MLPRegressor
-from ..serialization import Parts, check_place, put_together, save
+from ..inspection.displays.curve import plot_learning_curve
+from ..saving import Parts, check_place, put_together, save
 from ..training import DivergedError
 from .console import Console, computing_on, note
 from .data import Data, as_labels, as_targets, decide_task, training_data

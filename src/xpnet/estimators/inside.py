@@ -30,7 +30,7 @@ class Inside:
 
         X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
         """
-        from ..explanation import explain
+        from ..inspection.explanation import explain
 
         check_is_fitted(self)
         if self.solver == "lbfgs":
@@ -48,14 +48,14 @@ class Inside:
         """The fitted network layer by layer: equations, shapes, parameters, FLOPs and memory; see
         :func:`xpnet.summary`.
         """
-        from ..display.summary import summary
+        from ..inspection.summary import summary
 
         check_is_fitted(self)
         return summary(self, batch_size=batch_size)
 
     def to_svg(self, max_units: int = 16) -> Any:
         """The fitted network as a picture, a str that notebooks show; see :func:`xpnet.to_svg`."""
-        from ..display.network import to_svg
+        from ..inspection.drawing.network import to_svg
 
         check_is_fitted(self)
         return to_svg(self, max_units=max_units)

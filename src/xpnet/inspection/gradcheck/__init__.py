@@ -1,0 +1,178 @@
+"""Gradients held against central differences: of models, networks, layers, activations and losses, also a user's own.
+
+The gradient is that of the code that trains, :meth:`Model.objective`; the differences ask for the cost alone, which no
+``backward`` touches.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...equations.activations import Activation
+from ...equations.layers import Layer, Training
+from ...equations.losses import Loss
+from ...model import Model
+from ...network import Sequential
+from .differences import STEP, derivative_along, slopes_at, unit_direction
+from .subjects import problem
+
+__all__ = ["STEP", "GradientCheck", "GradientError", "check_gradients", "derivative_along", "unit_direction"]
+
+FEW = 64
+"""Parameters up to which each is looked at by itself in any case."""
+
+
+class GradientError(AssertionError):
+    """A gradient is not the cost's derivative; ``check`` is the :class:`GradientCheck` that found it."""
+
+    def __init__(self, check: "GradientCheck"):
+        super().__init__(str(check))
+        self.check = check
+
+    def __reduce__(self):
+        return GradientError, (self.check,)
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What :func:`check_gradients` found.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether the gradient is the cost's derivative, kinks aside.
+    error : float
+        |difference - gradient| where they are furthest apart, as a fraction of the gradient's norm; of a right gradient
+        at the longest step that agrees.
+    tolerance : float
+        What it may be there: ``rtol``, and what rounding leaves of float64.
+    parameter : str
+        The worst parameter: "W2[3, 1]" is in the second layer; "X[0, 2]" and "Z[0, 2]" are in the input.
+    analytic, numeric : float
+        Its entry of the gradient, and its derivative by differences; where a kink lies at the very parameters, both are
+        those right beside them.
+    kink : bool
+        Whether a kink or a bend as sharp, such as ReLU's at 0 or |w|'s, explains what longer steps are off by.
+    reason : str
+        What explains it, in words; empty where nothing is off, or nothing explains it.
+    norm : float
+        The gradient's norm.
+    looked_at : str
+        At what, in words.
+    """
+
+    ok: bool
+    error: float
+    tolerance: float
+    parameter: str
+    analytic: float
+    numeric: float
+    kink: bool
+    reason: str
+    norm: float
+    looked_at: str
+
+    def __str__(self) -> str:
+        verdict = "the gradient is right" if self.ok else "the gradient is wrong"
+        return (
+            f"{verdict}: off by {self.error:.1e} of its norm {self.norm:.4g} ({self.tolerance:.1e} is allowed), by "
+            f"{self.looked_at}; worst {self.parameter}: gradient {self.analytic:.10g}, by differences "
+            f"{self.numeric:.10g}{'; ' if self.reason else ''}{self.reason}"
+        )
+
+    def raise_if_wrong(self) -> "GradientCheck":
+        """Itself, or a :class:`GradientError` that says what is wrong."""
+        if not self.ok:
+            raise GradientError(self)
+        return self
+
+
+def check_gradients(
+    subject: Model | Sequential | Layer | Activation | Loss,
+    X: Any,
+    Y: Any = None,
+    *,
+    theta: Any = None,
+    sample_weight: Any = None,
+    train: Training = Training(),
+    directions: int = 5,
+    every: bool = False,
+    rng: Any = None,
+    rtol: float = 1e-12,
+    backend: Any = None,
+) -> GradientCheck:
+    """Whether a gradient is the derivative of its cost, by central differences in float64.
+
+    Parameters
+    ----------
+    subject : Model, Sequential, layer, Activation or Loss
+        A model's cost, penalties included, by its parameters; a network's or a layer's outputs times random numbers, by
+        parameters and input; an activation's, by its input; a loss, by the network's output.
+    X : array-like, (m, n)
+        Samples; for an activation or a loss Z, what it is applied to. A few samples say as much as many.
+    Y : array-like, (m, n_out), optional
+        Targets, for a model or a loss; for others what the outputs are multiplied by, if not random numbers.
+    theta : array, (n_parameters,), optional
+        The parameters to look at, in the order of :class:`Layout`; by default initial ones, each moved by
+        N(0, 0.1^2), so that no zero hides anything.
+    sample_weight : array-like, (m,), optional
+        Weights of the samples' losses.
+    train : Training
+        What the layers are told: ``xpnet.equations.layers.Training(key)`` draws the masks of one step's Dropout, which
+        stay as they are; by default nothing is dropped.
+    directions : int
+        Along how many directions to look: the gradient's own, and random ones.
+    every : bool
+        Whether to look at each parameter by itself instead.
+    rng : numpy.random.Generator or RandomState, optional
+        By default ``numpy.random.default_rng(0)``.
+    rtol : float
+        How far the differences may be off, as a fraction of the gradient's norm.
+    backend : str or Backend, optional
+        See :func:`xpnet.get_backend`.
+
+    Returns
+    -------
+    GradientCheck
+        Print it, ask for its ``ok``, or let ``raise_if_wrong()`` raise. It names the worst parameter; of more than 64,
+        unless ``every`` is asked for, that is found by halving: the worst where one is wrong, else one of the wrong.
+
+    Raises
+    ------
+    ValueError
+        The cost or the gradient is not finite, Y is missing, or rng is no generator.
+
+    Notes
+    -----
+    Where differences and gradient disagree, the step is halved until they agree or nothing changes any more. A smooth
+    cost's error falls by 2^8 each time, a kink's slowly and then to nothing at once, a wrong gradient's stays.
+    """
+    if directions < 1:
+        raise ValueError(f"directions is {directions!r}; it must be 1 or more (every=True looks at each parameter)")
+    rng = np.random.default_rng(0) if rng is None else rng
+    if not (hasattr(rng, "normal") and hasattr(rng, "choice")):
+        raise ValueError(f"rng is {rng!r}; it must be a generator, such as numpy.random.default_rng(0)")
+    asked = problem(subject, X, Y, theta, sample_weight, rng, backend)
+    slopes = slopes_at(asked.cost_and_gradient(train), asked.theta, rtol, rng)
+    places = np.arange(asked.theta.size)
+    lines = [] if every else slopes.along_random(directions)
+    by_place = slopes.each(places if every or len(places) <= FEW else slopes.narrowed(places))
+    worst, place = max(by_place, key=lambda found: found[0].badness)
+    line = max([worst, *lines], key=lambda line: line.badness)
+    norm = slopes.norm or 1.0  # a constant cost: differences of 0
+    is_noise = line.ok and not line.reason and 0.0 < slopes.norm <= slopes.noise
+    return GradientCheck(
+        ok=line.ok,
+        error=line.error / norm,
+        tolerance=line.allowed / norm,
+        parameter=asked.name(place),
+        analytic=worst.analytic,
+        numeric=worst.numeric,
+        kink=line.kink,
+        reason="the gradient is 0 but for rounding: an optimum" if is_noise else line.reason,
+        norm=slopes.norm,
+        looked_at=f"each of {len(places)} parameters"
+        if every
+        else f"{directions} directions of {len(places)} parameters",
+    )

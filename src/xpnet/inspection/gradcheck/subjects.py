@@ -1,0 +1,160 @@
+"""What is no model becomes the smallest one that holds it: its input is a layer's parameter, and so checked too."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend, get_backend, is_sparse, read_data, to_numpy
+from ...equations.activations import Activation
+from ...equations.layers import Layer, Parameter, Shape, Training
+from ...equations.losses import Loss
+from ...model import Model
+from ...network import Layout, Sequential, layout_of
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Given:
+    """A = the parameter itself, (m, ...): an input that is learned, whatever comes in."""
+
+    name: str
+    shape: Shape
+
+    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
+        """The whole input, and one sample's shape."""
+        return (Parameter(self.name, self.shape, "other"),), in_shape
+
+    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
+        """Zeros."""
+        return (np.zeros(self.shape),)
+
+    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+        """The parameter, and dA as its gradient."""
+        return params[0], lambda dA, need_dX=True: (None, (dA,))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A = f(X): an activation as a layer."""
+
+    activation: Activation
+
+    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
+        """No parameters."""
+        return (), in_shape
+
+    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
+        """Nothing."""
+        return ()
+
+    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
+        """f(X), and f's own backward."""
+        A = self.activation.forward(X)
+        return A, lambda dA, need_dX=True: (self.activation.backward(dA, X, A), ())
+
+
+@dataclass(frozen=True)
+class Projection(Loss):
+    """L = sum_j r_j z_j, dZ = R: a network's output against weights R, given as the targets."""
+
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
+        return Z * Y, Y
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, its data on a backend, and the parameters (host, float64) at which its gradient is checked."""
+
+    model: Model
+    backend: Backend
+    X: Array
+    Y: Array
+    w: Array | None
+    theta: np.ndarray
+
+    @property
+    def layout(self) -> Layout:
+        """Where the parameters lie."""
+        return self.model.layout(tuple(self.X.shape[1:]))
+
+    def cost_and_gradient(self, train: Training) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+        """theta -> J and its gradient, by the code that trains, theta and gradient on the host."""
+        objective = self.model.objective(self.X, self.Y, self.w, self.backend, train)
+
+        def on_host(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            J, g = objective(theta)
+            return J, to_numpy(g)
+
+        return on_host
+
+    def name(self, place: int) -> str:
+        """What the parameter at this place of theta is called: "W2[3, 1]" is in the second layer."""
+        for name, _, at, shape in named_windows(self.layout):
+            if at.start <= place < at.stop:
+                return f"{name}[{', '.join(map(str, np.unravel_index(place - at.start, shape)))}]"
+        raise IndexError(f"there is no parameter {place}; there are {self.theta.size}")
+
+
+def named_windows(layout: Layout) -> Iterator[tuple[str, str, slice, Shape]]:
+    """Each array of parameters: its name with its layer's number from 1, its role, and where it lies in theta.
+
+    An input that is given is called by its name alone, and is no layer.
+    """
+    is_given = isinstance(layout.network.layers[0], Given)
+    parameters, _ = layout.network.shapes(layout.in_shape)
+    for k, (of_layer, windows) in enumerate(zip(parameters, layout.windows, strict=True), 0 if is_given else 1):
+        for parameter, (at, shape) in zip(of_layer, windows, strict=True):
+            yield f"{parameter.name}{k or ''}", parameter.role, at, shape
+
+
+def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: Any, backend: Any) -> Problem:
+    """The subject as a model in float64, with parameters to check it at."""
+    backend = get_backend(backend, X)
+    if "float64" not in backend.xp.__array_namespace_info__().dtypes():
+        raise ValueError(f"{backend.name} holds no float64 here, and differences need it: enable it, or use NumPy")
+    if isinstance(subject, Model):
+        model = replace(subject, precision="float64")
+        _, X, Y, w = model.read(X, _needed(Y, subject), sample_weight, backend)
+        inner = model.layout(tuple(X.shape[1:]))
+        return Problem(model, backend, X, Y, w, inner.pack(_parameters(inner, theta, rng)))
+    layers, loss, name = _around(subject)
+    _, X = read_data(X, "X", backend, backend.xp.float64)
+    if is_sparse(X):
+        raise ValueError(f"X is sparse, and is itself checked with a {type(subject).__name__}: pass X.toarray()")
+    model = Model(Sequential(Given(name, tuple(X.shape)), *layers), loss, reduction="sum", precision="float64")
+    layout = model.layout(tuple(X.shape[1:]))
+    of_layers = _parameters(layout_of(Sequential(*layers), layout.in_shape), theta, rng) if layers else ()
+    if Y is None and isinstance(loss, Projection):
+        Y = rng.normal(size=(X.shape[0], *layout.out_shape))
+    _, X, Y, w = model.read(X, _needed(Y, subject), sample_weight, backend)
+    return Problem(model, backend, X, Y, w, layout.pack(((to_numpy(X),), *of_layers)))
+
+
+def _around(subject: Any) -> tuple[tuple[Layer, ...], Loss, str]:
+    """The layers and the loss of which the subject is one, and what the input is called."""
+    if isinstance(subject, Loss):
+        return (), subject, "Z"
+    if isinstance(subject, Activation):
+        return (Applied(subject),), Projection(), "Z"
+    if isinstance(subject, Sequential):
+        return subject.layers, Projection(), "X"
+    if isinstance(subject, type) or not all(hasattr(subject, name) for name in ("shapes", "initial", "forward")):
+        raise TypeError(f"{subject!r} can't be checked; allowed: a Model, Sequential, layer, Activation or Loss, made")
+    return (subject,), Projection(), "X"
+
+
+def _needed(Y: Any, subject: Any) -> Any:
+    if Y is None:
+        raise ValueError(f"Y is missing: a {type(subject).__name__} is checked with targets, one row a sample")
+    return Y
+
+
+def _parameters(layout: Layout, theta: Any, rng: Any) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Each layer's arrays: those of theta, or initial ones, moved so that no zero hides anything."""
+    if theta is None and layout.n_parameters:
+        theta = layout.pack(layout.network.initial(rng, layout.in_shape))
+        theta = theta + 0.1 * rng.normal(size=theta.size)
+    return layout.unpack(layout.checked(np.asarray([] if theta is None else to_numpy(theta), np.float64)))
