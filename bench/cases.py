@@ -122,7 +122,7 @@ def elementwise_bytes(case: Case) -> int:
 
     Forward 2 values a unit and sample (Z read, A written). Backward 4 (dA and A read, dZ written, dZ read for the
     bias's gradient), at the output too (Z and Y read). Update: 3 values a parameter (theta and g read, theta written),
-    for Adam 7 (its two moments read and written). An epoch: 2 values a feature and output of a sample (its row moved).
+    for Adam 7 (its two slots read and written). An epoch: 2 values a feature and output of a sample (its row moved).
     """
     units, item = sum(case.widths[1:]) * case.batch, 8 if case.precision == "float64" else 4
     n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(case.widths))

@@ -17,7 +17,7 @@ seconds=${GPU_REPORT_SECONDS:-570}
 python=${PYTHON:-$(command -v python || command -v python3)}
 export MPLBACKEND=Agg PYTHONUNBUFFERED=1 SCIPY_ARRAY_API=1 PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 export XPNET_CAPTURE=require
-unset XPNET_LOWERINGS XPNET_BACKEND
+unset XPNET_REPLAY XPNET_BACKEND
 
 if ! why=$("$python" -B -c 'import xpnet; xpnet.get_backend("cupy")' 2>&1); then
     why=${why##*$'\n'}

@@ -31,7 +31,7 @@ def build(case: Case, name: str, device: str) -> Contender:
     for at, arrays in enumerate((net.coefs_, net.intercepts_)):
         for array, of_layer in zip(arrays, first, strict=True):
             array[...] = of_layer[at]
-    del net._optimizer  # with the moments of that step: the next call makes a new one
+    del net._optimizer  # with the slots of that step: the next call makes a new one
     if case.path == "predict":
         return _predict(case, net, X)
     # scikit-learn's squared error is the mean over the outputs too; its gradient is not.

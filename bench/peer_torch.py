@@ -59,16 +59,16 @@ def _compiled(problem: Problem, mode: str) -> Callable:
     """One function, compiled as a whole: gradient, update and running cost."""
     case, rule = problem.case, OPTIMIZERS[problem.case.optimizer]
     params = [tuple(p.detach() for p in layer) for layer in problem.params]
-    moments = [tuple((torch.zeros_like(p), torch.zeros_like(p)) for p in layer) for layer in params]
+    slots = [tuple((torch.zeros_like(p), torch.zeros_like(p)) for p in layer) for layer in params]
     t = torch.zeros((), device=problem.X.device, dtype=torch.float64)
-    for static in (*problem.flat(), *(v for layer in moments for pair in layer for v in pair), t, problem.total):
+    for static in (*problem.flat(), *(v for layer in slots for pair in layer for v in pair), t, problem.total):
         torch._dynamo.mark_static_address(static)
     gradient_and_cost = torch.func.grad_and_value(partial(mean_cost, case))
 
     def step(X: Tensor, Y: Tensor) -> None:
         gradients, cost = gradient_and_cost(params, X, Y)
         t.add_(1.0)
-        for layer, of_layer, slopes in zip(params, moments, gradients, strict=True):
+        for layer, of_layer, slopes in zip(params, slots, gradients, strict=True):
             for p, (m, v), g in zip(layer, of_layer, slopes, strict=True):
                 if case.optimizer == "Adam":
                     m.lerp_(g, 1.0 - rule.beta_1)

@@ -202,18 +202,18 @@ def test_an_initial_state():
     rng = np.random.default_rng(0)
     state = Model(NETWORK).initial(rng, 3, Adam(0.02))
     assert state.theta.shape == (N_PARAMETERS,)
-    assert [v.shape for v in state.moments] == [(N_PARAMETERS,)] * 2
-    assert not any(v.any() for v in state.moments)
+    assert [v.shape for v in state.slots] == [(N_PARAMETERS,)] * 2
+    assert not any(v.any() for v in state.slots)
     assert (state.learning_rate, state.step, state.rng, state.order) == (0.02, 0, rng, None)
-    assert len(Model(NETWORK).initial(rng, 3, Momentum()).moments) == 1
-    assert Model(NETWORK).initial(rng, 3, GradientDescent()).moments == ()
+    assert len(Model(NETWORK).initial(rng, 3, Momentum()).slots) == 1
+    assert Model(NETWORK).initial(rng, 3, GradientDescent()).slots == ()
 
 
 def test_a_state_from_parameters_of_any_library(library, dtype):
     theta = library.asarray(np.arange(5.0), dtype)
     state = initial_state(theta, Adam())
     assert state.theta is theta
-    assert all(library.owns(v) and v.dtype == theta.dtype for v in state.moments)
+    assert all(library.owns(v) and v.dtype == theta.dtype for v in state.slots)
 
 
 def test_the_number_of_features_may_be_numpys(rng):

@@ -46,7 +46,7 @@ def last(run, n):
 
 def everything(state):
     """A state's arrays as bytes, to see whether anything changed."""
-    return [to_numpy(a).tobytes() for a in (state.theta, *state.moments)], state.step, state.learning_rate
+    return [to_numpy(a).tobytes() for a in (state.theta, *state.slots)], state.step, state.learning_rate
 
 
 # --- one step
@@ -67,13 +67,13 @@ def test_a_step_is_gradient_descent_on_the_cost(library, dtype, XY):
 
 def by_hand(model, theta, X, Y, batches, optimizer, w=None, rate=lambda t: 1.0):
     """theta after an epoch over these batches of row numbers, by ``cost_and_gradient`` and ``update`` alone."""
-    moments, costs = tuple(np.zeros_like(theta) for _ in range(optimizer.moments)), []
+    slots, costs = tuple(np.zeros_like(theta) for _ in range(optimizer.slots)), []
     n_weights = model.layout(X.shape[1]).n_weights
     for t, rows in enumerate(batches, 1):
         cost, g = model.cost_and_gradient(theta, X[rows], Y[rows], None if w is None else w[rows])
         scalars = optimizer.scalars(t, optimizer.learning_rate * rate(t - 1))
         theta = np.concatenate([optimizer.decayed(theta[:n_weights], scalars), theta[n_weights:]])
-        theta, *moments = optimizer.update(theta, g, tuple(moments), scalars)
+        theta, *slots = optimizer.update(theta, g, tuple(slots), scalars)
         costs.append((cost, len(rows)))
     return theta, sum(c * n for c, n in costs) / sum(n for _, n in costs)
 
@@ -83,7 +83,7 @@ OPTIMIZERS = [
     Momentum(0.1, 0.8),
     Momentum(0.1, 0.8, nesterov=True),
     Adam(0.01),
-    AdamW(0.01, decay=0.3),
+    AdamW(0.01, weight_decay=0.3),
 ]
 
 
@@ -126,14 +126,14 @@ def test_a_step_is_pure(library, dtype, XY, optimizer):
     step = training_step(MODEL, MODEL.layout(4), optimizer, clip_norm=0.5)
     theta = library.asarray(start().theta, dtype)
     xp = library.xp
-    carry = Carry(theta, (0.5 * theta * theta,) * optimizer.moments, xp.sum(theta), xp.max(theta))
+    carry = Carry(theta, (0.5 * theta * theta,) * optimizer.slots, xp.sum(theta), xp.max(theta))
     scalars = StepScalars(1.0, 0.0, optimizer.scalars(1, 0.1))
     before = [to_numpy(a).tobytes() for a in leaves(carry)]
     after, again = (step(carry, Batch(X, Y, None), scalars) for _ in range(2))
     assert [to_numpy(a).tobytes() for a in leaves(carry)] == before
     assert [to_numpy(a).tobytes() for a in leaves(after)] == [to_numpy(a).tobytes() for a in leaves(again)]
     assert [a.shape for a in leaves(after)] == [a.shape for a in leaves(carry)]
-    assert all(library.owns(a) for a in (after.theta, *after.moments))
+    assert all(library.owns(a) for a in (after.theta, *after.slots))
     assert all(a.dtype == theta.dtype for a in leaves(after))
 
 
@@ -384,7 +384,7 @@ def test_the_callers_arrays_are_never_written_to(XY):
     copies = [a.copy() for a in arrays]
     for a in arrays:
         a.flags.writeable = False
-    state = replace(start(optimizer=Momentum(0.1)), theta=arrays[3], moments=(arrays[4],))
+    state = replace(start(optimizer=Momentum(0.1)), theta=arrays[3], slots=(arrays[4],))
     for options in ({}, {"batch_size": 5}, {"batch_size": 5, "shuffle": False, "clip_norm": 0.1}):
         last(epochs(MODEL, state, X, Y, sample_weight=arrays[2], **options), 3)
     for a, copy in zip(arrays, copies, strict=True):
@@ -617,8 +617,8 @@ def test_everything_follows_X(library, dtype, XY):
         epochs(MODEL, start(optimizer=Adam()), library.asarray(X, dtype), Y.astype(int).tolist(), batch_size=10)
     )
     assert library.owns(state.theta)
-    assert all(library.owns(v) for v in state.moments)
-    assert all(a.dtype == getattr(library.xp, dtype) for a in (state.theta, *state.moments))
+    assert all(library.owns(v) for v in state.slots)
+    assert all(a.dtype == getattr(library.xp, dtype) for a in (state.theta, *state.slots))
 
 
 def test_host_data_goes_where_it_is_told(library, XY):

@@ -10,7 +10,7 @@ from .backends import (
     NARROW,
     Backend,
     Precision,
-    Rows,
+    RowSource,
     array_namespace,
     checked_beside,
     checked_precision,
@@ -56,7 +56,7 @@ class Model:
         Whether lambda is multiplied by c as well, as scikit-learn's alpha is.
     precision : {"float32", "float64", "tf32", "bfloat16"}, optional
         What is computed in; by default float32 or float64 as X is. With "tf32" and "bfloat16" (CuPy alone) the matrix
-        products round their factors; parameters, moments and the loss stay in float32.
+        products round their factors; parameters, slots and the loss stay in float32.
     """
 
     network: Sequential
@@ -113,7 +113,7 @@ class Model:
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
         """The state before the first step, its parameters drawn from rng."""
         state = initial_state(self.draw(rng, n_features), optimizer, rng)
-        return replace(state, seed=draw_seed(rng)) if self.draws else state
+        return replace(state, seed=draw_seed(rng)) if self.is_stochastic else state
 
     @property
     def rounding(self) -> str | None:
@@ -121,9 +121,9 @@ class Model:
         return self.precision if self.precision in NARROW else None
 
     @property
-    def draws(self) -> bool:
-        """Whether a step of training draws random numbers, as a layer says by an attribute ``draws``."""
-        return any(getattr(layer, "draws", False) for layer in self.network.layers)
+    def is_stochastic(self) -> bool:
+        """Whether a step of training draws random numbers, as a layer says by an attribute ``is_stochastic``."""
+        return any(getattr(layer, "is_stochastic", False) for layer in self.network.layers)
 
     def sums(
         self, theta: Array, X: Array, Y: Array, w: Array | None = None, train: Training = Training()
@@ -213,7 +213,7 @@ class Model:
             return self.network.forward(layout.unpack(theta), X)[0]
 
         at_once = Replayed(lambda theta, X, Y, w: judge(outputs(X, theta), Y, w), (X, Y, w), self.rounding)
-        is_here = not isinstance(X, Rows) and array_namespace(X) is backend.xp
+        is_here = not isinstance(X, RowSource) and array_namespace(X) is backend.xp
         is_one_block = is_here and X.shape[0] <= rows_a_block(layout, backend)
 
         def evaluate(theta: Array) -> tuple[float, Array]:
@@ -365,7 +365,7 @@ def in_row_blocks(
     ``last`` replaces the function by the program of an earlier call, see :meth:`LastPredictions.of`.
     """
     m, rows = X.shape[0], rows_a_block(layout, backend)
-    if backend.name == "numpy" and not isinstance(X, Rows):
+    if backend.name == "numpy" and not isinstance(X, RowSource):
         # Blocks that stay in a cache; products of fewer rows than this are slower.
         rows = min(rows, max(FEWEST_ROWS, rows // 32))
     with backend.active():

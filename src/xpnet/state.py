@@ -20,7 +20,7 @@ class State:
     ----------
     theta : array, (n_parameters,)
         The parameters, in the order of :class:`Layout`.
-    moments : tuple of arrays like theta
+    slots : tuple of arrays like theta
         The optimiser's.
     optimizer : Optimizer
         The update rule.
@@ -40,7 +40,7 @@ class State:
     """
 
     theta: Array
-    moments: tuple[Array, ...]
+    slots: tuple[Array, ...]
     optimizer: Optimizer
     learning_rate: float
     step: int = 0
@@ -61,19 +61,19 @@ class State:
     @property
     def course(self) -> dict[str, Any]:
         """All attributes but the arrays; ``_rng`` in place of ``rng`` if nobody has asked for it."""
-        return {name: value for name, value in vars(self).items() if name not in ("theta", "moments", "_kept")}
+        return {name: value for name, value in vars(self).items() if name not in ("theta", "slots", "_kept")}
 
     def is_at(self, kept: Kept) -> bool:
         """Whether the arrays are those that ``kept`` has, and nobody has asked for them."""
         mine = vars(self)
-        return mine.get("_kept") is kept and "theta" not in mine and "moments" not in mine
+        return mine.get("_kept") is kept and "theta" not in mine and "slots" not in mine
 
     def __getattr__(self, name: str) -> Any:
         mine = vars(self)
         if name == "theta" and "_kept" in mine:
             (mine["theta"],) = mine["_kept"].take(0)
-        elif name == "moments" and "_kept" in mine:
-            mine["moments"] = mine["_kept"].take(*range(1, len(mine["_kept"].arrays)))
+        elif name == "slots" and "_kept" in mine:
+            mine["slots"] = mine["_kept"].take(*range(1, len(mine["_kept"].arrays)))
         elif name == "rng" and "_rng" in mine:
             mine["rng"] = mine.pop("_rng")()
         else:
@@ -110,5 +110,5 @@ def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
             f"optimizer is {optimizer!r}; it must be an object such as Adam(0.001) or GradientDescent(0.1)"
         )
     xp = array_namespace(theta)
-    moments = tuple(xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta)) for _ in range(optimizer.moments))
-    return State(theta, moments, optimizer, optimizer.learning_rate, rng=rng)
+    slots = tuple(xp.zeros(theta.shape, dtype=theta.dtype, device=device(theta)) for _ in range(optimizer.slots))
+    return State(theta, slots, optimizer, optimizer.learning_rate, rng=rng)

@@ -16,7 +16,7 @@ from .equations.dropout import step_key
 from .equations.layers import Training
 from .equations.optimizers import Optimizer
 from .equations.penalties import clipping_scale, euclidean_norm
-from .equations.schedules import Constant, Schedule
+from .equations.schedules import ConstantRate, Schedule
 from .model import Model
 from .network import Layout
 from .program import may_replay
@@ -76,7 +76,7 @@ def training_step(
     """
 
     def step(carry: Carry, batch: Batch, scalars: StepScalars) -> Carry:
-        theta, moments, cost, square = carry
+        theta, slots, cost, square = carry
         sums = communicator.sum(*model.sums(theta, *batch, Training(scalars.key)))
         loss, penalty, g = model.assemble(theta, layout, *sums)
         if model.reduction == "mean":
@@ -88,7 +88,7 @@ def training_step(
             square = square + scalars.share * (norm * norm)
             g = g if clip_norm == math.inf else clipping_scale(norm, clip_norm) * g
         start = _decayed(theta, layout, optimizer, scalars.rule)
-        theta, *updated = optimizer.update(start, g, moments, scalars.rule)
+        theta, *updated = optimizer.update(start, g, slots, scalars.rule)
         return Carry(theta, tuple(updated), cost, square)
 
     return step
@@ -111,7 +111,7 @@ def epochs(
     batch_size: int | None = None,
     shuffle: bool = True,
     rng: Any = None,
-    schedule: Schedule = Constant(),
+    schedule: Schedule = ConstantRate(),
     clip_norm: float | None = None,
     backend: str | Backend | None = None,
     communicator: Any = Alone(),
@@ -153,7 +153,7 @@ def epochs(
     state : State
         After the epoch. Its arrays are never overwritten, and are not to be written into; keep it, pickle it, or begin
         from it. ``send(state)`` in place of ``next`` goes on from the state sent, which may have another learning rate,
-        theta, moments or step.
+        theta, slots or step.
     cost : float
         J over the epoch: the mean of the batches' costs, each before its step, weighted by their numbers of samples
         (for ``reduction="sum"`` the data's part is added up instead).
@@ -256,13 +256,13 @@ def passes(
                 order = shuffled(order, X, rng)
             with backend.active():
                 if given is not None:
-                    theta, *moments = (backend.asarray(a, X.dtype) for a in (given.theta, *given.moments))
-                    shapes, expected = [tuple(a.shape) for a in (theta, *moments)], shapes
+                    theta, *slots = (backend.asarray(a, X.dtype) for a in (given.theta, *given.slots))
+                    shapes, expected = [tuple(a.shape) for a in (theta, *slots)], shapes
                     if expected and shapes != expected:
                         raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
-                    steps.begin(theta, tuple(moments), course["step"])
+                    steps.begin(theta, tuple(slots), course["step"])
                     given = None
-                    del theta, moments  # so that only the runner has them
+                    del theta, slots  # so that only the runner has them
                 table = step_scalars(course, schedule, shares)
                 cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
                 if not finite:

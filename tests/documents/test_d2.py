@@ -19,7 +19,7 @@ ACTIVATIONS = {  # the function and its derivative, of one number
     "sigmoid": SIGMOID,
     "tanh": (math.tanh, lambda a: 1 / math.cosh(a) ** 2),
     "relu": (lambda a: max(a, 0.0), lambda a: float(a > 0)),
-    "prelu": (lambda a: a if a >= 0 else a / 4, lambda a: 1.0 if a >= 0 else 1 / 4),
+    "leaky_relu": (lambda a: a if a >= 0 else a / 4, lambda a: 1.0 if a >= 0 else 1 / 4),
     "elu": (lambda a: a if a >= 0 else math.exp(a) - 1, lambda a: 1.0 if a >= 0 else math.exp(a)),
     "exp": (math.exp, math.exp),
 }
@@ -140,7 +140,7 @@ def test_learning_rates_of_the_document(alpha, iris, rng):
     assert alpha == 0.01 or costs[-1] < 0.5 * costs[0]
 
 
-@pytest.mark.parametrize("activation", ["linear", "sigmoid", "tanh", "relu", "prelu", "elu"])
+@pytest.mark.parametrize("activation", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu"])
 def test_s2a_learns_iris(activation, iris, library, dtype, train, predict, rng):
     model, y = perceptron(activation), iris.y == 0
     theta, costs = train(model, model.initial(rng, 4, GradientDescent(0.5)), iris.X, y)

@@ -138,7 +138,7 @@ TABLE = {
         lambda x: 1 - (2 / (1 + math.exp(-2 * x)) - 1) ** 2,
     ),
     "relu": (activations.ReLU(), lambda x: 0 if x < 0 else x, lambda x: 0 if x < 0 else 1),
-    "prelu": (activations.PReLU(C), lambda x: C * x if x < 0 else x, lambda x: C if x < 0 else 1),
+    "leaky_relu": (activations.LeakyReLU(C), lambda x: C * x if x < 0 else x, lambda x: C if x < 0 else 1),
     "elu": (
         activations.ELU(A),
         lambda x: A * (math.exp(x) - 1) if x < 0 else x,

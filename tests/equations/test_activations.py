@@ -15,8 +15,8 @@ from xpnet.equations.activations import (
     ELU,
     Activation,
     Exp,
+    LeakyReLU,
     Linear,
-    PReLU,
     ReLU,
     Sigmoid,
     Softmax,
@@ -28,8 +28,8 @@ from xpnet.equations.activations import (
 )
 
 ELEMENTWISE = [
-    Linear(), Linear(2.5, -1.0), Linear(-0.5), Sigmoid(), Tanh(), ReLU(), PReLU(), PReLU(0.2), PReLU(1.5), ELU(),
-    ELU(0.5), ELU(1.7), Exp(),
+    Linear(), Linear(2.5, -1.0), Linear(-0.5), Sigmoid(), Tanh(), ReLU(), LeakyReLU(), LeakyReLU(0.2), LeakyReLU(1.5),
+    ELU(), ELU(0.5), ELU(1.7), Exp(),
 ]  # fmt: skip
 
 _EXACT = decimal.Context(prec=420, Emin=-99999, Emax=99999)
@@ -53,7 +53,7 @@ def exact(f, z):
         if z >= 0:
             return z, Decimal(1)
         alpha = Decimal(f.alpha)
-        return (alpha * z, alpha) if isinstance(f, PReLU) else (alpha * (_exp(z) - 1), alpha * _exp(z))
+        return (alpha * z, alpha) if isinstance(f, LeakyReLU) else (alpha * (_exp(z) - 1), alpha * _exp(z))
 
 
 def _exp(z):
@@ -131,7 +131,7 @@ def test_every_library_agrees(library, dtype, f, rng):
 def test_extremes_on_every_library(library, dtype):
     """No NaN, and both limits; a library may flush subnormal numbers to 0."""
     z = points(getattr(np, dtype))
-    for f in (Sigmoid(), Tanh(), ReLU(), PReLU(), ELU(0.5)):
+    for f in (Sigmoid(), Tanh(), ReLU(), LeakyReLU(), ELU(0.5)):
         Z = library.asarray(z, dtype)
         A = f.forward(Z)
         dZ = f.backward(library.asarray(np.ones_like(z), dtype), Z, A)
@@ -146,7 +146,7 @@ def test_relu_has_slope_zero_at_zero(library, dtype):
     np.testing.assert_array_equal(to_numpy(dZ), [[0.0, 0.0, 1.0, 0.0]])
 
 
-@pytest.mark.parametrize("f", [PReLU(0.3), ELU(0.3)], ids=repr)
+@pytest.mark.parametrize("f", [LeakyReLU(0.3), ELU(0.3)], ids=repr)
 def test_prelu_and_elu_have_slope_one_at_zero(f, dtype):
     z = np.zeros((1, 2), dtype)
     z[0, 1] = -0.0
@@ -233,18 +233,18 @@ def test_linear_is_alpha_z_plus_c(rng):
 
 
 def test_a_fixed_slope_is_that_of_negative_numbers():
-    np.testing.assert_allclose(PReLU(0.1).forward(np.array([[-2.0, 3.0]])), [[-0.2, 3.0]])
+    np.testing.assert_allclose(LeakyReLU(0.1).forward(np.array([[-2.0, 3.0]])), [[-0.2, 3.0]])
     np.testing.assert_allclose(ELU(2.0).forward(np.array([[-1.0, 3.0]])), [[2 * np.expm1(-1.0), 3.0]])
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.1, float("nan")])
-@pytest.mark.parametrize("kind", [PReLU, ELU])
+@pytest.mark.parametrize("kind", [LeakyReLU, ELU])
 def test_slopes_that_hide_the_sign_are_refused(kind, alpha):
     with pytest.raises(ValueError, match=rf"^alpha of {kind.__name__} is {alpha!r}; it must be above 0.*use ReLU\(\)"):
         kind(alpha)
 
 
-@pytest.mark.parametrize("f", [PReLU(np.float64(0.3)), ELU(np.float64(0.3)), Linear(np.float64(0.3))], ids=repr)
+@pytest.mark.parametrize("f", [LeakyReLU(np.float64(0.3)), ELU(np.float64(0.3)), Linear(np.float64(0.3))], ids=repr)
 def test_parameters_that_are_numpys_numbers_change_no_dtype(library, f):
     z = library.asarray([[-1.0, 2.0]], "float32")
     assert f.forward(z).dtype == z.dtype
@@ -290,7 +290,7 @@ def test_activations_are_torchs(rng):
         Sigmoid(): torch.sigmoid,
         Tanh(): torch.tanh,
         ReLU(): torch.relu,
-        PReLU(0.2): lambda t: torch.nn.functional.leaky_relu(t, 0.2),
+        LeakyReLU(0.2): lambda t: torch.nn.functional.leaky_relu(t, 0.2),
         ELU(0.7): lambda t: torch.nn.functional.elu(t, 0.7),
         Softmax(): lambda t: torch.softmax(t, dim=1),
         Exp(): torch.exp,

@@ -145,7 +145,7 @@ def test_training_is_the_same_on_every_library_and_resumes(library, data):
     start = MODEL.initial(np.random.default_rng(1), 4, Adam(0.01))
     passes = epochs(MODEL, start, *map(library.asarray, data), batch_size=8, shuffle=False)
     half, _ = next(islice(passes, 2, None))
-    half = replace(half, theta=to_numpy(half.theta), moments=tuple(map(to_numpy, half.moments)))
+    half = replace(half, theta=to_numpy(half.theta), slots=tuple(map(to_numpy, half.slots)))
     rest = epochs(MODEL, pickle.loads(pickle.dumps(half)), *map(library.asarray, data), batch_size=8, shuffle=False)
     np.testing.assert_array_equal(to_numpy(next(rest)[0].theta), to_numpy(next(passes)[0].theta))
 

@@ -11,8 +11,7 @@ import pytest
 from gradients import assert_is_gradient, derivative_along, smooth_line, unit_direction
 
 from xpnet.backends import to_numpy
-from xpnet.equations.activations import ELU, Linear, ReLU
-from xpnet.equations.activations import PReLU as FixedPReLU
+from xpnet.equations.activations import ELU, LeakyReLU, Linear, ReLU
 from xpnet.equations.layers import Dense, PReLU
 from xpnet.equations.losses import HalfSquaredError, Huber
 from xpnet.model import Model
@@ -21,9 +20,9 @@ from xpnet.network import Sequential
 M, N_IN, N_OUT = 5, 3, 3
 
 SMOOTH = ["linear", Linear(0.5, 0.2), "sigmoid", "tanh", "softmax", "exp"]
-KINKED = ["relu", "prelu", FixedPReLU(1.5), "elu", ELU(0.5), ELU(2.0), PReLU()]
+KINKED = ["relu", "leaky_relu", LeakyReLU(1.5), "elu", ELU(0.5), ELU(2.0), PReLU()]
 
-KINKS = (ReLU, FixedPReLU, ELU)
+KINKS = (ReLU, LeakyReLU, ELU)
 
 # Each loss after a linear layer, and half the squared error after any other.
 HUBER = Huber(3.0)
@@ -44,7 +43,7 @@ ENDS = {
 }
 KINKED_ENDS = {
     "after relu": ("relu", "half_squared_error"),
-    "after prelu": ("prelu", "half_squared_error"),
+    "after leaky_relu": ("leaky_relu", "half_squared_error"),
     "after elu": (ELU(0.5), "half_squared_error"),
 }
 
@@ -176,7 +175,7 @@ def torch_cost(torch, model, layout, theta, X, Y, w):
         "Sigmoid": lambda f, z: torch.sigmoid(z),
         "Tanh": lambda f, z: torch.tanh(z),
         "ReLU": lambda f, z: torch.relu(z),
-        "PReLU": lambda f, z: F.leaky_relu(z, f.alpha),
+        "LeakyReLU": lambda f, z: F.leaky_relu(z, f.alpha),
         "ELU": lambda f, z: F.elu(z, f.alpha),
         "Exp": lambda f, z: torch.exp(z),
         "Softmax": lambda f, z: torch.softmax(z, dim=1),
@@ -244,7 +243,7 @@ NETWORKS = {
     "sigmoid, cross-entropy": (["sigmoid"], "linear", "cross_entropy"),
     "relu and tanh, binary cross-entropy": (["relu", "tanh"], "linear", "binary_cross_entropy"),
     "elu and learned slopes, softmax": ([ELU(0.5), PReLU()], "softmax", "half_squared_error"),
-    "prelu and softmax, Poisson": (["prelu", "softmax"], "linear", "half_poisson_deviance"),
+    "leaky_relu and softmax, Poisson": (["leaky_relu", "softmax"], "linear", "half_poisson_deviance"),
 }
 
 

@@ -13,7 +13,7 @@ RULES = [
     Momentum(0.1, 0.8),
     Momentum(0.1, 0.8, nesterov=True),
     Adam(0.05),
-    AdamW(0.05, decay=0.2),
+    AdamW(0.05, weight_decay=0.2),
 ]
 STEPS = 20
 
@@ -25,13 +25,13 @@ def gradient(theta, t):
 
 def run(optimizer, theta, *, weights=True, steps=STEPS, asarray=np.asarray):
     """theta after these steps, all of it weights or none."""
-    theta, moments = asarray(theta), tuple(asarray(np.zeros_like(theta)) for _ in range(optimizer.moments))
+    theta, slots = asarray(theta), tuple(asarray(np.zeros_like(theta)) for _ in range(optimizer.slots))
     for t in range(1, steps + 1):
         g = asarray(gradient(to_numpy(theta).astype(np.float64), t))
         scalars = optimizer.scalars(t, optimizer.learning_rate)
         start = optimizer.decayed(theta, scalars) if weights else theta
-        theta, *moments = optimizer.update(start, g, tuple(moments), scalars)
-        assert len(moments) == optimizer.moments
+        theta, *slots = optimizer.update(start, g, tuple(slots), scalars)
+        assert len(slots) == optimizer.slots
     return theta
 
 
@@ -54,7 +54,7 @@ TORCHS = [
     (Adam(0.05, epsilon=1e-30), lambda optim, p: optim.Adam(p, lr=0.05, eps=1e-30)),
     (Adam(0.01, 0.5, 0.6, 1e-30), lambda optim, p: optim.Adam(p, lr=0.01, betas=(0.5, 0.6), eps=1e-30)),
     (
-        AdamW(0.05, epsilon=1e-30, decay=0.2),
+        AdamW(0.05, epsilon=1e-30, weight_decay=0.2),
         lambda optim, p: optim.AdamW(p, lr=0.05, eps=1e-30, weight_decay=0.2),
     ),
 ]
@@ -115,9 +115,9 @@ def test_momentum_is_scikit_learns(rng, nesterov):
 
 def test_weight_decay_acts_on_weights_alone(rng):
     theta = rng.normal(size=5)
-    np.testing.assert_array_equal(run(AdamW(0.05, decay=0.2), theta, weights=False), run(Adam(0.05), theta))
-    assert not np.allclose(run(AdamW(0.05, decay=0.2), theta), run(Adam(0.05), theta))
-    np.testing.assert_array_equal(run(AdamW(0.05, decay=0.0), theta), run(Adam(0.05), theta))
+    np.testing.assert_array_equal(run(AdamW(0.05, weight_decay=0.2), theta, weights=False), run(Adam(0.05), theta))
+    assert not np.allclose(run(AdamW(0.05, weight_decay=0.2), theta), run(Adam(0.05), theta))
+    np.testing.assert_array_equal(run(AdamW(0.05, weight_decay=0.0), theta), run(Adam(0.05), theta))
 
 
 def test_without_momentum_it_is_gradient_descent(rng):
@@ -140,7 +140,7 @@ def test_every_library_agrees(library, optimizer, rng):
 def test_rules_are_pure_values(optimizer, rng):
     assert pickle.loads(pickle.dumps(optimizer)) == optimizer
     theta, g = rng.normal(size=(2, 4))
-    arrays = (theta, g, *rng.uniform(size=(optimizer.moments, 4)))
+    arrays = (theta, g, *rng.uniform(size=(optimizer.slots, 4)))
     for a in arrays:
         a.flags.writeable = False
     scalars = optimizer.scalars(1, 0.1)
@@ -162,8 +162,8 @@ def test_learning_rates_are_finite_and_above_zero(kind, given):
         (lambda: Adam(beta_1=1.0), r"^beta_1 is 1.0; it must be at least 0 and below 1"),
         (lambda: Adam(beta_2=-1.0), r"^beta_2 is -1.0; it must be at least 0 and below 1"),
         (lambda: Adam(epsilon=0.0), r"^epsilon is 0.0; it must be above 0"),
-        (lambda: AdamW(decay=-1.0), r"^decay is -1.0; it must be 0 or more"),
-        (lambda: AdamW(decay=float("nan")), r"^decay is nan; it must be 0 or more"),
+        (lambda: AdamW(weight_decay=-1.0), r"^weight_decay is -1.0; it must be 0 or more"),
+        (lambda: AdamW(weight_decay=float("nan")), r"^weight_decay is nan; it must be 0 or more"),
     ],
 )
 def test_other_settings_are_refused(make, said):

@@ -5,11 +5,11 @@ import pickle
 
 import pytest
 
-from xpnet.equations.schedules import Adaptive, Constant, Cosine, InverseScaling, Plateau, WarmUp
+from xpnet.equations.schedules import Adaptive, ConstantRate, Cosine, InverseScaling, Plateau, WarmUp
 
 
 def test_constant():
-    assert [Constant()(t) for t in (0, 1, 10**9)] == [1.0, 1.0, 1.0]
+    assert [ConstantRate()(t) for t in (0, 1, 10**9)] == [1.0, 1.0, 1.0]
 
 
 def test_inverse_scaling():
@@ -39,7 +39,7 @@ def test_schedules_take_a_step_at_least(kind, steps):
 
 
 @pytest.mark.parametrize(
-    "schedule", [Constant(), InverseScaling(), WarmUp(2, Cosine(3)), Plateau(), Adaptive()], ids=repr
+    "schedule", [ConstantRate(), InverseScaling(), WarmUp(2, Cosine(3)), Plateau(), Adaptive()], ids=repr
 )
 def test_schedules_are_values(schedule):
     assert pickle.loads(pickle.dumps(schedule)) == schedule

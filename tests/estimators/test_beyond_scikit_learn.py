@@ -210,7 +210,7 @@ class Softsign(Activation):
 
 
 @pytest.mark.parametrize(
-    "activation", [["tanh", "elu"], [Softsign(), ELU(0.3)], "prelu", Softsign(), "sigmoid"], ids=str
+    "activation", [["tanh", "elu"], [Softsign(), ELU(0.3)], "leaky_relu", Softsign(), "sigmoid"], ids=str
 )
 def test_activations_of_each_layer(digits, activation):
     X, y = digits
@@ -568,7 +568,7 @@ class OnDisk:
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_rows_on_a_disk_are_fitted_and_predicted(digits, early_stopping, monkeypatch):
-    monkeypatch.setattr("xpnet.backends.rows._BLOCK_BYTES", 50 * 64 * 8)
+    monkeypatch.setattr("xpnet.backends.row_source._BLOCK_BYTES", 50 * 64 * 8)
     X, y = digits
     params = {"max_iter": 30, "random_state": 0, "early_stopping": early_stopping}
     source = OnDisk(X)

@@ -117,7 +117,7 @@ def test_a_saved_model_holds_host_arrays_alone(library, solver, tmp_path):
         assert all(isinstance(a, np.ndarray) for a in again.coefs_ + again.intercepts_)
         P, expected = (library.to_numpy(m.predict_proba(X_there)) for m in (again, model))
         np.testing.assert_array_equal(P, expected)
-        if solver != "lbfgs":  # training goes on, with the moments, where it stood
+        if solver != "lbfgs":  # training goes on, with the slots, where it stood
             there, here = model.partial_fit(X_there, y), again.partial_fit(X, y)
             np.testing.assert_allclose(here.coefs_[0], library.to_numpy(there.coefs_[0]), atol=1e-12)
         model = MLPClassifier(hidden_layer_sizes=4, max_iter=5, random_state=0, solver=solver).fit(X_there, y)

@@ -425,7 +425,7 @@ def test_the_signatures_are_scikit_learns_and_keyword_arguments_more(name):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(os.environ.get("XPNET_LOWERINGS", "on") != "on", reason="the checks ran with the lowerings on")
+@pytest.mark.skipif(os.environ.get("XPNET_REPLAY", "on") != "on", reason="the checks ran with the lowerings on")
 @parametrize_with_checks([xpnet.MLPClassifier(max_iter=20), xpnet.MLPRegressor(max_iter=20)])
 def test_scikit_learns_estimator_checks(estimator, check, require_gpu):
     if getattr(check, "keywords", {}).get("array_namespace") == "cupy":

@@ -563,10 +563,10 @@ def test_many_samples_are_thinned_out(monkeypatch):
 def test_nothing_is_changed():
     model = classifier(max_iter=40).fit(*DIGITS)
     mlp = model[-1]
-    before = [to_numpy(a).copy() for a in (*mlp.coefs_, *mlp.intercepts_, *mlp._resume.moments)]
+    before = [to_numpy(a).copy() for a in (*mlp.coefs_, *mlp.intercepts_, *mlp._resume.slots)]
     state, names = mlp._resume, set(vars(mlp))
     assert str(diagnose(model, *DIGITS)) == str(diagnose(model, *DIGITS))
-    after = [*mlp.coefs_, *mlp.intercepts_, *mlp._resume.moments]
+    after = [*mlp.coefs_, *mlp.intercepts_, *mlp._resume.slots]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert mlp._resume is state
     assert set(vars(mlp)) == names

@@ -25,7 +25,7 @@ W = RNG.uniform(0.5, 2.0, 6)
 Z = RNG.normal(size=(6, 3))
 
 SMOOTH = ["linear", "sigmoid", "tanh", "exp", "softmax"]
-KINKED = ["relu", "prelu", "elu"]
+KINKED = ["relu", "leaky_relu", "elu"]
 
 
 # --- what is right
@@ -102,7 +102,7 @@ def test_a_given_theta_is_where_it_looks():
 @pytest.mark.parametrize("seed", range(20))
 def test_correct_kinks_are_never_blamed(seed):
     rng = np.random.default_rng(seed)
-    model = Model(Sequential(Dense(20, "relu"), PReLU(), Dense(20, "prelu"), Dense(3)), "cross_entropy", l1=0.05)
+    model = Model(Sequential(Dense(20, "relu"), PReLU(), Dense(20, "leaky_relu"), Dense(3)), "cross_entropy", l1=0.05)
     check = check_gradients(model, rng.normal(size=(20, 4)), np.eye(3)[rng.integers(3, size=20)], rng=rng)
     assert check.ok, str(check)
     assert check.kink  # so many units and weights: one of them crosses 0 on the way

@@ -20,7 +20,7 @@ from xpnet.training import step_scalars, steps_of
 
 from .kernels_on_host import HostReplay
 
-pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off")
+pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
 M, N, SIZE, STEPS = 60, 7, 20, 3
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
@@ -61,7 +61,7 @@ def compiled(model, X, Y, w, rule, clip_norm=None, is_bfloat16=False, has_epilog
     table = step_scalars(state.course, lambda t: 1.0, [SIZE / M] * STEPS).astype(dtype)
     theta = state.theta.astype(dtype)
     zero = np.zeros((), dtype)
-    carry = Carry(theta, tuple(np.zeros_like(theta) for _ in state.moments), zero, None if clip_norm is None else zero)
+    carry = Carry(theta, tuple(np.zeros_like(theta) for _ in state.slots), zero, None if clip_norm is None else zero)
     order = np.random.default_rng(2).permutation(M)[: STEPS * SIZE].reshape(STEPS, SIZE)
     given = carry, (X, Y, w), order, table
     program = record(step, carry, (X, Y, w), order[0], table[0])
@@ -112,7 +112,7 @@ def test_every_activation(f, dtype, rng):
 
 
 RULES = [
-    GradientDescent(0.05), Momentum(0.05), Momentum(0.05, nesterov=True), Adam(0.01), AdamW(0.01, decay=0.1)
+    GradientDescent(0.05), Momentum(0.05), Momentum(0.05, nesterov=True), Adam(0.01), AdamW(0.01, weight_decay=0.1)
 ]  # fmt: skip
 
 

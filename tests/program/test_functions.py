@@ -11,7 +11,7 @@ from xpnet.program import Replayed, definitions_as_they_stand, may_replay
 from xpnet.program.functions import FIRST_CALLS
 from xpnet.program.ladder import say_why
 
-pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off")
+pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
 
 class Counted:
@@ -75,7 +75,7 @@ def test_nothing_is_recorded_while_definitions_run_as_they_stand(rng):
 
 @pytest.mark.parametrize("value", ["off", "0", "no", "False"])
 def test_the_environment_switches_replays_off(monkeypatch, value):
-    monkeypatch.setenv("XPNET_LOWERINGS", value)
+    monkeypatch.setenv("XPNET_REPLAY", value)
     assert not may_replay()
 
 

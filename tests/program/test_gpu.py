@@ -35,7 +35,7 @@ from xpnet.program.ladder import LevelError
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off"),
+    pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off"),
 ]
 
 
@@ -87,7 +87,7 @@ def trained(backend, data, of=None, n=4, rule=Adam(0.01), **settings):
 def assert_alike(ours, theirs, tolerance=1e-10):
     for (a, cost), (b, expected) in zip(ours, theirs, strict=True):
         assert cost == pytest.approx(expected, rel=tolerance)
-        for x, y in zip((a.theta, *a.moments), (b.theta, *b.moments), strict=True):
+        for x, y in zip((a.theta, *a.slots), (b.theta, *b.slots), strict=True):
             np.testing.assert_allclose(to_numpy(x), to_numpy(y), rtol=0, atol=tolerance)
 
 
@@ -393,7 +393,7 @@ def test_verdicts_do_not_fill_the_memory(modules, monkeypatch):
 def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
     planted(modules[1], monkeypatch, ("tanh", "sin"))
     monkeypatch.setattr(modules[0], "context_has_ended", lambda: True)
-    with pytest.raises(RuntimeError, match="restart with XPNET_LOWERINGS=off"):
+    with pytest.raises(RuntimeError, match="restart with XPNET_REPLAY=off"):
         trained("cupy", data)
 
 
@@ -422,7 +422,7 @@ def test_a_kernel_that_ends_the_context_says_how_to_go_on():
         [sys.executable, "-c", CONTEXT_ENDS], env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode != 0
-    assert "restart with XPNET_LOWERINGS=off" in ended.stderr, ended.stderr[-3000:]
+    assert "restart with XPNET_REPLAY=off" in ended.stderr, ended.stderr[-3000:]
 
 
 @pytest.mark.parametrize("status", [7, 8, 15])

@@ -155,14 +155,14 @@ def test_a_product_ends_a_group():
 
 
 def a_step(optimizer, sizes, m, **settings):
-    """The program of a training step, and its plan; the parameters and moments are overwritten."""
+    """The program of a training step, and its plan; the parameters and slots are overwritten."""
     model = Model(Sequential(*(Dense(n, "relu") for n in sizes[1:-1]), Dense(sizes[-1])), "cross_entropy", **settings)
     layout = model.layout(sizes[0])
     vector, zero = np.zeros(layout.n_parameters), np.zeros(())
     scalars = StepScalars(zero, zero, tuple(zero for _ in optimizer.scalars(1, 0.1)))
     rule = type(optimizer.scalars(1, 0.1))
     step = training_step(model, layout, optimizer)
-    carry = Carry(vector, (vector,) * optimizer.moments, zero)
+    carry = Carry(vector, (vector,) * optimizer.slots, zero)
     batch = Batch(np.zeros((m, sizes[0])), np.zeros((m, sizes[-1])), None)
 
     def function(carry, batch, scalars):
@@ -170,7 +170,7 @@ def a_step(optimizer, sizes, m, **settings):
         return step(carry, batch, scalars._replace(rule=of_rule))
 
     program = record(function, carry, batch, scalars)
-    return program, plan(program, {k: k for k in range(2 + optimizer.moments)})
+    return program, plan(program, {k: k for k in range(2 + optimizer.slots)})
 
 
 def test_the_products_of_a_step_are_those_of_the_equations():

@@ -40,7 +40,7 @@ from xpnet.state import State
 
 from .test_numpy import NUMPYS_OWN, allocated
 
-pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_LOWERINGS switches replays off")
+pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
 M, N = 60, 7
 HOUSE = str(Path(xpnet.__file__).parent)
@@ -87,7 +87,7 @@ def assert_the_same(replayed, defined, dtype="float64"):
     rtol, atol = {"float64": (1e-11, 1e-13), "float32": (2e-4, 2e-6)}[dtype]
     assert state.theta.dtype == dtype
     assert cost == pytest.approx(expected_cost, rel=rtol)
-    for a, b in zip((state.theta, *state.moments), (expected.theta, *expected.moments), strict=True):
+    for a, b in zip((state.theta, *state.slots), (expected.theta, *expected.slots), strict=True):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
     assert state.step == expected.step
     if state.gradient_norm is not None or expected.gradient_norm is not None:
@@ -116,7 +116,7 @@ def test_every_activation(f, dtype, rng):
 
 
 RULES = [
-    GradientDescent(0.05), Momentum(0.05), Momentum(0.05, nesterov=True), Adam(0.01), AdamW(0.01, decay=0.1)
+    GradientDescent(0.05), Momentum(0.05), Momentum(0.05, nesterov=True), Adam(0.01), AdamW(0.01, weight_decay=0.1)
 ]  # fmt: skip
 
 
@@ -270,7 +270,7 @@ def states_of(model, X, Y, optimizer, n=8, **settings):
 
 
 def read(state):
-    return state.theta.tobytes(), *(a.tobytes() for a in state.moments)
+    return state.theta.tobytes(), *(a.tobytes() for a in state.slots)
 
 
 @pytest.mark.parametrize("optimizer", [GradientDescent(0.1), Adam(0.01)], ids=repr)
@@ -311,7 +311,7 @@ def test_only_what_is_asked_for_is_copied(rng, monkeypatch):
     passes.close()
     del passes
     before = list(map(id, state._kept.arrays))
-    assert list(map(id, state.moments)) == before[1:]  # as nobody will overwrite them
+    assert list(map(id, state.slots)) == before[1:]  # as nobody will overwrite them
     assert len(copied) == 1
 
 
@@ -368,12 +368,12 @@ def test_a_state_of_other_shapes_can_not_be_sent(change, shapes, is_replayed, rn
 
 @dataclass(frozen=True)
 class Heavy(Optimizer):
-    """A rule whose moments are what it was given: the parameters before, and another moment."""
+    """A rule whose slots are what it was given: the parameters before, and another moment."""
 
-    moments = 3
+    slots = 3
 
-    def update(self, theta, g, moments, scalars):
-        before, a, b = moments
+    def update(self, theta, g, slots, scalars):
+        before, a, b = slots
         return theta - scalars.alpha * (g + 0.5 * a) + 0.01 * (theta - before), theta, b + g, a
 
 

@@ -13,7 +13,7 @@ from .hosts import is_host_data, on_host, to_numpy
 from .inputs import all_finite, check_finite, checked_beside, read_data
 from .namespaces import array_namespace
 from .precision import NARROW, Precision, checked_precision, data_dtype, say_that_it_is_float32
-from .rows import Rows, gather, is_in_rows, reading_order, shuffled, subset
+from .row_source import RowSource, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
     BackendUnavailableError,
     auto_choice,
@@ -31,7 +31,7 @@ __all__ = [
     "BackendUnavailableError",
     "NARROW",
     "Precision",
-    "Rows",
+    "RowSource",
     "all_finite",
     "array_namespace",
     "auto_choice",

@@ -12,7 +12,7 @@ from .backend import Backend
 from .hosts import is_host_data, to_numpy
 from .namespaces import array_namespace
 from .precision import warn_of_slow_float64
-from .rows import Rows, is_in_rows
+from .row_source import RowSource, is_in_rows
 from .selector import get_backend
 from .sparse import is_sparse, values_of
 
@@ -51,7 +51,7 @@ def read_data(
     """
     chosen = get_backend(backend, X)
     with chosen.active():
-        if isinstance(X, Rows) or is_in_rows(X):
+        if isinstance(X, RowSource) or is_in_rows(X):
             X = _read_rows(X, name, chosen, dtype, may_stay)
         else:
             X = _read_array(X, name, chosen, dtype, may_stay)
@@ -84,10 +84,10 @@ def _read_array(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool)
 def _read_rows(X: Any, name: str, backend: Backend, dtype: Any, may_stay: bool) -> Any:
     """X as rows that are read when they are needed, or all of them if they may not stay on the host."""
     may_stay = may_stay and (backend.name == "numpy" or backend.is_cupy)
-    if isinstance(X, Rows):  # which was checked when it was made
+    if isinstance(X, RowSource):  # which was checked when it was made
         return X if may_stay else backend.asarray(X[:])
     _check_kind(X, name)
-    rows = Rows(X, None if dtype is None else to_numpy(backend.xp.zeros(0, dtype=dtype)).dtype)
+    rows = RowSource(X, None if dtype is None else to_numpy(backend.xp.zeros(0, dtype=dtype)).dtype)
     if 0 in rows.shape or rows.ndim == 0:
         raise ValueError(f"{name} has shape {rows.shape}; at least one sample and one value are needed")
     for block in rows.blocks():
@@ -139,7 +139,7 @@ def checked_beside(X: Any, name: str) -> Iterator[None]:
     is_on_gpu, is_finite = is_cupy_array(values_of(X)), True
     if is_on_gpu:
         is_finite = all_finite(X)
-    elif not isinstance(X, Rows):  # these have been checked
+    elif not isinstance(X, RowSource):  # these have been checked
         check_finite(X, name)
     yield
     if not is_finite:

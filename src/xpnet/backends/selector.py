@@ -13,7 +13,6 @@ import contextlib
 import contextvars
 import functools
 import logging
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +21,7 @@ from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array
 from array_api_compat import device as device_of
 
 from .backend import Backend
+from .environment import setting
 from .gpu import from_gpu
 from .hosts import is_host_data
 from .sparse import values_of
@@ -77,8 +77,8 @@ def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backen
     chosen = _in_context.get() or _process_wide
     if chosen is not None:
         return _named(chosen)
-    from_environment = os.environ.get("XPNET_BACKEND")
-    if from_environment:
+    from_environment = setting("XPNET_BACKEND")
+    if from_environment != "default":
         return _named(from_environment, said_by="the environment variable XPNET_BACKEND")
     return _numpy()
 

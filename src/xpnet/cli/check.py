@@ -109,7 +109,7 @@ def _difference(gpu: Backend, precision: str, level: str) -> float:
 
 
 def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Parameters and moments after a short training, and before it; by the definitions if the level is None."""
+    """Parameters and slots after a short training, and before it; by the definitions if the level is None."""
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(SAMPLES, 40)), np.eye(10)[rng.integers(0, 10, SAMPLES)]
     network = Sequential(Dense(64, "tanh"), Dense(36, "relu"), Dense(10))
@@ -117,15 +117,15 @@ def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.n
     start = model.initial(rng, 40, Momentum(1e-2))
     with definitions_as_they_stand() if level is None else _environment(_SETTINGS[level]):
         (*_, (state, _)) = islice(epochs(model, start, X, Y, batch_size=BATCH, rng=rng, backend=gpu), 1)
-        arrays = [to_numpy(a) for a in (state.theta, *state.moments)]
-    return arrays, [np.asarray(a, arrays[0].dtype) for a in (start.theta, *start.moments)]
+        arrays = [to_numpy(a) for a in (state.theta, *state.slots)]
+    return arrays, [np.asarray(a, arrays[0].dtype) for a in (start.theta, *start.slots)]
 
 
 @contextlib.contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
     """A context with these environment variables, in which a level that fails is an error."""
-    was = {name: os.environ.get(name) for name in ("XPNET_LOWERINGS", "XPNET_CAPTURE", "XPNET_EPILOGUES")}
-    os.environ.update({"XPNET_LOWERINGS": "on", "XPNET_CAPTURE": "require"} | settings)
+    was = {name: os.environ.get(name) for name in ("XPNET_REPLAY", "XPNET_CAPTURE", "XPNET_EPILOGUES")}
+    os.environ.update({"XPNET_REPLAY": "on", "XPNET_CAPTURE": "require"} | settings)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)

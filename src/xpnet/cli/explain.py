@@ -15,7 +15,7 @@ from ..network import Sequential
 from .console import computing_on, note
 
 ENDINGS = {".txt": "text", ".md": "markdown", ".html": "html", ".json": "json"}
-_AFRESH = "A model file holds no moments: the rule starts afresh here, and training would have gone on with its own."
+_AFRESH = "A model file holds no slots: the rule starts afresh here, and training would have gone on with its own."
 SAMPLES = 32
 """Samples of the step where ``--batch-size`` says nothing else."""
 
@@ -115,6 +115,6 @@ def _saved(args: argparse.Namespace) -> Record:
     take = min(args.batch_size or SAMPLES, len(y))
     rows = np.linspace(0, len(y) - 1, take).astype(int)  # a sorted file begins with one class
     record = mlp.explain_step(np.asarray(X)[rows], y[rows], check=args.check)
-    if mlp._update_rule().moments:
+    if mlp._update_rule().slots:
         record = dataclasses.replace(record, notes=(*record.notes, _AFRESH))
     return record.beside(f"A step of {args.what} on {args.data}", {})

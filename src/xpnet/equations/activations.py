@@ -87,8 +87,8 @@ class ReLU(Activation):
 
 
 @dataclass(frozen=True)
-class PReLU(Activation):
-    """a = z where z >= 0, else alpha z, with alpha > 0 fixed; f' = 1 where z >= 0, else alpha   (D4, table).
+class LeakyReLU(Activation):
+    """a = z where z >= 0, else alpha z, with alpha > 0 fixed; f' = 1 where z >= 0, else alpha   (D4, table, PReLU).
 
     The slope that is learned is a layer of its own, :class:`xpnet.layers.PReLU`, and may have either sign.
     """
@@ -97,7 +97,7 @@ class PReLU(Activation):
 
     def __post_init__(self):
         super().__post_init__()
-        _positive("PReLU", self.alpha, "use ReLU() for 0, or the layer PReLU() for a slope that is learned")
+        _positive("LeakyReLU", self.alpha, "use ReLU() for 0, or the layer PReLU() for a slope that is learned")
 
     def forward(self, Z):
         xp = array_namespace(Z)
@@ -195,7 +195,7 @@ BY_NAME: dict[str, Activation] = {
     "logistic": Sigmoid(),
     "tanh": Tanh(),
     "relu": ReLU(),
-    "prelu": PReLU(),
+    "leaky_relu": LeakyReLU(),
     "elu": ELU(),
     "exp": Exp(),
     "softmax": Softmax(),

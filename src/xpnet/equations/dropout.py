@@ -26,7 +26,7 @@ class Dropout:
 
     rate: float = 0.5
 
-    draws = True
+    is_stochastic = True
     """Training draws a seed where a layer says so."""
 
     def __post_init__(self):

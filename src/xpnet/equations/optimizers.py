@@ -1,4 +1,4 @@
-"""Update rules on one vector: parameters theta, gradient g, moments, and a step's scalars.
+"""Update rules on one vector: parameters theta, gradient g, slots, and a step's scalars.
 
 Each class is a rule. ``update`` moves all parameters of a network at once; the scalars that change with the step
 (``scalars``) are computed on the host in float64 and rounded once, to theta's dtype.
@@ -39,7 +39,7 @@ class Optimizer:
 
     learning_rate: float = 0.1
 
-    moments = 0
+    slots = 0
     """How many vectors beside theta the rule carries from step to step; they start at 0."""
 
     def __post_init__(self):
@@ -61,9 +61,9 @@ class Optimizer:
         """The weights that the update starts from."""
         return W
 
-    def update(self, theta: Array, g: Array, moments: tuple[Array, ...], scalars: Any) -> tuple[Array, ...]:
-        """(theta, *moments) after one step."""
-        raise TypeError(f"{type(self).__name__} must define update(self, theta, g, moments, scalars)")
+    def update(self, theta: Array, g: Array, slots: tuple[Array, ...], scalars: Any) -> tuple[Array, ...]:
+        """(theta, *slots) after one step."""
+        raise TypeError(f"{type(self).__name__} must define update(self, theta, g, slots, scalars)")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class GradientDescent(Optimizer):
     def equations(self, weights=True):
         return "alpha", "theta -= alpha g"
 
-    def update(self, theta, g, moments, scalars):
+    def update(self, theta, g, slots, scalars):
         return (theta - scalars.alpha * g,)
 
 
@@ -87,7 +87,7 @@ class Momentum(Optimizer):
     momentum: float = 0.9
     nesterov: bool = False
 
-    moments = 1
+    slots = 1
 
     def __post_init__(self):
         super().__post_init__()
@@ -98,8 +98,8 @@ class Momentum(Optimizer):
         rise = "momentum v - alpha g" if self.nesterov else "v"
         return "alpha", "v = momentum v - alpha g", f"theta += {rise}"
 
-    def update(self, theta, g, moments, scalars):
-        (v,) = moments
+    def update(self, theta, g, slots, scalars):
+        (v,) = slots
         descent = scalars.alpha * g
         v = self.momentum * v - descent
         return theta + (self.momentum * v - descent if self.nesterov else v), v
@@ -116,7 +116,7 @@ class Adam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    moments = 2
+    slots = 2
 
     def __post_init__(self):
         super().__post_init__()
@@ -127,15 +127,15 @@ class Adam(Optimizer):
 
     def equations(self, weights=True):
         alpha_t = "alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t)"
-        moments = "m += (1 - beta_1) (g - m)", "v += (1 - beta_2) (g^2 - v)"
-        return alpha_t, *moments, "theta -= alpha_t m / (sqrt(v) + epsilon)"
+        slots = "m += (1 - beta_1) (g - m)", "v += (1 - beta_2) (g^2 - v)"
+        return alpha_t, *slots, "theta -= alpha_t m / (sqrt(v) + epsilon)"
 
     def scalars(self, t, learning_rate):
         return Rate(learning_rate * sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t))
 
-    def update(self, theta, g, moments, scalars):
+    def update(self, theta, g, slots, scalars):
         xp = array_namespace(theta)
-        m, v = moments
+        m, v = slots
         m = m + (1.0 - self.beta_1) * (g - m)
         v = v + (1.0 - self.beta_2) * (g * g - v)
         return theta - scalars.alpha * m / (xp.sqrt(v) + self.epsilon), m, v
@@ -143,22 +143,22 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam, and theta -= alpha decay theta on the weights   (Loshchilov and Hutter, ICLR 2019)."""
+    """Adam, and theta -= alpha weight_decay theta on the weights   (Loshchilov and Hutter, ICLR 2019)."""
 
-    decay: float = 0.01
+    weight_decay: float = 0.01
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.decay >= 0.0:
-            raise ValueError(f"decay is {self.decay!r}; it must be 0 or more")
+        if not self.weight_decay >= 0.0:
+            raise ValueError(f"weight_decay is {self.weight_decay!r}; it must be 0 or more")
 
     def equations(self, weights=True):
-        alpha_t, *moments, of_theta = super().equations()
-        decayed = " + alpha decay theta" if weights else ""
-        return alpha_t, "alpha decay, of the weights", *moments, of_theta + decayed
+        alpha_t, *slots, of_theta = super().equations()
+        decayed = " + alpha weight_decay theta" if weights else ""
+        return alpha_t, "alpha weight_decay, of the weights", *slots, of_theta + decayed
 
     def scalars(self, t, learning_rate):
-        return DecayedRate(super().scalars(t, learning_rate).alpha, learning_rate * self.decay)
+        return DecayedRate(super().scalars(t, learning_rate).alpha, learning_rate * self.weight_decay)
 
     def decayed(self, W, scalars):
         return W - scalars.decay * W

@@ -16,7 +16,7 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantRate:
     """1."""
 
     def __call__(self, t: float) -> float:
@@ -52,7 +52,7 @@ class WarmUp:
     """Linearly up to 1 in ``steps`` steps, then another schedule from its start   (Goyal et al., 2017, section 2.2)."""
 
     steps: int
-    then: Schedule = Constant()
+    then: Schedule = ConstantRate()
 
     def __post_init__(self):
         _at_least_one("steps of WarmUp", self.steps)

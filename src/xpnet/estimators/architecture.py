@@ -12,7 +12,7 @@ from ..equations.initializers import GlorotUniform
 from ..equations.layers import Dense
 from ..equations.losses import Loss
 from ..equations.optimizers import Adam, AdamW, GradientDescent, Momentum, Optimizer
-from ..equations.schedules import Adaptive, Constant, Schedule
+from ..equations.schedules import Adaptive, ConstantRate, Schedule
 from ..model import Model
 from ..network import Sequential
 
@@ -106,7 +106,7 @@ class Architecture:
     def _schedule(self) -> Schedule:
         """The factor of the learning rate at each step; scikit-learn's own schedules go by epochs."""
         given = self.learning_rate
-        return Constant() if isinstance(given, str | Adaptive) else given
+        return ConstantRate() if isinstance(given, str | Adaptive) else given
 
     def _check_solver_takes(self) -> None:
         """Refuse what L-BFGS can't do: it has no steps, and wants a smooth cost that is the same at every call."""

@@ -201,7 +201,7 @@ class BaseMLP(
             self.__dict__.pop(stale, None)
 
     def _state(self, backend: Backend, X: Array, rng: Any, incremental: bool) -> State:
-        """Where training begins: new parameters, or the fitted ones; partial_fit also goes on with the moments."""
+        """Where training begins: new parameters, or the fitted ones; partial_fit also goes on with the slots."""
         model = self._model()
         if not hasattr(self, "coefs_"):
             theta = backend.asarray(model.draw(rng, X.shape[1]), X.dtype)
@@ -209,7 +209,7 @@ class BaseMLP(
             theta = self._theta(backend, X)
         resumes = incremental and hasattr(self, "coefs_") and hasattr(self, "_resume")
         state = replace(self._resume, theta=theta) if resumes else initial_state(theta, self._update_rule())
-        return replace(state, seed=draw_seed(rng)) if model.draws and state.seed == 0 else state
+        return replace(state, seed=draw_seed(rng)) if model.is_stochastic and state.seed == 0 else state
 
     def _tell_fit(self, job: Job, X: Any, y: Any, sample_weight: Any, incremental: bool) -> None:
         """Begin the task of fit, where callbacks are set: they are scikit-learn's, and know of fit alone."""
@@ -222,14 +222,14 @@ class BaseMLP(
         job.tasks.call_on_fit_task_begin(estimator=self, **job.given)
 
     def _publish(self, home: Backend | None) -> None:
-        """Set coefs_ and intercepts_ in the library that X came from (None: the host), and keep the moments there."""
+        """Set coefs_ and intercepts_ in the library that X came from (None: the host), and keep the slots there."""
         bring = to_numpy if home is None else home.asarray
         state = self._resume
         self.__dict__.update(self._coefficients(bring(state.theta)))
         if self.solver == "lbfgs":
             del self._resume  # no optimiser's state: partial_fit by another solver begins afresh
             return
-        self._resume = replace(state, theta=None, moments=tuple(map(bring, state.moments)), rng=None, order=None)
+        self._resume = replace(state, theta=None, slots=tuple(map(bring, state.slots)), rng=None, order=None)
 
     def __copy__(self) -> "BaseMLP":
         copied = object.__new__(type(self))
@@ -251,7 +251,7 @@ class BaseMLP(
         if "_best" in state:
             state["_best"] = {name: [to_numpy(a) for a in arrays] for name, arrays in self._best.items()}
         if "_resume" in state:
-            state["_resume"] = replace(self._resume, moments=tuple(map(to_numpy, self._resume.moments)))
+            state["_resume"] = replace(self._resume, slots=tuple(map(to_numpy, self._resume.slots)))
         return state
 
     def __sklearn_tags__(self) -> Any:

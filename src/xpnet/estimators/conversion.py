@@ -30,7 +30,7 @@ class Conversion:
         """scikit-learn's own estimator, fitted: it predicts the same within 1e-12, on the host.
 
         Parameters that scikit-learn lacks are left out, with a warning that names them: they change a fit, not a
-        prediction. The optimiser's moments stay behind.
+        prediction. The optimiser's slots stay behind.
 
         Raises
         ------

@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
 
-from ..backends import Backend, Rows, data_dtype, get_backend, is_host_data, is_in_rows, on_host, read_data, to_numpy
+from ..backends import (
+    Backend,
+    RowSource,
+    data_dtype,
+    get_backend,
+    is_host_data,
+    is_in_rows,
+    on_host,
+    read_data,
+    to_numpy,
+)
 from ..equations.losses import Loss
 from .validation import HeldOut
 
@@ -53,7 +63,7 @@ class Reading:
 
     def _as_wide_as_coefs(self, X: Array) -> Array:
         """X in the dtype of the fitted coefficients, which go on in theirs; rows in a file come as they are."""
-        if self.precision is not None or isinstance(X, Rows):
+        if self.precision is not None or isinstance(X, RowSource):
             return X
         home = get_backend(None, X) if not is_host_data(X) else get_backend("numpy")
         return home.asarray(X, getattr(home.xp, to_numpy(self.coefs_[0][:0, ...]).dtype.name))

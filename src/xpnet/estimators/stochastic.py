@@ -82,7 +82,7 @@ class StochasticFit(Records):
 
     @property
     def _optimizer(self) -> State:
-        """Where training stands: ``learning_rate`` and moments, under scikit-learn's name."""
+        """Where training stands: ``learning_rate`` and slots, under scikit-learn's name."""
         return self._resume
 
     @property
@@ -151,7 +151,7 @@ class StochasticFit(Records):
         self.stopped_early_ = job.stops
         if job.stops:
             vars(self).update(self._best)
-            del self._resume  # the moments are those of other coefficients
+            del self._resume  # the slots are those of other coefficients
             self._plateau = replace(self._plateau, epochs=0)
 
     def _diverged(self, job: Job, error: DivergedError) -> bool:

@@ -1,6 +1,6 @@
 """A training step, or any function of arrays, recorded once, planned once and replayed: the only place for speed.
 
-With ``XPNET_LOWERINGS=off`` in the environment nothing is recorded and every definition runs as it stands, on every
+With ``XPNET_REPLAY=off`` in the environment nothing is recorded and every definition runs as it stands, on every
 library; the results agree to rounding, only slower.
 """
 

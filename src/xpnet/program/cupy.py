@@ -294,7 +294,7 @@ def context_error(error: Exception) -> RuntimeError:
     """The error to raise after one that has ended the CUDA context."""
     return RuntimeError(
         f"the CUDA context of this process has ended ({type(error).__name__}: {error}), and no GPU works in it any "
-        "more: restart with XPNET_LOWERINGS=off in the environment, which runs the equations as they stand, and please "
+        "more: restart with XPNET_REPLAY=off in the environment, which runs the equations as they stand, and please "
         "report this with the output of  python -m xpnet info --check, run in a new process"
     )
 

@@ -22,7 +22,7 @@ _as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_def
 
 @contextlib.contextmanager
 def definitions_as_they_stand() -> Iterator[None]:
-    """A context, of this thread or task alone, in which nothing is recorded, as under ``XPNET_LOWERINGS=off``."""
+    """A context, of this thread or task alone, in which nothing is recorded, as under ``XPNET_REPLAY=off``."""
     token = _as_they_stand.set(True)
     try:
         yield
@@ -32,7 +32,7 @@ def definitions_as_they_stand() -> Iterator[None]:
 
 def may_replay(*arrays: Any) -> bool:
     """Whether functions of these arrays may be replayed: they are NumPy's, and replays are not switched off."""
-    if _as_they_stand.get() or setting("XPNET_LOWERINGS") == "off":
+    if _as_they_stand.get() or setting("XPNET_REPLAY") == "off":
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
 

@@ -122,7 +122,7 @@ def _counting() -> Any:
 
 
 class GPUSteps(Overwriting):
-    """Steps replayed on a GPU, over parameters and moments that stay at their addresses.
+    """Steps replayed on a GPU, over parameters and slots that stay at their addresses.
 
     All copies and launches are made on the current stream, so that no events are needed; only data that stay on the
     host are copied on a stream of their own.
@@ -322,7 +322,7 @@ class GPUSteps(Overwriting):
             made = run(*arguments)
             return [*map(cupy.asnumpy, carry if made is None else leaves(made))]
 
-        settings = precision, len(self._carry.moments) > 0
+        settings = precision, len(self._carry.slots) > 0
         with self._restoring() as (carry, before):
             # Rounding rarely changes the sign of a ReLU's input: if it did, it does not from other parameters as well.
             for starts in (before, [0.9 * before[0], *before[1:]]):

@@ -8,7 +8,7 @@ level                       a training step is
 graph with epilogues        a CUDA graph whose products also add biases and take ReLUs (``XPNET_EPILOGUES=on``)
 graph                       a CUDA graph of the plan's launches (the default)
 launches                    the plan's launches, one after the other (``XPNET_CAPTURE=off``)
-definitions                 the equations as they stand, on plain CuPy (``XPNET_LOWERINGS=off``)
+definitions                 the equations as they stand, on plain CuPy (``XPNET_REPLAY=off``)
 ==========================  ==========================================================================================
 
 If a level disagrees with the one below it or raises an error, the program runs at the lower level, and a RuntimeWarning
@@ -17,12 +17,13 @@ says so; with ``XPNET_CAPTURE=require`` that is a :class:`LevelError`. The resul
 
 import functools
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ..backends.environment import setting
 
 Array = Any
 
@@ -48,43 +49,18 @@ class Disagreement(ArithmeticError):
     """The results of two levels differ by more than the precision explains."""
 
 
-_YES, _NO = ("on", "1", "yes", "true"), ("off", "0", "no", "false")
-
-
-def setting(name: str, *others: str) -> str:
-    """The value of an environment variable: "on", "off", one of the others, or "default" if it is not set.
-
-    Raises
-    ------
-    ValueError
-        The variable has another value.
-    """
-    value = os.environ.get(name, "").lower() or "default"
-    if value in (*others, "default"):
-        return value
-    if value not in (*_YES, *_NO):
-        allowed = ", ".join(["on", "off", *others])
-        raise ValueError(f"the environment variable {name} is {os.environ[name]!r}; allowed: {allowed}")
-    return "on" if value in _YES else "off"
-
-
 def first_level() -> str:
     """The level that the environment asks for."""
-    lowerings, capture, epilogues = (
-        setting("XPNET_LOWERINGS"),
-        setting("XPNET_CAPTURE", "require"),
-        setting("XPNET_EPILOGUES"),
-    )
-    if lowerings == "off":
+    if setting("XPNET_REPLAY") == "off":
         return DEFINITIONS
-    if capture == "off":
+    if setting("XPNET_CAPTURE") == "off":
         return LAUNCHES
-    return EPILOGUES if epilogues == "on" else GRAPH
+    return EPILOGUES if setting("XPNET_EPILOGUES") == "on" else GRAPH
 
 
 def is_required() -> bool:
     """Whether it is an error if a level fails."""
-    return setting("XPNET_CAPTURE", "require") == "require"
+    return setting("XPNET_CAPTURE") == "require"
 
 
 LONGEST = 500
@@ -105,7 +81,7 @@ def step_down(level: str, to: str, why: Exception, device: str) -> None:
     """
     said = f"{type(why).__name__}: {why}"
     said = said if len(said) <= LONGEST else said[:LONGEST] + "..."
-    fix = {EPILOGUES: "XPNET_EPILOGUES=off", GRAPH: "XPNET_CAPTURE=off"}.get(level, "XPNET_LOWERINGS=off")
+    fix = {EPILOGUES: "XPNET_EPILOGUES=off", GRAPH: "XPNET_CAPTURE=off"}.get(level, "XPNET_REPLAY=off")
     what = f'the level "{level}" failed ({said}) on {device}'
     if is_required():
         raise LevelError(f"{what}, and XPNET_CAPTURE=require asks for it") from why
@@ -118,7 +94,7 @@ def step_down(level: str, to: str, why: Exception, device: str) -> None:
 
 
 def difference(
-    ours: Sequence[Array], expected: Sequence[Array], before: Sequence[Array], precision: str, has_moments: bool = False
+    ours: Sequence[Array], expected: Sequence[Array], before: Sequence[Array], precision: str, has_slots: bool = False
 ) -> float:
     """The largest difference between two lists of arrays, relative to the change of each array since ``before``.
 
@@ -128,10 +104,10 @@ def difference(
         The results of two levels, and the same arrays before the computation.
     precision : str
         A key of ``TOLERANCES``.
-    has_moments : bool
+    has_slots : bool
         Whether the first array is theta and the second its first moment. Adam divides by the size of the gradient,
         which magnifies rounding errors if the gradient is almost 0: such elements of theta are left out, and their
-        moments compared.
+        slots compared.
     """
     worst = 0.0
     is_narrow = precision in _NARROW
@@ -143,7 +119,7 @@ def difference(
         if not np.isfinite(b).all():
             worst = worst if np.array_equal(np.isfinite(a), np.isfinite(b)) else np.inf
             continue
-        if k == 0 and has_moments:
+        if k == 0 and has_slots:
             moved = np.abs(expected[1] - before[1])
             is_clear = moved >= np.sqrt(TOLERANCES[precision]) * np.max(moved)
             a, b, old = a[is_clear], b[is_clear], old[is_clear]

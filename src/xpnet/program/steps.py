@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backends import (
     Backend,
-    Rows,
+    RowSource,
     array_namespace,
     device,
     gather,
@@ -39,12 +39,12 @@ SMALL_DATA = 1 << 24
 
 
 class Carry(NamedTuple):
-    """What a step hands on to the next one: parameters, moments, the epoch's cost so far, and the sum of the squares of
+    """What a step hands on to the next one: parameters, slots, the epoch's cost so far, and the sum of the squares of
     the gradient's norms, if they are recorded.
     """
 
     theta: Array
-    moments: tuple[Array, ...]
+    slots: tuple[Array, ...]
     cost: Array
     square: Array | None = None
 
@@ -58,7 +58,7 @@ class Batch(NamedTuple):
 
 
 class Kept:
-    """Parameters and moments after an epoch: where they lie, until they are asked for or their memory is needed.
+    """Parameters and slots after an epoch: where they lie, until they are asked for or their memory is needed.
 
     ``overwriter`` is who may overwrite them; nobody does if it is None or is no more.
     """
@@ -69,7 +69,7 @@ class Kept:
         self._taken: dict[int, Array] = {}
 
     def take(self, *which: int) -> tuple[Array, ...]:
-        """These of (theta, *moments), never to be overwritten."""
+        """These of (theta, *slots), never to be overwritten."""
         with self._lock:
             is_safe = self._overwriter is None or self._overwriter() is None
             for k in which:
@@ -110,7 +110,7 @@ class Steps(Protocol):
     def bring(self, data: Batch) -> None:
         """Take batches from these data: all samples, targets and weights."""
 
-    def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
+    def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
         """Go on from these, which are left as they are; so many steps have led to them."""
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
@@ -138,14 +138,14 @@ class Definitions:
     def bring(self, data: Batch) -> None:
         self.data = data
 
-    def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
-        self._now = theta, moments
+    def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
+        self._now = theta, slots
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
-        self._earlier = theta, moments = self._now
+        self._earlier = theta, slots = self._now
         xp, here = array_namespace(theta), device(theta)
         zero = xp.zeros((), dtype=theta.dtype, device=here)
-        carry = Carry(theta, moments, zero, zero if self.has_norm else None)
+        carry = Carry(theta, slots, zero, zero if self.has_norm else None)
         rows = order if isinstance(order, range) else xp.asarray(order, device=here)
         scalars = xp.asarray(table, dtype=theta.dtype, device=here)
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -155,14 +155,14 @@ class Definitions:
                 at = slice(i * size, min((i + 1) * size, len(order)))
                 batch = Batch(*(self._rows(A, order[at], rows[at]) for A in self.data))
                 carry = self.step(carry, batch, tuple(scalars[i, j] for j in range(table.shape[1])))
-        self._now = carry.theta, carry.moments
+        self._now = carry.theta, carry.slots
         return read_sums(carry)
 
     def _rows(self, A: Any, order: Any, rows: Any) -> Array:
         """A batch of A where it is computed with; data too large for a GPU's memory come from the host."""
         if A is None or is_sparse(A):
             return A if A is None else gather(A, order)
-        is_here = not isinstance(A, Rows) and array_namespace(A) is self.backend.xp
+        is_here = not isinstance(A, RowSource) and array_namespace(A) is self.backend.xp
         return gather(A, rows) if is_here else self.backend.asarray(gather(A, order))
 
     def after(self) -> Kept:
@@ -189,7 +189,7 @@ def read_sums(carry: Carry) -> tuple[float, float | None, bool]:
 
 
 class Overwriting:
-    """Steps that overwrite parameters and moments where they lie, and what may still be asked for of those before."""
+    """Steps that overwrite parameters and slots where they lie, and what may still be asked for of those before."""
 
     def __init__(self, step: Callable, has_norm: bool) -> None:
         self.step, self.has_norm = step, has_norm
@@ -201,8 +201,8 @@ class Overwriting:
         self._has_begun = False
         self._kept: list[weakref.ref[Kept]] = []
 
-    def begin(self, theta: Array, moments: tuple[Array, ...], step: int) -> None:
-        self._step, self._has_begun, self._earlier = step, True, (theta, *moments)
+    def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
+        self._step, self._has_begun, self._earlier = step, True, (theta, *slots)
         if self._carry is None:
             xp = array_namespace(theta)
             self._now = copied, *others = tuple(a.copy() for a in self._earlier)
@@ -248,7 +248,7 @@ class Overwriting:
         return Kept(tuple(map(_copied, self._earlier)))
 
     def _take_over(self, carry: Carry, may_share: Callable) -> None:
-        """Overwrite the parameters and moments with what a step has made of them."""
+        """Overwrite the parameters and slots with what a step has made of them."""
         mine, new = list(leaves(self._carry)), list(leaves(carry))
         for k, a in enumerate(new):  # a rule may hand on what it was given, which is overwritten below
             if any(may_share(a, other) for other in mine):
@@ -262,7 +262,7 @@ class Overwriting:
 
 
 class Replays(Overwriting):
-    """Steps replayed on NumPy, over parameters, moments and batches that stay where they are."""
+    """Steps replayed on NumPy, over parameters, slots and batches that stay where they are."""
 
     def __init__(self, step: Callable, has_norm: bool, work: float) -> None:
         super().__init__(step, has_norm)
@@ -366,7 +366,7 @@ def read_rows(A: Any, at: Any, out: np.ndarray) -> None:
     """A's rows at these indices, or in this range, put into ``out``."""
     if isinstance(at, range):
         out[...] = A[at.start : at.stop]
-    elif isinstance(A, Rows):
+    elif isinstance(A, RowSource):
         A.take(at, out=out)
     elif A.flags.c_contiguous:
         A.take(at, 0, out, "clip")  # the checked mode would copy what is there in ``out`` first

@@ -28,7 +28,7 @@ def save(model: Any, path: str | os.PathLike, *, target_names: list[str] | None 
     ----------
     model : MLPClassifier, MLPRegressor, Pipeline or TransformedTargetRegressor
         Fitted, from any backend. A pipeline is StandardScaler and one of the two; a TransformedTargetRegressor holds
-        such a pipeline and a StandardScaler. The optimiser's moments stay behind, and so does a generator given as
+        such a pipeline and a StandardScaler. The optimiser's slots stay behind, and so does a generator given as
         random_state, which becomes None.
     path : path
         Customarily ends in ``.safetensors``.

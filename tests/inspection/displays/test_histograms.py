@@ -77,8 +77,8 @@ def test_without_axes_the_figure_is_pyplots(recorder):
 def test_mistakes_are_named(recorder, ax):
     with pytest.raises(ValueError, match=r"this Recorder has no records"):
         HistogramDisplay.from_recorder(Recorder(), ax=ax)
-    with pytest.raises(ValueError, match=r"quantity is 'moments'; allowed: 'weights', 'biases'"):
-        HistogramDisplay.from_recorder(recorder, "moments", ax=ax)
+    with pytest.raises(ValueError, match=r"quantity is 'slots'; allowed: 'weights', 'biases'"):
+        HistogramDisplay.from_recorder(recorder, "slots", ax=ax)
     with pytest.raises(ValueError, match=r"layer is 3; the network has 3 layers"):
         HistogramDisplay.from_recorder(recorder, layer=3, ax=ax)
     with pytest.raises(ValueError, match=r"layer 1 is a PReLU and has no parameters of the role 'weight'"):

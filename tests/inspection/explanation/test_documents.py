@@ -112,7 +112,7 @@ def test_equations_are_read_from_the_definitions():
         assert value.startswith("L = ")
         assert slope.startswith("dZ = ")
     for rule in (optimizers.GradientDescent(), optimizers.Momentum(), optimizers.Adam(), optimizers.AdamW()):
-        assert len(rule.equations()) == len(rule.scalars(1, 0.1)) + rule.moments + 1
+        assert len(rule.equations()) == len(rule.scalars(1, 0.1)) + rule.slots + 1
         assert sources.spoken(rule)[1]
 
 

@@ -32,7 +32,7 @@ from xpnet import (
 from xpnet.equations.losses import HalfSquaredError
 from xpnet.equations.schedules import InverseScaling
 
-# Both sides of the comparison make their steps by this program; the other side with XPNET_LOWERINGS=off.
+# Both sides of the comparison make their steps by this program; the other side with XPNET_REPLAY=off.
 CASES = '''
 import numpy as np
 from xpnet import *
@@ -63,7 +63,7 @@ for name, model, state, X, Y, w, options in cases():
     new, cost = next(epochs(model, state, X, Y, sample_weight=w, **options))
     sums, loss_sum, weight_sum = model.sums(np.asarray(state.theta, X.dtype), X, Y, w)
     everything = {"theta": new.theta, "cost": cost, "sums": sums, "loss_sum": loss_sum}
-    everything |= {f"moment {i}": v for i, v in enumerate(new.moments, 1)}
+    everything |= {f"moment {i}": v for i, v in enumerate(new.slots, 1)}
     found |= {f"{name}: {key}": value for key, value in everything.items()}
 file = io.BytesIO()
 np.savez(file, **found)
@@ -78,7 +78,7 @@ ALL = {case[0]: case[1:] for case in names["cases"]()}
 @pytest.fixture(scope="module")
 def unlowered():
     """The numbers of every case's step in a process without lowerings."""
-    environment = os.environ | {"XPNET_LOWERINGS": "off"}
+    environment = os.environ | {"XPNET_REPLAY": "off"}
     done = subprocess.run([sys.executable, "-c", STEPS], env=environment, capture_output=True, check=True)
     return dict(np.load(io.BytesIO(done.stdout)))
 
@@ -106,7 +106,7 @@ def test_the_numbers_are_those_of_the_unlowered_step_bit_for_bit(name, unlowered
         ours["sums"] = flat(record, model, 40, before="sum d")
     else:
         ours["sums"] = flat(record, model, 40, before="d")
-    for i, symbol in enumerate({0: "", 1: "v", 2: "mv"}[state.optimizer.moments], 1):
+    for i, symbol in enumerate({0: "", 1: "v", 2: "mv"}[state.optimizer.slots], 1):
         ours[f"moment {i}"] = flat(record, model, 40, before=f"{symbol} of ", after=" new")
     assert ours.keys() == expected.keys()
     for key, value in expected.items():
@@ -214,7 +214,7 @@ def test_the_moments_go_on(rng):
     model, state, X, Y, w = small(rng)
     second, _ = next(epochs(model, state, X, Y, sample_weight=w))
     record = explain(model, second, X, Y, w, check=False)
-    np.testing.assert_array_equal(flat(record, model, 3, before="v of "), second.moments[1])
+    np.testing.assert_array_equal(flat(record, model, 3, before="v of "), second.slots[1])
     third, _ = next(epochs(model, second, X, Y, sample_weight=w))
     np.testing.assert_allclose(flat(record, model, 3, after=" new"), third.theta, rtol=1e-13)
     assert "step 2" in record.facts["rule"]
@@ -253,9 +253,9 @@ def test_clipping_is_one_number(rng):
         ),
         (
             AdamW(),
-            {"rate": "alpha_t = ", "alpha decay": "alpha decay, of the weights"},
+            {"rate": "alpha_t = ", "alpha weight_decay": "alpha weight_decay, of the weights"},
             {
-                "W1 new": "W1 -= alpha_t m / (sqrt(v) + epsilon) + alpha decay W1",
+                "W1 new": "W1 -= alpha_t m / (sqrt(v) + epsilon) + alpha weight_decay W1",
                 "b1 new": "b1 -= alpha_t m / (sqrt(v) + epsilon)",
             },
         ),
@@ -265,7 +265,7 @@ def test_what_is_said_of_the_update_is_what_is_done(rule, scalars, lines, rng):
     """The printed lines, worked out from the record's own numbers, are its results."""
     model = Model(Sequential(Dense(3, "tanh"), Dense(2)), l2=0.1)
     state = replace(model.initial(rng, 4, rule), step=4)
-    state = replace(state, moments=tuple(rng.uniform(0.1, 1.0, v.shape) for v in state.moments))
+    state = replace(state, slots=tuple(rng.uniform(0.1, 1.0, v.shape) for v in state.slots))
     record = explain(model, state, rng.normal(size=(5, 4)), rng.normal(size=(5, 2)), check=False)
     for name, said in scalars.items():
         assert record[name].equation.startswith(said)
@@ -275,7 +275,7 @@ def test_what_is_said_of_the_update_is_what_is_done(rule, scalars, lines, rng):
     assert {name: float(number) for name, number in given.items()} == settings | {"alpha": rule.learning_rate, "t": 5}
     for name, said in lines.items():
         assert record[name].equation == said
-    symbols = "mv"[-rule.moments :] if rule.moments else ""
+    symbols = "mv"[-rule.slots :] if rule.slots else ""
     for name in ("W1", "b1", "W2", "b2"):
         known = settings | {"alpha": rule.learning_rate, "t": 5, "sqrt": np.sqrt, f"d{name}": record[f"d{name}"].value}
         known |= {"alpha_t": record["rate"].value, name: record[name].value}
@@ -316,7 +316,7 @@ def test_a_sum_of_outputs_scaled_before_the_link(rng):
     assert {record[name].check.verdict for name in ("df(Z1)", "dZ1", "dW1", "db1")} == {"agrees"}
 
 
-@pytest.mark.parametrize("f", ["sigmoid", "tanh", "softmax", "relu", "prelu", "elu", "exp", "linear"])
+@pytest.mark.parametrize("f", ["sigmoid", "tanh", "softmax", "relu", "leaky_relu", "elu", "exp", "linear"])
 def test_every_activation(f, rng):
     model = Model(Sequential(Dense(4, f), Dense(3, f)), "half_squared_error")
     theta = rng.normal(size=model.layout(5).n_parameters)  # biases of 0 may put a dead unit's Z on the kink at 0
@@ -393,9 +393,9 @@ def test_narrow_products_are_shown_in_full(precision, rng):
 
 def test_the_state_and_the_data_stay_as_they_are(rng):
     model, state, X, Y, w = small(rng)
-    before = [a.copy() for a in (state.theta, *state.moments, X, Y, w)]
+    before = [a.copy() for a in (state.theta, *state.slots, X, Y, w)]
     record = explain(model, state, X, Y, w)
-    for a, b in zip((state.theta, *state.moments, X, Y, w), before, strict=True):
+    for a, b in zip((state.theta, *state.slots, X, Y, w), before, strict=True):
         np.testing.assert_array_equal(a, b)
     X[:] = 7.0
     assert not (record["X"].value == 7.0).any()  # a copy

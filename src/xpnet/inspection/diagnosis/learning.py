@@ -42,7 +42,7 @@ def _unrest(case: Case) -> Iterator[tuple[float, float, str]]:
     end = float(np.mean(L[-1 - len(L) // 20 :]))  # one epoch of small batches may be unlucky
     yield (end - float(np.min(L))) / range_, 0.2, "how far the cost ended above its lowest, as a share of its range"
     ups = float(np.mean(np.maximum(np.diff(L[len(L) // 2 :]), 0.0))) / range_ if len(L) >= 6 else 0.0
-    noise = 0.06 if case.model.draws else 0.03  # the masks of Dropout make a cost ragged by themselves
+    noise = 0.06 if case.model.is_stochastic else 0.03  # the masks of Dropout make a cost ragged by themselves
     yield ups, noise, "the mean rise an epoch in the second half, as a share of the cost's range"
 
 
@@ -57,7 +57,7 @@ def _leaps(case: Case) -> Iterator[tuple[float, float, str]]:
     if blank > 0.0:
         rises = np.maximum(np.diff(L), 0.0) / blank
         yield float(rises.max()), 0.3, "the cost's largest rise in an epoch, over the cost of outputs that are all 0"
-        if L.max() > 3.0 * blank and not case.model.draws:
+        if L.max() > 3.0 * blank and not case.model.is_stochastic:
             yield float(rises.sum()), 0.1, "all rises of the cost together, over the cost of outputs that are all 0"
 
 

@@ -56,7 +56,7 @@ def dead_units(case: Case, found: list[Units], unscaled: bool) -> Iterator[Findi
                 "Karpathy, Stanford CS231n notes, Neural Networks 1 (2015), on ReLU: as much as 40 % dead where the "
                 "rate is too high; Maas, Hannun and Ng, ICML 2013 workshop, section 2",
                 f"{first}, and train afresh, for dead units stay dead; if they die again, take activation='tanh' (or "
-                "'elu', 'prelu' in a Dense)",
+                "'elu', 'leaky_relu' in a Dense)",
             )
 
 

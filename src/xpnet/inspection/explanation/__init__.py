@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from ...backends import Backend
-from ...equations.schedules import Constant, Schedule
+from ...equations.schedules import ConstantRate, Schedule
 from ...model import Model
 from ...state import State
 from .check import Check, checks
@@ -25,14 +25,14 @@ def explain(
     sample_weight: Any = None,
     *,
     check: bool = True,
-    schedule: Schedule = Constant(),
+    schedule: Schedule = ConstantRate(),
     clip_norm: float | None = None,
     backend: str | Backend | None = None,
 ) -> Record:
     """Make one training step on X by the code that trains, and return every quantity on its way.
 
     The step is that of ``epochs`` on all of X at once, with every definition as it is written (no lowerings): its
-    numbers are to the last bit those under ``XPNET_LOWERINGS=off``. Neither the model nor the state is changed. A model
+    numbers are to the last bit those under ``XPNET_REPLAY=off``. Neither the model nor the state is changed. A model
     of the precision "tf32" or "bfloat16" is shown in full float32.
 
     Parameters

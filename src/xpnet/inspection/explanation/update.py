@@ -16,7 +16,7 @@ from .watch import Step
 
 
 def update(step: Step) -> Iterator[Quantity]:
-    """The clipping, the rate, and each parameter's moments and new value; the cost afterwards."""
+    """The clipping, the rate, and each parameter's slots and new value; the cost afterwards."""
     rule = step.state.optimizer
     source = sources.spoken(rule)[1]
     if step.clip_norm is not None:
@@ -24,7 +24,7 @@ def update(step: Step) -> Iterator[Quantity]:
         yield Quantity("clipping", said, "Pascanu et al., ICML 2013", _clipping(step, step.clip_norm), "update")
     yield from _scalars(step, source)
     theta, *after = map(to_numpy, step.seen.update["new"])
-    before = list(map(to_numpy, step.seen.update["moments"]))
+    before = list(map(to_numpy, step.seen.update["slots"]))
     for k in range(1, step.depth + 1):
         for name, is_weight, at, shape in step.parameters(k):
             *of_moments, (_, of_theta) = _rules(step, name, is_weight)
@@ -54,7 +54,7 @@ def _scalars(step: Step, source: str) -> Iterator[Quantity]:
     settings = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule) if f.name != "learning_rate"}
     numbers = {name: value for name, value in settings.items() if isinstance(value, float)}
     given = ", ".join(f"{name} = {value:g}" for name, value in {"alpha": alpha, "t": t, **numbers}.items())
-    for i, (equation, value) in enumerate(zip(said, scalars, strict=False)):  # those of the moments follow
+    for i, (equation, value) in enumerate(zip(said, scalars, strict=False)):  # those of the slots follow
         name = re.split(" = |, ", equation)[0] if i else "rate"
         more = "" if i else f"; {given}"
         yield Quantity(name, equation + more, source, np.asarray(to_numpy(value), step.gradient.dtype), "update")
@@ -63,7 +63,7 @@ def _scalars(step: Step, source: str) -> Iterator[Quantity]:
 def _rules(step: Step, name: str, is_weight: bool) -> list[tuple[str, str]]:
     """What the rule does to one parameter: the symbol and the equation of each moment, and of the parameter."""
     rule = step.state.optimizer
-    count = 1 + rule.moments
+    count = 1 + rule.slots
     said = rule.equations(is_weight)[-count:]
     if not said:  # a rule of the user's own: all of its docstring stands beside each result
         whole = sources.spoken(rule)[0] or f"theta, by {type(rule).__name__}"

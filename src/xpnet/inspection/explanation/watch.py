@@ -69,14 +69,14 @@ class WatchedLoss(Loss):
 
 @dataclass(frozen=True)
 class WatchedOptimizer(Optimizer):
-    """The update rule: parameters, the cost's gradient, moments and scalars before it, and what it makes of them."""
+    """The update rule: parameters, the cost's gradient, slots and scalars before it, and what it makes of them."""
 
     of: Optimizer = GradientDescent()
 
     @property
-    def moments(self) -> int:  # type: ignore[override]
+    def slots(self) -> int:  # type: ignore[override]
         """The rule's."""
-        return self.of.moments
+        return self.of.slots
 
     def scalars(self, t, learning_rate):
         _seen.get().rate = t, learning_rate
@@ -85,9 +85,9 @@ class WatchedOptimizer(Optimizer):
     def decayed(self, W, scalars):
         return self.of.decayed(W, scalars)
 
-    def update(self, theta, g, moments, scalars):
-        new = self.of.update(theta, g, moments, scalars)
-        _seen.get().update = {"g": g, "moments": moments, "scalars": scalars, "new": new}
+    def update(self, theta, g, slots, scalars):
+        new = self.of.update(theta, g, slots, scalars)
+        _seen.get().update = {"g": g, "slots": slots, "scalars": scalars, "new": new}
         return new
 
 

@@ -19,7 +19,7 @@ _BLOCK_BYTES = 1 << 22
 _BLOCKS_SHUFFLED_TOGETHER = 8
 
 
-class Rows:
+class RowSource:
     """Rows of a source, in float32 or float64, of shape (m, n).
 
     Parameters
@@ -62,9 +62,9 @@ class Rows:
     def _in_dtype(self, rows: Any) -> np.ndarray:
         return np.asarray(rows, self.dtype)
 
-    def part(self, at: np.ndarray) -> "Rows":
+    def part(self, at: np.ndarray) -> "RowSource":
         """These of the rows, which are not read yet."""
-        return Rows(self.source, self.dtype, at if self.at is None else self.at[at])
+        return RowSource(self.source, self.dtype, at if self.at is None else self.at[at])
 
     def take(self, indices: np.ndarray, axis: int = 0, out: np.ndarray | None = None, mode: str = "clip") -> np.ndarray:
         """The rows at these indices (m',), as ``numpy.take`` has them."""
@@ -112,9 +112,9 @@ class Rows:
 def gather(A: Any, rows: Any) -> Any:
     """A's rows at these indices, an array of A's library, or in this range: A itself where that is all of it."""
     if isinstance(rows, range):
-        is_all = len(rows) == A.shape[0] and not isinstance(A, Rows)
+        is_all = len(rows) == A.shape[0] and not isinstance(A, RowSource)
         return A if is_all else A[rows.start : rows.stop, ...]
-    if isinstance(A, Rows):
+    if isinstance(A, RowSource):
         return A.take(rows)
     return A[rows] if is_sparse(A) else array_namespace(A).take(A, rows, axis=0)
 
@@ -140,17 +140,17 @@ def _lies_in_a_file(x: Any) -> bool:
 
 def shuffled(order: np.ndarray, X: Any, rng: Any) -> np.ndarray:
     """A new order of X's rows: any permutation of the last one, or one in which they can be read."""
-    if isinstance(X, Rows) and X.is_in_blocks:
+    if isinstance(X, RowSource) and X.is_in_blocks:
         return X.in_random_order(rng)
     return order[rng.permutation(len(order))]
 
 
 def reading_order(X: Any, at: np.ndarray) -> np.ndarray:
     """The rows ``at`` in the order in which they lie, where X is read in blocks; elsewhere as they are."""
-    return np.sort(at) if isinstance(X, Rows) and X.is_in_blocks else at
+    return np.sort(at) if isinstance(X, RowSource) and X.is_in_blocks else at
 
 
-def subset(X: Any, at: np.ndarray) -> "Rows | None":
+def subset(X: Any, at: np.ndarray) -> "RowSource | None":
     """These rows of X, to be read when they are needed, where X lies in a file; None where it is in memory."""
-    rows = Rows(X) if _lies_in_a_file(X) else X
-    return rows.part(at) if isinstance(rows, Rows) else None
+    rows = RowSource(X) if _lies_in_a_file(X) else X
+    return rows.part(at) if isinstance(rows, RowSource) else None

@@ -8,7 +8,7 @@ import pytest
 
 from xpnet import Adam, Dense, Model, Sequential, epochs
 from xpnet.backends import get_backend, is_in_rows, read_data, to_numpy
-from xpnet.backends.rows import Rows, shuffled
+from xpnet.backends.row_source import RowSource, shuffled
 
 
 class Source:
@@ -30,7 +30,7 @@ class Source:
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of ten rows of 4 float64."""
-    monkeypatch.setattr("xpnet.backends.rows._BLOCK_BYTES", 10 * 4 * 8)
+    monkeypatch.setattr("xpnet.backends.row_source._BLOCK_BYTES", 10 * 4 * 8)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_arrays_of_libraries_are_not(library):
 @pytest.mark.parametrize("kind", ["float32", "float64", "int16", "bool"])
 def test_rows_are_the_sources(X, at, kind, small_blocks):
     values = (10 * X).astype(kind)
-    rows = Rows(Source(values), None, None) if at is None else Rows(Source(values)).part(at)
+    rows = RowSource(Source(values), None, None) if at is None else RowSource(Source(values)).part(at)
     expected = values if at is None else values[at]
     expected = expected.astype("float32" if kind == "float32" else "float64")
     assert (rows.shape, rows.dtype, len(rows), rows.ndim) == (expected.shape, expected.dtype, len(expected), 2)
@@ -72,14 +72,14 @@ def test_rows_are_the_sources(X, at, kind, small_blocks):
 
 
 def test_a_part_of_a_part(X):
-    part = Rows(Source(X)).part(np.arange(100, 0, -1)).part(np.asarray([3, 5]))
+    part = RowSource(Source(X)).part(np.arange(100, 0, -1)).part(np.asarray([3, 5]))
     np.testing.assert_array_equal(part[:], X[[97, 95]])
 
 
 @pytest.mark.parametrize("chunk", [None, 7, 64])
 def test_an_epoch_reads_every_block_once_and_holds_a_few(X, chunk, small_blocks):
     source = Source(X, chunk)
-    rows = Rows(source)
+    rows = RowSource(source)
     assert rows.block % (chunk or 1) == 0
     order = shuffled(np.arange(203), rows, np.random.default_rng(0))
     assert sorted(order) == list(range(203))
@@ -92,7 +92,7 @@ def test_an_epoch_reads_every_block_once_and_holds_a_few(X, chunk, small_blocks)
 
 def test_memmaps_are_shuffled_as_arrays_are(tmp_path, X):
     file = np.memmap(tmp_path / "m", np.int16, "w+", shape=X.shape)
-    orders = [shuffled(np.arange(203), x, np.random.default_rng(0)) for x in (Rows(file), X)]
+    orders = [shuffled(np.arange(203), x, np.random.default_rng(0)) for x in (RowSource(file), X)]
     np.testing.assert_array_equal(*orders)
 
 

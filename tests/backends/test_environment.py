@@ -1,0 +1,34 @@
+"""The environment variables: read at use, with what is allowed."""
+
+import numpy as np
+import pytest
+
+from xpnet import Dense, GradientDescent, Model, Sequential, epochs
+from xpnet.backends.environment import VARIABLES, setting
+
+
+@pytest.mark.parametrize(
+    ("given", "value"), [("", "default"), ("on", "on"), ("1", "on"), ("YES", "on"), ("off", "off"), ("0", "off")]
+)
+def test_values_are_read_when_they_are_used(monkeypatch, given, value):
+    monkeypatch.setenv("XPNET_CAPTURE", given)
+    assert setting("XPNET_CAPTURE") == value
+    monkeypatch.delenv("XPNET_CAPTURE")
+    assert setting("XPNET_CAPTURE") == "default"
+
+
+@pytest.mark.parametrize("name", [name for name, allowed in VARIABLES.items() if allowed])
+def test_another_value_is_refused(monkeypatch, name):
+    monkeypatch.setenv(name, "perhaps")
+    with pytest.raises(ValueError, match=f"{name} is 'perhaps'; allowed: on, off"):
+        setting(name)
+
+
+def test_a_misspelt_variable_is_refused_by_training_and_prediction(monkeypatch):
+    model = Model(Sequential(Dense(1)))
+    state = model.initial(np.random.default_rng(0), 2, GradientDescent())
+    monkeypatch.setenv("XPNET_REPLAYS", "off")
+    with pytest.raises(ValueError, match="XPNET_REPLAYS is not known; allowed: XPNET_BACKEND, XPNET_REPLAY"):
+        next(epochs(model, state, np.ones((3, 2)), np.ones(3)))
+    with pytest.raises(ValueError, match="XPNET_REPLAYS is not known"):
+        model.predict(state.theta, np.ones((3, 2)))
