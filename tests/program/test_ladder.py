@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from xpnet.program import ladder
 from xpnet.program.ladder import TOLERANCES, Disagreement, LevelError, compare, difference, first_level, step_down
 
 NAMES = "XPNET_REPLAY", "XPNET_CAPTURE", "XPNET_EPILOGUES"

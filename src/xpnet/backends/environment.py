@@ -1,6 +1,5 @@
 """The environment variables that xpnet reads. Each is read when it is used."""
 
-import functools
 import os
 
 _YES, _NO = ("on", "1", "yes", "true"), ("off", "0", "no", "false")
@@ -26,9 +25,8 @@ def setting(name: str) -> str:
     Raises
     ------
     ValueError
-        Its value is not allowed, or the environment has a variable that begins with ``XPNET_`` and is not known.
+        Its value is not allowed.
     """
-    _refuse_unknown(len(os.environ))
     value = os.environ.get(name, "").lower() or "default"
     allowed = VARIABLES[name]
     if allowed is None or value == "default":
@@ -39,9 +37,11 @@ def setting(name: str) -> str:
     return value
 
 
-@functools.lru_cache(maxsize=1)  # every prediction asks, and the loop takes as long as a small product
-def _refuse_unknown(n_variables: int) -> None:
-    """Raise for a misspelt name; the environment is searched again if its number of variables changes."""
+def refuse_unknown_variables() -> None:
+    """Raise a ValueError if the environment has a name that begins with ``XPNET_`` and is not known.
+
+    This is called once a training: to read all names takes as long as a small product.
+    """
     for name in os.environ:
         if name.startswith("XPNET_") and name not in VARIABLES:
             raise ValueError(f"the environment variable {name} is not known; allowed: {', '.join(VARIABLES)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends import Backend, is_sparse, say_that_it_is_float32
+from ..backends.environment import refuse_unknown_variables
 from .functions import may_replay
 from .steps import Definitions, Replays, Steps
 
@@ -32,7 +33,13 @@ def training_steps(
         Floating-point operations of the step's largest product, for one sample.
     precision : {"tf32", "bfloat16"}, optional
         What products on a GPU may round their factors to.
+
+    Raises
+    ------
+    ValueError
+        An environment variable is unknown or has a value that is not allowed.
     """
+    refuse_unknown_variables()
     if is_sparse(X) or not may_replay():
         if precision is not None:
             say_that_it_is_float32(precision)
