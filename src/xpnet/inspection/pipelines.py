@@ -1,0 +1,87 @@
+"""The network inside scikit-learn's pipelines, target transformers and searches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backends import to_numpy
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An estimator, and what lies inside it down to the network.
+
+    Attributes
+    ----------
+    estimators : tuple
+        The outermost estimator first; the last is the network, an MLPClassifier or MLPRegressor.
+    """
+
+    estimators: tuple[Any, ...]
+
+    @property
+    def network(self) -> Any:
+        """The fitted MLPClassifier or MLPRegressor."""
+        return self.estimators[-1]
+
+    def reached(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """X and y as they reach the network: after the steps before it, and after a transformer of the target."""
+        for outer in self.estimators[:-1]:
+            if hasattr(outer, "regressor_"):
+                y = np.asarray(to_numpy(y), np.float64)
+                y = outer.transformer_.transform(y.reshape(len(y), -1)).reshape(y.shape)
+            elif len(getattr(outer, "steps", ())) > 1:
+                X = outer[:-1].transform(X)
+        return X, y
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns of the table that was fitted on, as they reach the network; empty if nobody names them."""
+        names = getattr(self.network, "feature_names_in_", ())
+        for outer in self.estimators[:-1]:
+            if len(getattr(outer, "steps", ())) > 1 and hasattr(outer, "feature_names_in_"):
+                try:
+                    names = outer[:-1].get_feature_names_out()
+                except (AttributeError, ValueError):  # a step that can't name what it makes
+                    return ()
+        return tuple(map(str, names))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The class of each output; the second class if one output is its probability; empty for a regressor."""
+        labels = tuple(map(str, getattr(self.network, "classes_", ())))
+        return labels[-1:] if self.network.n_outputs_ == 1 else labels
+
+
+def opened(estimator: Any) -> Opened:
+    """The estimator and what lies inside it, down to a fitted network of xpnet.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        The estimator, or the network in it, is not fitted.
+    ValueError
+        There is no network of xpnet in it.
+    """
+    found = [estimator]
+    while (inner := _inside(found[-1])) is not None:
+        found.append(inner)
+    last = found[-1]
+    if hasattr(last, "coefs_") and hasattr(last, "_as_trained"):
+        return Opened(tuple(found))
+    if any(hasattr(last, name) for name in ("_as_trained", "regressor", "estimator")):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(last, msg="this %(name)s is not fitted: call fit first")
+    raise ValueError(
+        f"there is no network in this {type(estimator).__name__}; allowed: a fitted MLPClassifier or MLPRegressor of "
+        "xpnet, or a pipeline, target transformer or search around one"
+    )
+
+
+def _inside(estimator: Any) -> Any:
+    """What the estimator hands its data on to; None if it is no pipeline, target transformer or search, or not fitted."""
+    if hasattr(estimator, "steps"):
+        return estimator.steps[-1][1]
+    return getattr(estimator, "regressor_", None) or getattr(estimator, "best_estimator_", None)
