@@ -4,13 +4,14 @@ Names are loaded when they are first used: importing xpnet costs NumPy and nothi
 """
 
 import importlib
+import importlib.util
 from typing import Any
 
 __version__ = "0.1.0"
 
+_MODULES = ("activations", "initializers", "layers", "losses", "optimizers", "penalties", "schedules")
 _HOMES = {
     "backends": "Backend BackendUnavailableError get_backend set_backend using_backend",
-    "equations": "activations initializers layers losses optimizers penalties schedules",
     "equations.dropout": "Dropout",
     "equations.layers": "Dense PReLU",
     "equations.optimizers": "Adam AdamW GradientDescent Momentum",
@@ -21,8 +22,6 @@ _HOMES = {
     "inspection.explanation": "explain",
     "inspection.gradcheck": "GradientCheck GradientError check_gradients",
     "inspection.diagnosis": "Diagnosis Finding diagnose",
-    "estimators": "MLPClassifier MLPRegressor",
-    "saving": "load save",
     "inspection.displays.curve": "LossCurveDisplay plot_learning_curve",
     "inspection.displays.histograms": "HistogramDisplay",
     "inspection.drawing.network": "to_svg",
@@ -31,17 +30,22 @@ _HOMES = {
     "inspection.versions": "show_versions",
     "inspection.displays.weights": "FirstLayerWeightsDisplay",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+_WITH_SCIKIT_LEARN = {"estimators": "MLPClassifier MLPRegressor", "saving": "load save"}
+_HOME_OF = {name: home for home, names in (_HOMES | _WITH_SCIKIT_LEARN).items() for name in names.split()}
 
-__all__ = sorted(_HOME_OF)
+# What `from xpnet import *` gives: without scikit-learn all that does not need it.
+__all__ = sorted(
+    {*_MODULES, *_HOME_OF}
+    - ({"MLPClassifier", "MLPRegressor", "load", "save"} if importlib.util.find_spec("sklearn") is None else set())
+)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'xpnet' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    if home == "equations":
-        return importlib.import_module(f".equations.{name}", __name__)
     try:
         module = importlib.import_module(f".{home}", __name__)
     except ModuleNotFoundError as error:

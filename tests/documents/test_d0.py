@@ -9,8 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpnet import Dense, DivergedError, GradientDescent, Model, Sequential, State, activations, epochs, losses
-from xpnet import layers as equations
+from xpnet import (
+    Dense,
+    DivergedError,
+    GradientDescent,
+    Model,
+    Sequential,
+    State,
+    activations,
+    epochs,
+    layers as equations,
+    losses,
+)
 from xpnet.equations.layers import Training
 
 L1, L2, ALPHA = 0.02, 0.03, 0.5

@@ -8,8 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn import config_context
-from sklearn import neural_network as scikit_learns
+from sklearn import config_context, neural_network as scikit_learns
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning

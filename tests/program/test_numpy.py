@@ -7,9 +7,7 @@ import pytest
 
 from xpnet import Adam, GradientDescent
 from xpnet.backends import array_namespace
-from xpnet.program import numpy as numpy_replay
-from xpnet.program import plan as planning
-from xpnet.program import record
+from xpnet.program import numpy as numpy_replay, plan as planning, record
 from xpnet.program.numpy import Replay, aligned
 from xpnet.program.plan import ALIGNMENT, plan
 

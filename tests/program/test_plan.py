@@ -5,8 +5,7 @@ import pytest
 
 from xpnet import Adam, Dense, GradientDescent, Model, Sequential
 from xpnet.backends import array_namespace
-from xpnet.program import plan as planning
-from xpnet.program import record
+from xpnet.program import plan as planning, record
 from xpnet.program.numpy import Replay
 from xpnet.program.plan import MEMORY, SCRATCH, plan, rounded
 from xpnet.program.recorder import leaves

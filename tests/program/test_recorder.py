@@ -7,12 +7,10 @@ from unittest import mock
 import array_api_strict as strict
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from xpnet.backends import array_namespace
-from xpnet.program import NotRecordable, record
-from xpnet.program import plan as planning
+from xpnet.program import NotRecordable, plan as planning, record
 from xpnet.program.numpy import Replay
 from xpnet.program.recorder import ELEMENTWISE, contiguous, leaves, mapped
 

@@ -30,9 +30,7 @@ from xpnet import (
 from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
-from xpnet.program import definitions_as_they_stand, may_replay
-from xpnet.program import plan as planning
-from xpnet.program import steps as steps_module
+from xpnet.program import definitions_as_they_stand, may_replay, plan as planning, steps as steps_module
 from xpnet.program.functions import FIRST_CALLS
 from xpnet.program.ladder import say_why
 from xpnet.program.steps import Replays

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, to_device
-from array_api_compat import device as device_of
+from array_api_compat import array_namespace, device as device_of, is_array_api_obj, is_cupy_array, to_device
 
 from .gpu import current, from_gpu, is_on_gpu, moved, takes_from_gpu
 from .hosts import to_numpy

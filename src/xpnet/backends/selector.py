@@ -17,8 +17,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array
-from array_api_compat import device as device_of
+from array_api_compat import array_namespace, device as device_of, is_array_api_obj, is_cupy_array
 
 from .backend import Backend
 from .environment import setting

@@ -10,6 +10,20 @@ from typing import Any
 from ..backends import array_namespace
 from . import plain_numbers
 
+__all__ = [
+    "BY_NAME",
+    "Activation",
+    "ELU",
+    "Exp",
+    "LeakyReLU",
+    "Linear",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "activation",
+]
+
 Array = Any
 
 

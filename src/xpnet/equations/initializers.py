@@ -9,6 +9,18 @@ from typing import Any
 
 from ..backends import host
 
+__all__ = [
+    "BY_NAME",
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Normal",
+    "Zeros",
+    "initializer",
+]
+
 Array = Any
 
 

@@ -13,6 +13,8 @@ from . import whole_number
 from .activations import Activation, Linear, Softmax, activation
 from .initializers import Constant, initializer
 
+__all__ = ["Dense", "Layer", "PReLU", "Parameter", "Shape", "Training"]
+
 Array = Any
 Shape = tuple[int, ...]
 

@@ -12,6 +12,19 @@ from ..backends import array_namespace
 from . import plain_numbers
 from .activations import Activation, Exp, Linear, Sigmoid, Softmax, below_maximum, log_sigmoid, log_softmax, sigmoid
 
+__all__ = [
+    "BY_NAME",
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "HalfPoissonDeviance",
+    "HalfSquaredError",
+    "Huber",
+    "Loss",
+    "Quantile",
+    "loss",
+]
+
 Array = Any
 
 

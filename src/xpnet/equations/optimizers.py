@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from ..backends import array_namespace
 from . import plain_numbers
 
+__all__ = ["Adam", "AdamW", "GradientDescent", "Momentum", "Optimizer"]
+
 Array = Any
 
 

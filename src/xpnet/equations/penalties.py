@@ -4,6 +4,8 @@ from typing import Any
 
 from ..backends import array_namespace
 
+__all__ = ["clipping_scale", "cost_gradient", "euclidean_norm", "penalty"]
+
 Array = Any
 
 

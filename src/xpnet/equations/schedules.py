@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from math import cos, inf, pi
 from typing import Protocol
 
+__all__ = ["Adaptive", "ConstantRate", "Cosine", "InverseScaling", "Plateau", "Schedule", "WarmUp"]
+
 
 class Schedule(Protocol):
     """Whatever maps a step to a factor; an ordinary function will do."""

@@ -81,7 +81,7 @@ def opened(estimator: Any) -> Opened:
 
 
 def _inside(estimator: Any) -> Any:
-    """What the estimator hands its data on to; None if it is no pipeline, target transformer or search, or not fitted."""
+    """The estimator that this one hands its data to; None for an estimator of another kind or one not fitted."""
     if hasattr(estimator, "steps"):
         return estimator.steps[-1][1]
     return getattr(estimator, "regressor_", None) or getattr(estimator, "best_estimator_", None)

@@ -1,0 +1,44 @@
+# The public names as type checkers see them; __init__.py loads them when they are used.
+
+from . import (
+    activations as activations,
+    initializers as initializers,
+    layers as layers,
+    losses as losses,
+    optimizers as optimizers,
+    penalties as penalties,
+    schedules as schedules,
+)
+from .backends import (
+    Backend as Backend,
+    BackendUnavailableError as BackendUnavailableError,
+    get_backend as get_backend,
+    set_backend as set_backend,
+    using_backend as using_backend,
+)
+from .equations.dropout import Dropout as Dropout
+from .equations.layers import Dense as Dense, PReLU as PReLU
+from .equations.optimizers import Adam as Adam, AdamW as AdamW, GradientDescent as GradientDescent, Momentum as Momentum
+from .estimators import MLPClassifier as MLPClassifier, MLPRegressor as MLPRegressor
+from .inspection.diagnosis import Diagnosis as Diagnosis, Finding as Finding, diagnose as diagnose
+from .inspection.displays.curve import LossCurveDisplay as LossCurveDisplay, plot_learning_curve as plot_learning_curve
+from .inspection.displays.histograms import HistogramDisplay as HistogramDisplay
+from .inspection.displays.weights import FirstLayerWeightsDisplay as FirstLayerWeightsDisplay
+from .inspection.drawing.network import to_svg as to_svg
+from .inspection.explanation import explain as explain
+from .inspection.gradcheck import (
+    GradientCheck as GradientCheck,
+    GradientError as GradientError,
+    check_gradients as check_gradients,
+)
+from .inspection.recorder import Recorder as Recorder
+from .inspection.summary import summary as summary
+from .inspection.versions import show_versions as show_versions
+from .model import Model as Model
+from .network import Layout as Layout, Sequential as Sequential
+from .saving import load as load, save as save
+from .state import State as State, initial_state as initial_state
+from .training import DivergedError as DivergedError, epochs as epochs, weights_settled as weights_settled
+
+__version__: str
+__all__: list[str]
