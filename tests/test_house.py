@@ -28,6 +28,7 @@ FLOORS = {
     "equations.normalization": 2,
     "network": 3,
     "state": 4,
+    "prediction": 4,
     "model": 4,
     "distributed": 4,
     "training": 5,

@@ -728,3 +728,33 @@ def test_weights_have_settled(library, dtype, change, size, tol, settled):
     before = after - np.array([0.0, 0.0, change])
     given = library.asarray(before, dtype), library.asarray(after, dtype)
     assert weights_settled(*given, tol) is settled
+
+
+def test_a_loop_ends_after_n_epochs(XY):
+    X, Y = XY
+    state = MODEL.initial(np.random.default_rng(0), 4, Adam())
+    counted = list(epochs(MODEL, state, X, Y, batch_size=7, n_epochs=3))
+    endless = list(islice(epochs(MODEL, state, X, Y, batch_size=7), 3))
+    assert [cost for _, cost in counted] == [cost for _, cost in endless]
+    np.testing.assert_array_equal(counted[-1][0].theta, endless[-1][0].theta)
+    with pytest.raises(ValueError, match=r"n_epochs \(None for no end\) is 0"):
+        epochs(MODEL, state, X, Y, n_epochs=0)
+
+
+def test_parameters_by_name(library, XY):
+    X, Y = (library.asarray(a, "float64") for a in XY)
+    state = MODEL.initial(np.random.default_rng(0), 4, Adam())
+    assert state.in_shape == (4,)
+    for trained, _ in epochs(MODEL, state, X, Y, n_epochs=1):
+        named = trained.parameters(MODEL)
+        assert list(named) == ["W1", "b1", "alpha2", "W3", "b3"]
+        (W1, b1), (alpha,), (W3, b3) = MODEL.layout(4).unpack(trained.theta)
+        for given, wanted in zip(named.values(), (W1, b1, alpha, W3, b3), strict=True):
+            np.testing.assert_array_equal(to_numpy(given), to_numpy(wanted))
+    by_hand = initial_state(state.theta, Adam())
+    with pytest.raises(ValueError, match="this state has no in_shape"):
+        by_hand.parameters(MODEL)
+    (after, _), *_ = epochs(MODEL, by_hand, *XY, n_epochs=1)  # epochs knows the shape of a sample
+    assert after.parameters(MODEL)["W1"].shape == (4, 5)
+    with pytest.raises(ValueError, match="theta has shape"):
+        after.parameters(Model(Sequential(Dense(1))))

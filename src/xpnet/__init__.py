@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(f".{home}", __name__)
     except ModuleNotFoundError as error:
-        if error.name != "sklearn":
+        if (error.name or "").partition(".")[0] != "sklearn":
             raise
         raise ImportError(f'xpnet.{name} needs scikit-learn: python -m pip install "xpnet[sklearn]"') from error
     value = globals()[name] = getattr(module, name)

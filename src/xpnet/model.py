@@ -1,4 +1,4 @@
-"""Floor 4: the model, a pure function of the flat vector theta."""
+"""The model, a pure function of the flat vector theta."""
 
 import math
 import weakref
@@ -17,7 +17,6 @@ from .backends import (
     data_dtype,
     get_backend,
     is_host_data,
-    is_sparse,
     read_data,
     to_numpy,
 )
@@ -29,8 +28,8 @@ from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
 from .equations.penalties import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
+from .prediction import LastPredictions, in_row_blocks, rows_a_block
 from .program import Replayed
-from .program.steps import make_room
 from .state import State, initial_state
 
 Array = Any
@@ -113,6 +112,7 @@ class Model:
     def initial(self, rng: Any, n_features: int | Shape, optimizer: Optimizer) -> State:
         """The state before the first step, its parameters drawn from rng."""
         state = initial_state(self.draw(rng, n_features), optimizer, rng)
+        state = replace(state, in_shape=self.layout(n_features).in_shape)
         return replace(state, seed=draw_seed(rng)) if self.is_stochastic else state
 
     @property
@@ -322,73 +322,5 @@ def check_weights(w: Array) -> None:
         raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
 
 
-FEWEST_ROWS = 512
-
-
-class LastPredictions:
-    """The programs of the last predictions on a GPU, which predictions of the same kind replay."""
-
-    def __init__(self) -> None:
-        self._kind: Any = None
-        self._replayed: dict[int, Replayed] = {}
-
-    def of(self, method: str, model: Model, X: Array, backend: Backend) -> Callable | None:
-        """A function ``last(n_rows, function)``: it returns the program of the last predictions of so many rows, or a
-        new one of the function if those were of another kind. None if predictions are not replayed.
-        """
-        if not backend.is_cupy or is_sparse(X):
-            return None
-        rounding = model.rounding
-        kind = method, model.network, model.criterion.link, rounding, backend, X.shape[1:], X.dtype
-        if kind != self._kind:
-            self._kind, self._replayed = kind, {}
-        replayed = self._replayed
-
-        def last(n_rows: int, function: Callable) -> Replayed:
-            if n_rows not in replayed:
-                make_room(replayed)
-                replayed[n_rows] = Replayed(function, (), rounding)
-            return replayed[n_rows]
-
-        return last
-
-
 _last_predictions: weakref.WeakKeyDictionary[Model, LastPredictions] = weakref.WeakKeyDictionary()
 """The programs of each model, kept as long as the model exists."""
-
-
-def in_row_blocks(
-    function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend, last: Callable | None = None
-) -> Array:
-    """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows.
-
-    ``last`` replaces the function by the program of an earlier call, see :meth:`LastPredictions.of`.
-    """
-    m, rows = X.shape[0], rows_a_block(layout, backend)
-    if backend.name == "numpy" and not isinstance(X, RowSource):
-        # Blocks that stay in a cache; products of fewer rows than this are slower.
-        rows = min(rows, max(FEWEST_ROWS, rows // 32))
-    with backend.active():
-        if last is not None:
-            function = last(min(rows, m), function)
-        elif m > rows:
-            function, fixed = Replayed(function, fixed), ()
-        if m <= rows:
-            return function(backend.asarray(X[:, ...]), *fixed)
-        blocks = (backend.asarray(X[at : min(at + rows, m), ...]) for at in range(0, m, rows))
-        return backend.xp.concat([function(block, *fixed) for block in blocks])
-
-
-_BLOCK_VALUES = 1 << 22
-"""Values that prediction keeps at a time in a network's layers, the input among them."""
-
-
-def rows_a_block(layout: Layout, backend: Backend | None = None) -> int:
-    """How many rows to predict at a time: bounded memory, whatever the number of rows."""
-    n_values = _BLOCK_VALUES
-    if backend is not None and backend.is_cupy:
-        # A GPU needs many rows to be busy. A block is copied in and out and has some arrays of its size in between:
-        # each may have a sixteenth of the free memory in float64, rounded down to a power of two, so that programs of
-        # the same size are used again although the free memory changes.
-        n_values = max(n_values, 1 << (backend.free_bytes() // (16 * 8)).bit_length() >> 1)
-    return max(1, n_values // layout.widest)

@@ -1,11 +1,11 @@
-"""Floor 3: networks, and the one flat vector of their parameters."""
+"""Networks, and the one flat vector of their parameters."""
 
 import functools
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .backends import array_namespace
 from .equations.layers import Layer, Parameter, Shape, Training
@@ -67,6 +67,16 @@ class Sequential:
 _ROLES = ("weight", "bias", "other")
 
 
+class Window(NamedTuple):
+    """Where one parameter lies in theta. ``layer`` counts from 1, and so does the number in ``name``, such as "W1"."""
+
+    name: str
+    layer: int
+    role: str
+    at: slice
+    shape: Shape
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where each parameter lies in the flat vector theta: [weights | biases | other learned], layers in order in each.
@@ -107,6 +117,21 @@ class Layout:
                 f"{self.n_parameters} parameters: X must have the features that the model was trained on"
             )
         return theta
+
+    @functools.cached_property
+    def named(self) -> tuple[Window, ...]:
+        """Each parameter with its name, in the order of the layers."""
+        parameters, _ = self.network.shapes(self.in_shape)
+        return tuple(
+            Window(f"{parameter.name}{k}", k, parameter.role, at, shape)
+            for k, (of_layer, windows) in enumerate(zip(parameters, self.windows, strict=True), 1)
+            for parameter, (at, shape) in zip(of_layer, windows, strict=True)
+        )
+
+    def by_name(self, theta: Array) -> dict[str, Array]:
+        """The parameters of theta by name, as ``unpack`` has them."""
+        xp = array_namespace(self.checked(theta))
+        return {window.name: xp.reshape(theta[window.at], window.shape) for window in self.named}
 
     def unpack(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Each layer's parameters as windows of theta (copies, in libraries without views): never write to them."""

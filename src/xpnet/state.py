@@ -1,15 +1,24 @@
-"""Floor 4: the state that training carries from step to step."""
+"""The state that training carries from step to step."""
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 from .backends import array_namespace, device
+from .equations.layers import Shape
 from .equations.optimizers import Optimizer
+from .network import Layout
 from .program.steps import Kept
 
 Array = Any
+
+
+class HasLayout(Protocol):
+    """What :meth:`State.parameters` asks of a model."""
+
+    def layout(self, n_features: Shape) -> Layout:
+        """Where the parameters lie, for samples of this shape."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,9 @@ class State:
         Of the masks of Dropout, which follow from it and from ``step``.
     gradient_norm : float, optional
         The root mean square, over the last epoch's steps, of the norm of the cost's gradient before it was clipped;
-        None where ``epochs`` had no ``clip_norm``.
+        None if ``epochs`` had no ``clip_norm``.
+    in_shape : tuple of int, optional
+        The shape of one sample. ``Model.initial`` and ``epochs`` set it.
     """
 
     theta: Array
@@ -48,6 +59,29 @@ class State:
     order: Any = None
     seed: int = 0
     gradient_norm: float | None = None
+    in_shape: Shape | None = None
+
+    def parameters(self, model: HasLayout) -> dict[str, Array]:
+        """The parameters by name: "W1" and "b1" are those of the network's first layer.
+
+        Parameters
+        ----------
+        model : Model
+            The model that is trained.
+
+        Returns
+        -------
+        dict of str to array
+            Windows of ``theta`` (copies, in libraries without views); they are not to be written to.
+
+        Raises
+        ------
+        ValueError
+            The state does not know the shape of a sample, or theta does not fit the model.
+        """
+        if self.in_shape is None:
+            raise ValueError("this state has no in_shape: make it with model.initial, or replace(state, in_shape=(n,))")
+        return model.layout(self.in_shape).by_name(self.theta)
 
     # What an epoch yields copies its arrays and its generator when they are first asked for: most never are.
 

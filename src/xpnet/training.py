@@ -1,6 +1,6 @@
-"""Floor 5: minibatches, the step, and ``epochs``, which never ends by itself: stopping is its caller's.
+"""Minibatches, the training step, and ``epochs``, the loop over the data.
 
-for state, cost in islice(epochs(model, state, X, Y), 100): ...
+for state, cost in epochs(model, state, X, Y, n_epochs=100): ...
 """
 
 import copy
@@ -115,10 +115,11 @@ def epochs(
     clip_norm: float | None = None,
     backend: str | Backend | None = None,
     communicator: Any = Alone(),
+    n_epochs: int | None = None,
 ) -> Generator[tuple[State, float], State | None, None]:
-    """Train without end: each ``next`` makes one pass over the data and yields (state, cost).
+    """Train: each epoch is one pass over the data, after which (state, cost) is yielded.
 
-    What is given is taken by reference where it already is on the backend, and never written to.
+    Data that are already on the backend are not copied, and nothing that is given is written to.
 
     Parameters
     ----------
@@ -146,7 +147,9 @@ def epochs(
     backend : str or Backend, optional
         See :func:`xpnet.get_backend`.
     communicator : object
-        Where the sums of several processes come together.
+        Adds up the sums of several processes.
+    n_epochs : int, optional
+        After how many epochs to end. By default training goes on until its caller leaves the loop.
 
     Yields
     ------
@@ -162,6 +165,13 @@ def epochs(
     ------
     DivergedError
         The cost or a parameter became NaN or infinite; it carries the last finite state.
+
+    Examples
+    --------
+    >>> model = Model(Sequential(Dense(16, "relu"), Dense(1)))
+    >>> state = model.initial(np.random.default_rng(0), 3, Adam())
+    >>> for state, cost in epochs(model, state, X, Y, batch_size=32, n_epochs=10):
+    ...     print(cost)
     """
     backend, X, Y, w = model.read(X, Y, sample_weight, backend, may_stay=True)
     m = X.shape[0]
@@ -181,7 +191,9 @@ def epochs(
         raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
     steps = steps_of(model, X, state.optimizer, clip_norm, backend, communicator)
     rng = rng if is_shuffled else None
-    return passes(steps, state, Batch(X, Y, w), batch_size or m, rng, schedule, backend)
+    n_epochs = None if n_epochs is None else whole_number("n_epochs (None for no end)", n_epochs)
+    state = state if state.in_shape is not None else replace(state, in_shape=layout.in_shape)
+    return passes(steps, state, Batch(X, Y, w), batch_size or m, rng, schedule, backend, n_epochs=n_epochs)
 
 
 def steps_of(
@@ -235,6 +247,7 @@ def passes(
     schedule: Schedule,
     backend: Backend,
     is_last: bool = True,
+    n_epochs: int | None = None,
 ) -> Generator[tuple[State, float], State | None, None]:
     """``epochs`` over data that have been read; shuffled if there is an rng. The runner is closed if it is its last
     training.
@@ -250,7 +263,7 @@ def passes(
     given: State | None = state
     del state
     try:
-        while True:
+        while n_epochs is None or epoch < n_epochs:
             epoch += 1
             if rng is not None:
                 order = shuffled(order, X, rng)

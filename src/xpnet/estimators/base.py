@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..backends import Backend, checked_beside, get_backend, is_host_data, is_in_rows, to_numpy
 from ..equations.activations import BY_NAME, Activation, Linear
 from ..equations.dropout import draw_seed
-from ..model import LastPredictions, in_row_blocks
+from ..prediction import LastPredictions, in_row_blocks
 from ..state import State, initial_state
 from ..training import LastSteps
 from .architecture import Architecture, Array

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend, get_backend, to_numpy
-from ...model import Model, rows_a_block
+from ...model import Model
+from ...prediction import rows_a_block
 from ...state import State
 
 Array = Any
