@@ -20,7 +20,8 @@ from xpnet.network import Sequential
 from xpnet.program.recorder import leaves
 from xpnet.program.steps import Batch, Carry
 from xpnet.state import initial_state
-from xpnet.training import DivergedError, StepScalars, epochs, training_step, weights_settled
+from xpnet.step import StepScalars, training_step
+from xpnet.training import DivergedError, epochs, weights_settled
 
 NETWORK = Sequential(Dense(5, "tanh"), PReLU(), Dense(3))
 MODEL = Model(NETWORK, "cross_entropy", l1=1e-3, l2=1e-2)

@@ -81,7 +81,23 @@ class Window(NamedTuple):
 class Layout:
     """Where each parameter lies in the flat vector theta: [weights | biases | other learned], layers in order in each.
 
-    Penalties act on the first part, the optimiser on all. This is also the order in which scikit-learn packs.
+    Penalties act on the first part, the optimizer on all. This is also scikit-learn's order.
+
+    Parameters
+    ----------
+    network : Sequential
+        Whose parameters they are.
+    in_shape : tuple of int
+        The shape of one sample.
+
+    Attributes
+    ----------
+    windows : tuple of tuples of (slice, shape)
+        For each layer, where each of its parameters lies in theta, and its shape.
+    out_shape : tuple of int
+        The shape of one sample's output.
+    n_weights, n_parameters : int
+        The numbers of weights, which come first, and of all parameters.
     """
 
     network: Sequential

@@ -138,7 +138,27 @@ def standing(rng: Any) -> Callable[[], Any]:
 
 
 def initial_state(theta: Array, optimizer: Optimizer, rng: Any = None) -> State:
-    """The state before the first step from these parameters."""
+    """The state before the first step.
+
+    Parameters
+    ----------
+    theta : array, (n_parameters,)
+        The parameters, in the order of :class:`Layout`.
+    optimizer : Optimizer
+        The update rule.
+    rng : numpy.random.Generator or RandomState, optional
+        The source of shuffles.
+
+    Returns
+    -------
+    State
+        With slots of zeros, in the library and dtype of theta.
+
+    Raises
+    ------
+    ValueError
+        The optimizer is not an Optimizer.
+    """
     if not isinstance(optimizer, Optimizer):
         raise ValueError(
             f"optimizer is {optimizer!r}; it must be an object such as Adam(0.001) or GradientDescent(0.1)"

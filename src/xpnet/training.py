@@ -5,24 +5,18 @@ for state, cost in epochs(model, state, X, Y, n_epochs=100): ...
 
 import copy
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
-from .backends import Backend, array_namespace, host, is_sparse, on_device_of, shuffled
+from .backends import Backend, array_namespace, host, on_device_of, shuffled
 from .distributed import Alone
 from .equations import whole_number
-from .equations.dropout import step_key
-from .equations.layers import Training
-from .equations.optimizers import Optimizer
-from .equations.penalties import clipping_scale, euclidean_norm
 from .equations.schedules import ConstantRate, Schedule
 from .model import Model
-from .network import Layout
-from .program import may_replay
-from .program.runner import training_steps
-from .program.steps import Batch, Carry, Steps
+from .program.steps import Batch, Steps
 from .state import State, standing
+from .step import step_scalars, steps_of
 
 Array = Any
 
@@ -36,6 +30,13 @@ class DivergedError(FloatingPointError, ValueError):
         The epoch, counted from 1, in which it happened.
     state : State
         The last finite state: before that epoch.
+
+    Parameters
+    ----------
+    epoch, state
+        See the attributes.
+    cost : float
+        The cost, for the message.
     """
 
     def __init__(self, epoch: int, state: State, cost: float):
@@ -56,49 +57,6 @@ def _diverged(epoch: int, state: State, args: tuple) -> DivergedError:
     error = DivergedError(epoch, state, math.nan)
     error.args = args
     return error
-
-
-class StepScalars(NamedTuple):
-    """A step's numbers: its share of the epoch's samples, its key for what layers draw, and the rule's own."""
-
-    share: Any
-    key: Any
-    rule: Any
-
-
-def training_step(
-    model: Model, layout: Layout, optimizer: Optimizer, clip_norm: float | None = None, communicator: Any = Alone()
-) -> Callable[[Carry, Batch, StepScalars], Carry]:
-    """``step(carry, batch, scalars) -> carry``, a pure function of arrays of one library and dtype.
-
-    The batch's cost before the step is added to the epoch's, weighted by its share of the epoch (for a sum, the penalty
-    alone is); so is the square of the gradient's norm, if there is a ``clip_norm``.
-    """
-
-    def step(carry: Carry, batch: Batch, scalars: StepScalars) -> Carry:
-        theta, slots, cost, square = carry
-        sums = communicator.sum(*model.sums(theta, *batch, Training(scalars.key)))
-        loss, penalty, g = model.assemble(theta, layout, *sums)
-        if model.reduction == "mean":
-            cost = cost + scalars.share * (loss + penalty)
-        else:
-            cost = cost + (loss + scalars.share * penalty)
-        if clip_norm is not None:
-            norm = euclidean_norm(g)
-            square = square + scalars.share * (norm * norm)
-            g = g if clip_norm == math.inf else clipping_scale(norm, clip_norm) * g
-        start = _decayed(theta, layout, optimizer, scalars.rule)
-        theta, *updated = optimizer.update(start, g, slots, scalars.rule)
-        return Carry(theta, tuple(updated), cost, square)
-
-    return step
-
-
-def _decayed(theta: Array, layout: Layout, optimizer: Optimizer, scalars: Any) -> Array:
-    """theta, its weights as the rule's update wants them."""
-    W = theta[: layout.n_weights]
-    decayed = optimizer.decayed(W, scalars)
-    return theta if decayed is W else array_namespace(theta).concat([decayed, theta[layout.n_weights :]])
 
 
 def epochs(
@@ -196,48 +154,6 @@ def epochs(
     return passes(steps, state, Batch(X, Y, w), batch_size or m, rng, schedule, backend, n_epochs=n_epochs)
 
 
-def steps_of(
-    model: Model, X: Array, optimizer: Optimizer, clip_norm: float | None, backend: Backend, communicator: Any = Alone()
-) -> Steps:
-    """A runner of steps on samples such as X."""
-    layout = model.layout(X.shape[1:])
-    rule = replace(optimizer, learning_rate=1.0)  # the rate comes with the scalars
-    named = getattr(type(rule.scalars(1, 1.0)), "_make", tuple)
-    step = training_step(model, layout, rule, clip_norm, communicator)
-
-    def step_of_row(carry: Carry, batch: Batch, row: Sequence) -> Carry:
-        share, key, *of_rule = row
-        return step(carry, batch, StepScalars(share, key, named(of_rule)))
-
-    return training_steps(step_of_row, X, backend, clip_norm is not None, layout.largest_product, model.rounding)
-
-
-KEPT_PARAMETERS = 1 << 20
-"""Parameters above which a runner of steps is not kept: recording a step is quick beside such a training."""
-
-
-class LastSteps:
-    """The runner of the last training's steps, for the next training of its kind. A copy of this object has none."""
-
-    def __init__(self) -> None:
-        self._kind: Any = None
-        self._steps: Any = None
-
-    def __reduce__(self) -> tuple:
-        return LastSteps, ()
-
-    def of(self, model: Model, X: Array, optimizer: Optimizer, clip_norm: float | None, backend: Backend) -> Steps:
-        """``steps_of`` these, or the last ones."""
-        rule = replace(optimizer, learning_rate=1.0)
-        kind = model, rule, clip_norm, backend, X.shape[1:], X.dtype, is_sparse(X), may_replay()
-        if kind != self._kind:
-            steps = steps_of(model, X, optimizer, clip_norm, backend)
-            if model.layout(X.shape[1:]).n_parameters > KEPT_PARAMETERS:
-                return steps
-            self._kind, self._steps = kind, steps
-        return self._steps
-
-
 def passes(
     steps: Steps,
     state: State,
@@ -259,7 +175,8 @@ def passes(
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     batch_size = min(batch_size, m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
-    epoch, shapes = 0, []
+    epoch = 0
+    shapes: list[tuple[int, ...]] = []
     given: State | None = state
     del state
     try:
@@ -269,13 +186,8 @@ def passes(
                 order = shuffled(order, X, rng)
             with backend.active():
                 if given is not None:
-                    theta, *slots = (backend.asarray(a, X.dtype) for a in (given.theta, *given.slots))
-                    shapes, expected = [tuple(a.shape) for a in (theta, *slots)], shapes
-                    if expected and shapes != expected:
-                        raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
-                    steps.begin(theta, tuple(slots), course["step"])
+                    shapes = _begin(steps, given, X.dtype, backend, shapes)
                     given = None
-                    del theta, slots  # so that only the runner has them
                 table = step_scalars(course, schedule, shares)
                 cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
                 if not finite:
@@ -294,20 +206,30 @@ def passes(
             steps.close()
 
 
-def step_scalars(course: dict[str, Any], schedule: Schedule, shares: Sequence[float]) -> Any:
-    """A row for each of an epoch's steps: its share of the epoch, its key, the rule's scalars.
-
-    Host float64, (n_steps, 2 + n_scalars): in float32 Adam's 1 - b2^t would be off by 1e-5.
-    """
-    rule, rate, seed, t = course["optimizer"], course["learning_rate"], course["seed"], course["step"]
-    rows = []
-    for t, share in enumerate(shares, t):
-        rows.append((share, step_key(seed, t), *rule.scalars(t + 1, rate * schedule(t))))
-    return host.asarray(rows)
+def _begin(steps: Steps, state: State, dtype: Any, backend: Backend, expected: list) -> list:
+    """Begin at the state, whose arrays only the runner keeps; returns their shapes, which are not to change."""
+    theta, *slots = (backend.asarray(a, dtype) for a in (state.theta, *state.slots))
+    shapes = [tuple(a.shape) for a in (theta, *slots)]
+    if expected and shapes != expected:
+        raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
+    steps.begin(theta, tuple(slots), state.step)
+    return shapes
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:
-    """max |theta_new - theta| <= tol max(1, max |theta|): "once our weights stop changing very much"   (D1)."""
+    """Whether max |after - before| <= tol max(1, max |after|): "once our weights stop changing very much"   (D1).
+
+    Parameters
+    ----------
+    before, after : array, (n_parameters,)
+        The parameters before and after an epoch.
+    tol : float
+        The tolerance, relative to the largest parameter if that is above 1.
+
+    Returns
+    -------
+    bool
+    """
     xp = array_namespace(after)
     with on_device_of(after):
         change, size = float(xp.max(xp.abs(after - before))), float(xp.max(xp.abs(after)))

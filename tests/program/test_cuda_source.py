@@ -16,7 +16,7 @@ from xpnet.program.lowering import lowered
 from xpnet.program.plan import plan
 from xpnet.program.recorder import ELEMENTWISE, leaves, record
 from xpnet.program.steps import Batch, Carry
-from xpnet.training import step_scalars, steps_of
+from xpnet.step import step_scalars, steps_of
 
 from .kernels_on_host import HostReplay
 

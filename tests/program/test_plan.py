@@ -10,7 +10,7 @@ from xpnet.program.numpy import Replay
 from xpnet.program.plan import MEMORY, SCRATCH, plan, rounded
 from xpnet.program.recorder import leaves
 from xpnet.program.steps import Batch, Carry
-from xpnet.training import StepScalars, training_step
+from xpnet.step import StepScalars, training_step
 
 
 def operations(planned):

@@ -24,7 +24,7 @@ from ..equations.activations import BY_NAME, Activation, Linear
 from ..equations.dropout import draw_seed
 from ..prediction import LastPredictions, in_row_blocks
 from ..state import State, initial_state
-from ..training import LastSteps
+from ..step import LastSteps
 from .architecture import Architecture, Array
 from .conversion import Conversion
 from .inside import Inside

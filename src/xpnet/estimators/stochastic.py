@@ -17,7 +17,8 @@ from ..equations.schedules import Adaptive, InverseScaling, Plateau, Schedule
 from ..model import check_weights
 from ..program.steps import Batch
 from ..state import State
-from ..training import DivergedError, LastSteps, passes
+from ..step import LastSteps
+from ..training import DivergedError, passes
 from .records import Job, Records
 
 NOT_FINITE = (
