@@ -170,14 +170,11 @@ def passes(
     """
     with backend.active():
         steps.bring(data)
-    X = data.X
-    m, course = X.shape[0], state.course
+    X, m, course = data.X, data.X.shape[0], state.course
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     batch_size = min(batch_size, m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
-    epoch = 0
-    shapes: list[tuple[int, ...]] = []
-    given: State | None = state
+    epoch, shapes, given = 0, _NONE, state
     del state
     try:
         while n_epochs is None or epoch < n_epochs:
@@ -192,11 +189,7 @@ def passes(
                 cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
                 if not finite:
                     raise DivergedError(epoch, State.at(steps.before(), course), cost)
-            norm = None if square is None else math.sqrt(square)
-            course = course | {"step": course["step"] + len(shares), "gradient_norm": norm}
-            if rng is not None:
-                course.pop("rng", None)
-                course |= {"_rng": standing(rng), "order": order}
+            course = _after_epoch(course, len(shares), square, rng, order)
             kept = steps.after()
             given = yield State.at(kept, course), cost
             if given is not None:
@@ -214,6 +207,15 @@ def _begin(steps: Steps, state: State, dtype: Any, backend: Backend, expected: l
         raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
     steps.begin(theta, tuple(slots), state.step)
     return shapes
+
+
+def _after_epoch(course: dict[str, Any], n_steps: int, square: float | None, rng: Any, order: Any) -> dict[str, Any]:
+    """The state's attributes after an epoch of so many steps; ``square`` is the mean square of the gradient's norm."""
+    course = course | {"step": course["step"] + n_steps, "gradient_norm": None if square is None else math.sqrt(square)}
+    if rng is not None:
+        course.pop("rng", None)
+        course |= {"_rng": standing(rng), "order": order}
+    return course
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:
