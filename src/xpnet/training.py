@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Generator
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from .backends import Backend, array_namespace, host, on_device_of, shuffled
@@ -174,11 +175,11 @@ def passes(
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     batch_size = min(batch_size, m)
     shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
-    epoch, shapes, given = 0, _NONE, state
+    shapes: list = []
+    given: State | None = state
     del state
     try:
-        while n_epochs is None or epoch < n_epochs:
-            epoch += 1
+        for epoch in count(1) if n_epochs is None else range(1, n_epochs + 1):
             if rng is not None:
                 order = shuffled(order, X, rng)
             with backend.active():
