@@ -31,21 +31,21 @@ def trained(recorder, n=6, model=MODEL, X=X, Y=Y, **options):
 # --- by hand
 
 
-def test_a_record_is_what_the_model_computes():
+def test_a_snapshot_is_what_the_model_computes():
     recorder = Recorder(samples=1000)
     states = trained(recorder)
-    assert [record.epoch for record in recorder] == list(range(7))
+    assert [snapshot.epoch for snapshot in recorder] == list(range(7))
     assert len(recorder) == 7
     layout = MODEL.layout(3)
-    for record, state in zip(recorder, states, strict=True):
+    for snapshot, state in zip(recorder, states, strict=True):
         cost, g = MODEL.cost_and_gradient(state.theta, X, Y)
-        assert record.cost == cost
-        assert np.array_equal(layout.pack(record.parameters), state.theta)
-        assert np.array_equal(layout.pack(record.gradients), g)
-        assert np.array_equal(record.activations[-1], MODEL.output(state.theta, X))
-        W, b = record.parameters[0]
-        assert np.allclose(record.activations[0], np.tanh(X @ W + b), atol=1e-12)
-        assert [A.shape for A in record.activations] == [(50, 4), (50, 4), (50, 2)]
+        assert snapshot.cost == cost
+        assert np.array_equal(layout.pack(snapshot.parameters), state.theta)
+        assert np.array_equal(layout.pack(snapshot.gradients), g)
+        assert np.array_equal(snapshot.activations[-1], MODEL.output(state.theta, X))
+        W, b = snapshot.parameters[0]
+        assert np.allclose(snapshot.activations[0], np.tanh(X @ W + b), atol=1e-12)
+        assert [A.shape for A in snapshot.activations] == [(50, 4), (50, 4), (50, 2)]
 
 
 def test_gradients_are_those_of_one_step_of_descent():
@@ -54,21 +54,21 @@ def test_gradients_are_those_of_one_step_of_descent():
     recorder.record(1, MODEL, state, X, Y)
     after, _ = next(epochs(MODEL, state, X, Y))
     moved = (state.theta - after.theta) / 0.5
-    assert np.allclose(MODEL.layout(3).pack(recorder.records[0].gradients), moved, atol=1e-12)
+    assert np.allclose(MODEL.layout(3).pack(recorder.snapshots[0].gradients), moved, atol=1e-12)
 
 
 def test_every_nth_epoch():
     recorder = Recorder(every=3)
     trained(recorder, n=10)
-    assert [record.epoch for record in recorder] == [0, 3, 6, 9]
+    assert [snapshot.epoch for snapshot in recorder] == [0, 3, 6, 9]
 
 
 def test_samples_are_spread_evenly_over_the_data():
     recorder = Recorder(samples=5)
     states = trained(recorder, n=1)
     rows = [0, 12, 24, 36, 49]
-    assert np.array_equal(recorder.records[-1].activations[-1], MODEL.output(states[-1].theta, X[rows]))
-    assert recorder.records[-1].cost == MODEL.cost(states[-1].theta, X[rows], Y[rows])
+    assert np.array_equal(recorder.snapshots[-1].activations[-1], MODEL.output(states[-1].theta, X[rows]))
+    assert recorder.snapshots[-1].cost == MODEL.cost(states[-1].theta, X[rows], Y[rows])
 
 
 def test_rows_of_weight_0_are_not_watched():
@@ -76,9 +76,9 @@ def test_rows_of_weight_0_are_not_watched():
     w[-5:] = [1.0, 2.0, 3.0, 4.0, 5.0]
     state = MODEL.initial(np.random.default_rng(0), 3, Adam())
     recorder.record(1, MODEL, state, X, Y, w)
-    (record,) = recorder
-    assert record.cost == pytest.approx(MODEL.cost(state.theta, X, Y, w), rel=1e-12)
-    assert len(record.activations[0]) == 5
+    (snapshot,) = recorder
+    assert snapshot.cost == pytest.approx(MODEL.cost(state.theta, X, Y, w), rel=1e-12)
+    assert len(snapshot.activations[0]) == 5
 
 
 def test_watching_changes_nothing():
@@ -87,13 +87,13 @@ def test_watching_changes_nothing():
     assert watched.rng.bit_generator.state == alone.rng.bit_generator.state
 
 
-def test_records_are_copies_on_the_host(library, dtype):
+def test_snapshots_are_copies_on_the_host(library, dtype):
     recorder = Recorder(samples=8)
     states = trained(recorder, n=2, X=library.asarray(X, dtype), Y=library.asarray(Y, dtype))
-    for record in recorder:
-        arrays = [*record.activations, *(a for of in (*record.parameters, *record.gradients) for a in of)]
+    for snapshot in recorder:
+        arrays = [*snapshot.activations, *(a for of in (*snapshot.parameters, *snapshot.gradients) for a in of)]
         assert all(type(a) is np.ndarray and a.base is None for a in arrays)
-    last = recorder.records[-1]
+    last = recorder.snapshots[-1]
     assert last.activations[0].dtype == np.dtype(dtype)
     assert np.array_equal(MODEL.layout(3).pack(last.parameters), library.to_numpy(states[-1].theta))
 
@@ -163,8 +163,8 @@ def test_an_estimators_epochs_are_recorded(kind, y, Y, w):
     recorder = Recorder(every=2, samples=1000)
     estimator = kind(hidden_layer_sizes=(4,), max_iter=6, random_state=0).set_callbacks(recorder)
     estimator.fit_and_report(X, y, w)
-    assert [record.epoch for record in recorder] == [2, 4, 6]
-    last, model = recorder.records[-1], estimator._model()
+    assert [snapshot.epoch for snapshot in recorder] == [2, 4, 6]
+    last, model = recorder.snapshots[-1], estimator._model()
     for k, (W, b) in enumerate(last.parameters):
         assert np.array_equal(W, estimator.coefs_[k])
         assert np.array_equal(b, estimator.intercepts_[k])
@@ -175,12 +175,12 @@ def test_an_estimators_epochs_are_recorded(kind, y, Y, w):
     assert np.array_equal(last.activations[-1], model.output(theta, X))
 
 
-def test_a_new_fit_begins_new_records():
+def test_a_new_fit_begins_new_snapshots():
     recorder = Recorder()
     for n in (3, 2):
         estimator = Regressor(hidden_layer_sizes=(2,), max_iter=n, random_state=0)
         estimator.set_callbacks(recorder).fit_and_report(X, X[:, 0])
-    assert [record.epoch for record in recorder] == [1, 2]
+    assert [snapshot.epoch for snapshot in recorder] == [1, 2]
 
 
 def test_other_estimators_are_refused():
@@ -193,6 +193,6 @@ def test_recording_needs_no_scikit_learn():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_recorder_is_there_before_it_has_records():
+def test_a_recorder_is_there_before_it_has_snapshots():
     assert Recorder()
     assert len(Recorder()) == 0

@@ -29,7 +29,11 @@ Array = Any
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of Z and its derivative. Subclasses write ``forward`` and ``derivative``."""
+    """A function of Z and its derivative. Subclasses write ``forward`` and ``derivative``.
+
+    What it computes is said by three attributes, each of them optional in a class of your own: ``equation``, such as
+    "a = e^z", ``derivative_equation``, such as "f' = a", and ``source``, where they come from.
+    """
 
     def __post_init__(self):
         plain_numbers(self)
@@ -49,10 +53,14 @@ class Activation:
 
 @dataclass(frozen=True)
 class Linear(Activation):
-    """a = alpha z + c, f' = alpha   (D4, table)."""
+    """A straight line; by default the identity."""
 
     alpha: float = 1.0
     c: float = 0.0
+
+    equation = "a = alpha z + c"
+    derivative_equation = "f' = alpha"
+    source = "D4, table"
 
     def forward(self, Z):
         return Z if self == Linear() else self.alpha * Z + self.c
@@ -63,7 +71,11 @@ class Linear(Activation):
 
 @dataclass(frozen=True)
 class Sigmoid(Activation):
-    """a = 1 / (1 + e^-z), f' = a (1 - a)   (D0 forward 2 and backward 5; D1; D3; D4, table)."""
+    """The logistic function."""
+
+    equation = "a = 1 / (1 + e^-z)"
+    derivative_equation = "f' = a (1 - a)"
+    source = "D0 forward 2 and backward 5; D1; D3; D4, table"
 
     def forward(self, Z):
         return sigmoid(Z)
@@ -80,7 +92,11 @@ def sigmoid(Z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Tanh(Activation):
-    """a = 2 / (1 + e^-2z) - 1 = tanh z, f' = 1 - a^2   (D4, table)."""
+    """The hyperbolic tangent."""
+
+    equation = "a = 2 / (1 + e^(-2 z)) - 1"
+    derivative_equation = "f' = 1 - a^2"
+    source = "D4, table"
 
     def forward(self, Z):
         return array_namespace(Z).tanh(Z)
@@ -91,7 +107,11 @@ class Tanh(Activation):
 
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """a = max(z, 0), f' = 1 where z > 0, else 0   (D4, exercise; its table has 1 at z = 0)."""
+    """The rectified linear unit."""
+
+    equation = "a = max(z, 0)"
+    derivative_equation = "f' = 1 if z > 0, else 0"
+    source = "D4, exercise; its table has 1 at z = 0"
 
     def forward(self, Z):
         return array_namespace(Z).maximum(Z, 0.0)
@@ -102,12 +122,16 @@ class ReLU(Activation):
 
 @dataclass(frozen=True)
 class LeakyReLU(Activation):
-    """a = z where z >= 0, else alpha z, with alpha > 0 fixed; f' = 1 where z >= 0, else alpha   (D4, table, PReLU).
+    """ReLU with a fixed slope alpha > 0 below 0.
 
     The slope that is learned is a layer of its own, :class:`xpnet.layers.PReLU`, and may have either sign.
     """
 
     alpha: float = 0.25
+
+    equation = "a = z if z >= 0, else alpha z"
+    derivative_equation = "f' = 1 if z >= 0, else alpha"
+    source = "D4, table, PReLU"
 
     def __post_init__(self):
         super().__post_init__()
@@ -123,9 +147,13 @@ class LeakyReLU(Activation):
 
 @dataclass(frozen=True)
 class ELU(Activation):
-    """a = z where z >= 0, else alpha (e^z - 1), alpha > 0; f' = 1 where z >= 0, else a + alpha   (D4, table)."""
+    """The exponential linear unit, alpha > 0."""
 
     alpha: float = 1.0
+
+    equation = "a = z if z >= 0, else alpha (e^z - 1)"
+    derivative_equation = "f' = 1 if z >= 0, else a + alpha"
+    source = "D4, table"
 
     def __post_init__(self):
         super().__post_init__()
@@ -142,7 +170,10 @@ class ELU(Activation):
 
 @dataclass(frozen=True)
 class Exp(Activation):
-    """a = e^z, f' = a: the mean of a Poisson distribution."""
+    """The exponential function, whose value is the mean of a Poisson distribution."""
+
+    equation = "a = e^z"
+    derivative_equation = "f' = a"
 
     def forward(self, Z):
         return array_namespace(Z).exp(Z)
@@ -153,10 +184,14 @@ class Exp(Activation):
 
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """a_j = e^z_j / sum_k e^z_k; dz = a * (da - sum_j da_j a_j), its Jacobian's product   (D0 forward 4).
+    """Probabilities over the last axis; ``backward`` is the product with its Jacobian.
 
     Units are mixed, so it is not elementwise. Over one unit it would be the constant 1; layers refuse that.
     """
+
+    equation = "a_j = e^z_j / sum_k e^z_k"
+    derivative_equation = "dz = a * (da - sum_j da_j a_j)"
+    source = "D0 forward 4"
 
     def forward(self, Z):
         return softmax(Z)

@@ -20,11 +20,14 @@ _A, _B, _C = 31743, 28607, 25411
 
 @dataclass(frozen=True)
 class Dropout:
-    """A = X * keep / (1 - rate) while training, A = X in prediction; keep is 0 with probability ``rate``, else 1, for
-    each unit of each sample   (Srivastava et al., JMLR 2014, section 4, in the form that scales while training).
+    """Units are left out at random while training: ``keep`` is 0 with probability ``rate``, else 1, for each unit of each
+    sample. In prediction A = X.
     """
 
     rate: float = 0.5
+
+    equation = "A = X keep / (1 - rate) in training, A = X in prediction"
+    source = "Srivastava et al., JMLR 2014, section 4, in the form that scales while training"
 
     is_stochastic = True
     """Training draws a seed where a layer says so."""

@@ -6,6 +6,7 @@ of the parameters, summed over the samples and without 1/m. Nothing is stored on
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ..backends import array_namespace
@@ -39,7 +40,11 @@ class Training(NamedTuple):
 
 
 class Layer(Protocol):
-    """What a network asks of a layer; a user's own needs no base class."""
+    """What a network asks of a layer; a user's own needs no base class.
+
+    Three attributes say what it computes, each of them optional: ``equation``, such as "A = max(X, 0)", ``source``, and
+    ``steps``, the right-hand sides of its backward pass by what they give ("dX", "dW" of a parameter W) and of Z.
+    """
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
         """The parameters, and the shape of one sample's output, for the shape of one sample's input."""
@@ -118,8 +123,14 @@ class Dense:
     @property
     def equation(self) -> str:
         """A = f(X W + b), with this layer's f and without a b that is not there."""
-        Z, f = "X W + b" if self.bias else "X W", self.f
+        Z, f = self.steps["Z"], self.f
         return f"A = {Z}" if f == Linear() else f"A = {type(f).__name__.lower()}({Z})"
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """Z, and the products of the backward pass, in symbols."""
+        Z = "X W + b" if self.bias else "X W"
+        return {"Z": Z, "dX": "dZ Wᵀ", "dW": "Xᵀ dZ", "db": "sum_i dZ_i"}
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
         """W and b, and (n_out,)."""
@@ -156,12 +167,16 @@ class Dense:
 
 @dataclass(frozen=True)
 class PReLU:
-    """a = z where z >= 0, else alpha_j z, with one learned slope alpha_j a unit   (D4, table; He et al., ICCV 2015).
+    """ReLU with one learned slope alpha_j for each unit below 0.
 
     The slopes are neither weights nor biases: no penalty acts on them.
     """
 
     initial_slope: float = 0.25
+
+    equation = "a = z if z >= 0, else alpha_j z"
+    steps = MappingProxyType({"dX": "dA (1 if X >= 0, else alpha)", "dalpha": "sum_i dA_i min(X_i, 0)"})
+    source = "D4, table; He et al., ICCV 2015"
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
         """alpha, and the input's own shape."""

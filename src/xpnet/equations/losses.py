@@ -30,7 +30,11 @@ Array = Any
 
 @dataclass(frozen=True)
 class Loss:
-    """What every loss has: ``link`` (prediction = link(Z)) and ``per_element`` (L and dZ from Z and Y)."""
+    """What every loss has: ``link`` (prediction = link(Z)) and ``per_element`` (L and dZ from Z and Y).
+
+    What it computes is said by three attributes, each of them optional in a class of your own: ``equation``, "L = ...",
+    ``derivative_equation``, "dZ = ..." with A for the prediction, and ``source``, where they come from.
+    """
 
     link: ClassVar[Activation] = Linear()
 
@@ -58,13 +62,24 @@ class Loss:
 
 @dataclass(frozen=True)
 class HalfSquaredError(Loss):
-    """L = 1/2 sum_j (yhat_j - y_j)^2, dZ = A - Y   (D1; D2 section 2.1 and, halved, section 3; D4 step 1).
+    """Half the squared error, summed over the outputs, or with ``mean_over_outputs`` their mean, as in D2.
 
-    Any activation may stand before it: dA = A - Y then passes through f'. With ``mean_over_outputs`` it is D2's
-    1/(2r) sum_j (yhat_j - y_j)^2 for r outputs.
+    Any activation may stand before it: dA = A - Y then passes through f'.
     """
 
     mean_over_outputs: bool = False
+
+    source = "D1; D2 section 2.1 and, halved, section 3; D4 step 1"
+
+    @property
+    def equation(self) -> str:
+        """L = ..., with r for the number of outputs."""
+        return f"L = {'1/(2r)' if self.mean_over_outputs else '1/2'} sum_j (yhat_j - y_j)^2"
+
+    @property
+    def derivative_equation(self) -> str:
+        """dZ = ..."""
+        return "dZ = (A - Y) / r" if self.mean_over_outputs else "dZ = A - Y"
 
     def per_element(self, Z, Y):
         E = Z - Y
@@ -74,11 +89,13 @@ class HalfSquaredError(Loss):
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """L = sum_j e_j^2 / 2 where |e_j| <= delta, else delta (|e_j| - delta / 2), e = yhat - y   (Huber, Ann. Math. Stat.
-    1964); dZ = e, kept within [-delta, delta].
-    """
+    """Squared error near y, absolute error further than delta from it."""
 
     delta: float = 1.0
+
+    equation = "L = sum_j e_j^2 / 2 if |e_j| <= delta, else delta (|e_j| - delta / 2), e = yhat - y"
+    derivative_equation = "dZ = max(-delta, min(A - Y, delta))"
+    source = "Huber, Ann. Math. Stat. 1964"
 
     def __post_init__(self):
         plain_numbers(self)
@@ -94,13 +111,13 @@ class Huber(Loss):
 
 @dataclass(frozen=True)
 class Quantile(Loss):
-    """L = sum_j q max(y_j - yhat_j, 0) + (1 - q) max(yhat_j - y_j, 0): its minimum is the q-quantile of y
-    (Koenker and Bassett, Econometrica 1978).
-
-    dZ = 1 - q above y, -q below, 0 at y.
-    """
+    """The pinball loss, whose minimum is the q-quantile of y."""
 
     q: float = 0.5
+
+    equation = "L = sum_j q max(y_j - yhat_j, 0) + (1 - q) max(yhat_j - y_j, 0)"
+    derivative_equation = "dZ = 1 - q if A > Y, -q if A < Y, else 0"
+    source = "Koenker and Bassett, Econometrica 1978"
 
     def __post_init__(self):
         plain_numbers(self)
@@ -113,7 +130,10 @@ class Quantile(Loss):
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """L = sum_j |yhat_j - y_j|, dZ = sign(yhat - y): its minimum is the median of y."""
+    """The absolute error, whose minimum is the median of y."""
+
+    equation = "L = sum_j |yhat_j - y_j|"
+    derivative_equation = "dZ = sign(A - Y)"
 
     def per_element(self, Z, Y):
         return sloped(Z - Y, 1.0, 1.0)
@@ -128,8 +148,11 @@ def sloped(E: Array, below_y: float, above_y: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """L = -sum_j [y log a + (1 - y) log(1 - a)], a = sigmoid(z), dZ = A - Y   (D3; several labels are summed over)."""
+    """Minus the log-likelihood of labels that are 0 or 1; several labels are summed over."""
 
+    equation = "L = -sum_j [y_j log a_j + (1 - y_j) log(1 - a_j)], a = sigmoid(z)"
+    derivative_equation = "dZ = A - Y"
+    source = "D3"
     link = Sigmoid()
 
     def per_element(self, Z, Y):
@@ -147,8 +170,11 @@ def binary_cross_entropy(Z: Array, Y: Array) -> Array:
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """L = -sum_j y_j log a_j, a = softmax(z), dZ = A - Y, for rows of Y that sum to 1   (D0 backward 1)."""
+    """Minus the log-likelihood of one class among several, for rows of Y that sum to 1."""
 
+    equation = "L = -sum_j y_j log a_j, a = softmax(z)"
+    derivative_equation = "dZ = A - Y"
+    source = "D0 backward 1"
     link = Softmax()
 
     def per_element(self, Z, Y):
@@ -178,8 +204,10 @@ def cross_entropy(Z: Array, Y: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class HalfPoissonDeviance(Loss):
-    """L = sum_j [yhat_j - y_j log yhat_j + (y_j log y_j - y_j)], yhat = e^z, dZ = A - Y, for Y >= 0."""
+    """Half the deviance of a Poisson distribution, for Y >= 0."""
 
+    equation = "L = sum_j [yhat_j - y_j log yhat_j + (y_j log y_j - y_j)], yhat = e^z"
+    derivative_equation = "dZ = A - Y"
     link = Exp()
 
     def per_element(self, Z, Y):

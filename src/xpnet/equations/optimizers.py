@@ -43,6 +43,8 @@ class Optimizer:
 
     slots = 0
     """How many vectors beside theta the rule carries from step to step; they start at 0."""
+    source = ""
+    """Where the rule comes from."""
 
     def __post_init__(self):
         plain_numbers(self)
@@ -54,8 +56,8 @@ class Optimizer:
         return Rate(learning_rate)
 
     def equations(self, weights: bool = True) -> tuple[str, ...]:
-        """In symbols each scalar, then ``update``'s line for each moment, then that for theta, a weight or not; empty
-        where nobody wrote them.
+        """The rule in symbols: each scalar, then the new value of each slot, then that of theta, for weights or for
+        other parameters. Empty if a class of your own does not say.
         """
         return ()
 
@@ -70,7 +72,9 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class GradientDescent(Optimizer):
-    """theta -= alpha g   (D0 "Weight updates"; D1; D2 eq. (13), (14); D3; D4 steps 4, 5)."""
+    """A step down the gradient; ``equations`` has the rule."""
+
+    source = 'D0 "Weight updates"; D1; D2 eq. (13), (14); D3; D4 steps 4, 5'
 
     def equations(self, weights=True):
         return "alpha", "theta -= alpha g"
@@ -81,15 +85,13 @@ class GradientDescent(Optimizer):
 
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """v = momentum v - alpha g; theta += v. With Nesterov: theta += momentum v - alpha g after v's update.
-
-    (Polyak, 1964; Sutskever et al., ICML 2013, eq. 1-4, in the form that keeps the gradient at theta.)
-    """
+    """Gradient descent with a velocity v, Nesterov's if asked for; ``equations`` has the rule."""
 
     momentum: float = 0.9
     nesterov: bool = False
 
     slots = 1
+    source = "Polyak, 1964; Sutskever et al., ICML 2013, eq. 1-4, in the form that keeps the gradient at theta"
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,9 +111,7 @@ class Momentum(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """m += (1 - beta_1) (g - m); v += (1 - beta_2) (g^2 - v); theta -= alpha_t m / (sqrt(v) + epsilon),
-    alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t)   (Kingma and Ba, ICLR 2015, end of section 2).
-    """
+    """Steps along the gradient's mean m over the root of its mean square v; ``equations`` has the rule."""
 
     learning_rate: float = 0.001
     beta_1: float = 0.9
@@ -119,6 +119,7 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
 
     slots = 2
+    source = "Kingma and Ba, ICLR 2015, end of section 2"
 
     def __post_init__(self):
         super().__post_init__()
@@ -145,9 +146,11 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam, and theta -= alpha weight_decay theta on the weights   (Loshchilov and Hutter, ICLR 2019)."""
+    """Adam whose weights also decay, apart from the gradient; ``equations`` has the rule."""
 
     weight_decay: float = 0.01
+
+    source = "Loshchilov and Hutter, ICLR 2019"
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,7 +1,7 @@
-"""Layers that tell what passes through them, for whoever watches a step.
+"""The one observer: a model's layers, activations and loss, and an optimizer, that tell what passes through them.
 
-What is seen goes to the watch of this thread or task and not into the layers: equal layers stay equal, so that caches
-keyed by networks hold no step's arrays.
+A wrapper calls what it wraps and hands the results on untouched. What is seen goes to the block of this thread or task
+that observes, and not into the wrappers: equal wrappers stay equal, so that caches keyed by networks hold no step's arrays.
 """
 
 import contextvars
@@ -12,36 +12,57 @@ from typing import Any
 
 from ..equations.activations import Activation, Linear
 from ..equations.layers import Layer, Parameter, Shape, Training
+from ..equations.losses import HalfSquaredError, Loss
+from ..equations.optimizers import GradientDescent, Optimizer
+from ..model import Model
+from ..network import Sequential
 
 Array = Any
 Seen = dict[tuple[str, int], Any]
 
-_watch: contextvars.ContextVar[Seen] = contextvars.ContextVar("xpnet_watch")
+_seen: contextvars.ContextVar[Seen] = contextvars.ContextVar("xpnet_seen")
 
 
 @contextmanager
 def watching() -> Iterator[Seen]:
-    """What watched layers tell inside this block: ``seen[name, k]`` for layer k = 1, 2, ..., the latest of each.
+    """What watched parts tell inside this block: ``seen[name, k]``, the latest of each.
 
-    Names are "params", "X", "train", "A", and after a backward pass "dA", "dX", "gradients"; "Z" and "dZ" too where the
-    layer has an activation that can be watched.
+    For layer k = 1, 2, ... the names are "params", "X", "train", "A", after a backward pass also "dA", "dX" and
+    "gradients", and "Z" and "dZ" if the layer has an activation that can be watched. For k = 0 they are the loss's
+    "L" (before weights), "A" (the prediction), "loss_sum", "weight_sum", "dZ", and the optimizer's "t", "rate", "scalars",
+    "g", "slots" and "new".
     """
     seen: Seen = {}
-    token = _watch.set(seen)
+    token = _seen.set(seen)
     try:
         yield seen
     finally:
-        _watch.reset(token)
+        _seen.reset(token)
 
 
-def tell(name: str, k: int, value: Any) -> None:
-    """Take a value of layer k down."""
-    _watch.get()[name, k] = value
+def tell(k: int, **values: Any) -> None:
+    """Take values of layer k down, or with k = 0 of the loss or the optimizer."""
+    _seen.get().update({(name, k): value for name, value in values.items()})
+
+
+def watched_model(model: Model) -> Model:
+    """The same model with its layers, their activations and its loss watched."""
+    layers = (watched_layer(layer, k) for k, layer in enumerate(model.network.layers, 1))
+    return replace(model, network=Sequential(*layers), loss=WatchedLoss(model.criterion))
+
+
+def watched_layer(layer: Any, k: int) -> "WatchedLayer":
+    """Layer k with its activation watched as well, if it is a dataclass with a field ``activation`` and its f."""
+    names = {f.name for f in fields(layer)} if is_dataclass(layer) else set()
+    f = getattr(layer, "f", None)
+    if "activation" in names and isinstance(f, Activation):
+        layer = replace(layer, activation=WatchedActivation(f, k))  # type: ignore[type-var]
+    return WatchedLayer(layer, k)
 
 
 @dataclass(frozen=True)
 class WatchedLayer:
-    """Layer k, whatever it is: it is called as it stands, and its results are handed on untouched."""
+    """Layer k, whatever it is."""
 
     layer: Layer
     k: int
@@ -55,15 +76,13 @@ class WatchedLayer:
         return self.layer.initial(rng, in_shape)
 
     def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
-        """The layer's output and backward; parameters, X, ``train``, A, and then dA, dX and gradients are told."""
+        """The layer's output and backward."""
         A, backward = self.layer.forward(params, X, train)
-        for name, value in (("params", params), ("X", X), ("train", train), ("A", A)):
-            tell(name, self.k, value)
+        tell(self.k, params=params, X=X, train=train, A=A)
 
         def watched_backward(dA, need_dX=True):
             dX, gradients = backward(dA, need_dX)
-            for name, value in (("dA", dA), ("dX", dX), ("gradients", gradients)):
-                tell(name, self.k, value)
+            tell(self.k, dA=dA, dX=dX, gradients=gradients)
             return dX, gradients
 
         return A, watched_backward
@@ -71,25 +90,61 @@ class WatchedLayer:
 
 @dataclass(frozen=True)
 class WatchedActivation(Activation):
-    """The activation of layer k: Z and dZ, which lie inside the layer, are told."""
+    """The activation of layer k, whose Z and dZ lie inside the layer."""
 
     of: Activation = Linear()
     k: int = 0
 
     def forward(self, Z):
-        tell("Z", self.k, Z)
+        tell(self.k, Z=Z)
         return self.of.forward(Z)
 
     def backward(self, dA, Z, A):
         dZ = self.of.backward(dA, Z, A)
-        tell("dZ", self.k, dZ)
+        tell(self.k, dZ=dZ)
         return dZ
 
 
-def watched_layer(layer: Any, k: int) -> WatchedLayer:
-    """Layer k with its activation watched as well, if it is a dataclass with a field ``activation`` and its f."""
-    names = {f.name for f in fields(layer)} if is_dataclass(layer) else set()
-    f = getattr(layer, "f", None)
-    if "activation" in names and isinstance(f, Activation):
-        layer = replace(layer, activation=WatchedActivation(f, k))  # type: ignore[type-var]
-    return WatchedLayer(layer, k)
+@dataclass(frozen=True)
+class WatchedLoss(Loss):
+    """The loss of each sample, its sum, the sum of weights and dZ."""
+
+    of: Loss = HalfSquaredError()
+
+    @property
+    def link(self) -> Activation:  # type: ignore[override]
+        """The loss's."""
+        return self.of.link
+
+    def check(self, Y):
+        self.of.check(Y)
+
+    def __call__(self, Z, Y, w=None):
+        loss_sum, weight_sum, dZ = self.of(Z, Y, w)
+        L, A = self.of.per_element(Z, Y)[0], self.of.link.forward(Z)
+        tell(0, L=L, A=A, loss_sum=loss_sum, weight_sum=weight_sum, dZ=dZ)
+        return loss_sum, weight_sum, dZ
+
+
+@dataclass(frozen=True)
+class WatchedOptimizer(Optimizer):
+    """The update rule: the cost's gradient, slots and scalars before it, and what it makes of them."""
+
+    of: Optimizer = GradientDescent()
+
+    @property
+    def slots(self) -> int:  # type: ignore[override]
+        """The rule's."""
+        return self.of.slots
+
+    def scalars(self, t, learning_rate):
+        tell(0, t=t, rate=learning_rate)
+        return self.of.scalars(t, learning_rate)
+
+    def decayed(self, W, scalars):
+        return self.of.decayed(W, scalars)
+
+    def update(self, theta, g, slots, scalars):
+        new = self.of.update(theta, g, slots, scalars)
+        tell(0, g=g, slots=slots, scalars=scalars, new=new)
+        return new

@@ -1,4 +1,4 @@
-"""Watching training: what weights, activations and gradients were after every n-th epoch."""
+"""What weights, activations and gradients were after every n-th epoch of a training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,32 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, array_namespace, device, gather, to_numpy
+from ..backends import array_namespace, device, gather, to_numpy
 from ..equations import whole_number
 from ..equations.layers import Parameter
 from ..model import Model
-from ..network import Layout
 from ..state import State
+from .observer import watched_model, watching
 
 PerLayer = tuple[tuple[np.ndarray, ...], ...]
 
 
 @dataclass(frozen=True)
-class Record:
-    """One epoch's state, as host arrays, layer by layer.
+class Snapshot:
+    """Weights, gradients and activations after one epoch, as host arrays, layer by layer.
 
     Attributes
     ----------
     epoch : int
         Counted from 1; 0 may stand for the state before training.
     cost : float
-        J, the penalty among it, on the rows that are watched.
+        J, with its penalty, on the rows that are watched.
     parameters : tuple of tuples of arrays
         Each layer's arrays in the order of its ``shapes``: (W, b) of a Dense.
     gradients : tuple of tuples of arrays
-        dJ by each of them, on the rows that are watched.
+        The gradient of J with respect to each of them, on the rows that are watched.
     activations : tuple of arrays
-        Each layer's output A on the rows that are watched; the last one's is before the link.
+        Each layer's output A on the rows that are watched, with nothing dropped; the last one is before the link.
     """
 
     epoch: int
@@ -44,28 +44,35 @@ class Record:
 class Recorder:
     """Keeps weights, activations and gradients of every n-th epoch, for an estimator or a loop of your own.
 
-    Either ``estimator.set_callbacks(recorder)`` before ``fit``, as scikit-learn's callbacks are set, or in a loop
+    Either call ``estimator.set_callbacks(recorder)`` before ``fit``, as scikit-learn's callbacks are set, or in a loop
     ``recorder.record(epoch, model, state, X, Y)``. It computes with the code that trains, on a few rows, and never
-    changes the run: epochs that are not recorded cost nothing but the question.
+    changes the run: epochs that are not kept cost next to nothing.
 
     Parameters
     ----------
     every : int
-        Epochs from record to record: every-th, 2 every-th, ... are kept, and epoch 0 where it is handed in.
+        Epochs ``every``, 2 ``every``, ... are kept, and epoch 0 if it is handed in.
     samples : int
         How many rows are watched at most, spread evenly over the data.
 
     Attributes
     ----------
-    records : list of Record
+    snapshots : list of Snapshot
         What was kept, by epoch. A new fit begins a new list.
     layers : tuple
         The layers of the network that is watched.
 
     Notes
     -----
-    A record holds 8 (2 n_parameters + samples * units) bytes in float64. Estimators that are fitted in other
-    processes record there.
+    A snapshot holds 8 (2 n_parameters + samples * units) bytes in float64. A recorder of an estimator that is fitted in
+    another process fills up there.
+
+    Examples
+    --------
+    >>> recorder = Recorder(every=5)
+    >>> for epoch, (state, cost) in enumerate(islice(epochs(model, state, X, Y), 100), start=1):
+    ...     recorder.record(epoch, model, state, X, Y)
+    >>> W, b = recorder.snapshots[-1].parameters[0]
     """
 
     def __init__(self, every: int = 1, samples: int = 256):
@@ -74,7 +81,7 @@ class Recorder:
         self._begin()
 
     def _begin(self) -> None:
-        self.records: list[Record] = []
+        self.snapshots: list[Snapshot] = []
         self.layout: Any = None
 
     @property
@@ -84,22 +91,22 @@ class Recorder:
 
     @property
     def parameters(self) -> tuple[tuple[Parameter, ...], ...]:
-        """Names, shapes and roles of what ``Record.parameters`` holds."""
+        """Names, shapes and roles of what ``Snapshot.parameters`` holds."""
         return self.layout.network.shapes(self.layout.in_shape)[0] if self.layout is not None else ()
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.snapshots)
 
     def __bool__(self) -> bool:
-        return True  # a Recorder is there before it has records
+        return True  # also before it has snapshots
 
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records)
+    def __iter__(self) -> Iterator[Snapshot]:
+        return iter(self.snapshots)
 
     def record(
         self, epoch: int, model: Model, state: State, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None
     ) -> None:
-        """Keep this epoch's state, if it is one of those to be recorded.
+        """Keep a snapshot of this epoch, if it is one of those to be kept.
 
         Parameters
         ----------
@@ -118,9 +125,10 @@ class Recorder:
         with backend.active():
             X, Y, w = self._watched(X, Y, w)
         self.layout = model.layout(X.shape[1:])
-        cost, g = model.objective(X, Y, w, backend)(theta)
-        outputs = activations(model, self.layout, theta, X, backend)
-        self.records.append(Record(epoch, cost, self._copies(theta), self._copies(g), outputs))
+        with watching() as seen:
+            cost, g = watched_model(model).objective(X, Y, w, backend)(theta)
+        outputs = tuple(np.array(to_numpy(seen["A", k])) for k in range(1, len(self.layers) + 1))
+        self.snapshots.append(Snapshot(epoch, cost, self._copies(theta), self._copies(g), outputs))
 
     def _copies(self, flat: Any) -> PerLayer:
         """Each layer's arrays in the flat vector, on the host."""
@@ -137,7 +145,7 @@ class Recorder:
     # --- scikit-learn's callback protocol (SLEP023)
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """A fit begins: so do the records."""
+        """A fit begins, and so does the list of snapshots."""
         if not hasattr(estimator, "_model"):
             raise ValueError(
                 f"a Recorder watches xpnet's MLPClassifier and MLPRegressor, and this is a {type(estimator).__name__}: "
@@ -146,10 +154,10 @@ class Recorder:
         self._begin()
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """A fit has ended; the records stay."""
+        """A fit has ended; the snapshots stay."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """An epoch begins; nothing to record yet."""
+        """An epoch begins; there is nothing to keep yet."""
 
     def on_fit_task_end(
         self,
@@ -161,7 +169,7 @@ class Recorder:
         metadata: Any = None,
         fitted_estimator: Any = None,
     ) -> None:
-        """An epoch has ended: keep it, if it is one of those to be recorded; never asks to stop."""
+        """An epoch has ended: keep it, if it is one of those to be kept; never asks to stop."""
         epoch = context.task_id + 1
         is_epoch = context.max_subtasks == 0 and fitted_estimator is not None and X is not None
         if not is_epoch or epoch % self.every != 0:
@@ -169,15 +177,3 @@ class Recorder:
         w = (metadata or {}).get("sample_weight")
         backend, (X, Y, w) = fitted_estimator._as_trained(X, y, w)
         self._record(epoch, fitted_estimator._model(), fitted_estimator._theta(backend, X), X, Y, w, backend)
-
-
-def activations(model: Model, layout: Layout, theta: Any, X: Any, backend: Backend) -> tuple[np.ndarray, ...]:
-    """Each layer's output A on X, as host arrays: the forward pass as the network makes it."""
-    outputs = []
-    with backend.active():
-        params = layout.unpack(backend.asarray(theta, X.dtype))
-        A = backend.asarray(X)
-        for layer, of_layer in zip(layout.network.layers, params, strict=True):
-            A, _ = layer.forward(of_layer, A)
-            outputs.append(np.array(to_numpy(A)))
-    return tuple(outputs)

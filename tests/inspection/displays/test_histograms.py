@@ -75,7 +75,7 @@ def test_without_axes_the_figure_is_pyplots(recorder):
 
 
 def test_mistakes_are_named(recorder, ax):
-    with pytest.raises(ValueError, match=r"this Recorder has no records"):
+    with pytest.raises(ValueError, match=r"this Recorder has no snapshots"):
         HistogramDisplay.from_recorder(Recorder(), ax=ax)
     with pytest.raises(ValueError, match=r"quantity is 'slots'; allowed: 'weights', 'biases'"):
         HistogramDisplay.from_recorder(recorder, "slots", ax=ax)

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ...equations import whole_number
-from ..recorder import Record, Recorder
+from ..recorder import Recorder, Snapshot
 from .figures import GRAY, axes, quiet_frame
 
 Quantity = Literal["weights", "biases", "activations", "gradients"]
@@ -66,16 +66,16 @@ class HistogramDisplay:
         """
         if quantity not in get_args(Quantity):
             raise ValueError(f"quantity is {quantity!r}; allowed: {', '.join(map(repr, get_args(Quantity)))}")
-        if not recorder.records:
-            raise ValueError("this Recorder has no records: train with it first, for at least `every` epochs")
+        if not recorder.snapshots:
+            raise ValueError("this Recorder has no snapshots: train with it first, for at least `every` epochs")
         bins = whole_number("bins", bins)
         layers = recorder.layers
         if not -len(layers) <= layer < len(layers):
             raise ValueError(f"layer is {layer}; the network has {len(layers)} layers, 0 to {len(layers) - 1}")
         layer %= len(layers)
-        values = [_numbers(record, recorder, quantity, layer) for record in recorder.records]
+        values = [_numbers(snapshot, recorder, quantity, layer) for snapshot in recorder.snapshots]
         name = f"{quantity} of layer {layer + 1}, {type(layers[layer]).__name__}"
-        return cls(epochs=[record.epoch for record in recorder.records], values=values, name=name).plot(ax, bins=bins)
+        return cls(epochs=[snapshot.epoch for snapshot in recorder.snapshots], values=values, name=name).plot(ax, bins=bins)
 
     def plot(self, ax: Any = None, *, bins: int = 60) -> "HistogramDisplay":
         """Draw on the Axes, or on a new figure of pyplot's; returns the display itself."""
@@ -102,11 +102,11 @@ class HistogramDisplay:
         return self
 
 
-def _numbers(record: Record, recorder: Recorder, quantity: Quantity, layer: int) -> np.ndarray:
+def _numbers(snapshot: Snapshot, recorder: Recorder, quantity: Quantity, layer: int) -> np.ndarray:
     """The layer's numbers in this epoch, as one vector."""
     if quantity == "activations":
-        return np.ravel(record.activations[layer])
-    nested = record.gradients if quantity == "gradients" else record.parameters
+        return np.ravel(snapshot.activations[layer])
+    nested = snapshot.gradients if quantity == "gradients" else snapshot.parameters
     role = "bias" if quantity == "biases" else "weight"
     named = zip(recorder.parameters[layer], nested[layer], strict=True)
     found = [np.ravel(a) for p, a in named if p.role == role]
