@@ -137,7 +137,10 @@ METHODS = {
 
 def parameters(function):
     """The names that a caller may give, without self."""
-    found = inspect.signature(function).parameters.values()
+    try:
+        found = inspect.signature(function).parameters.values()
+    except ValueError:  # an exception whose constructor is Python's own
+        return set()
     return {p.name for p in found if p.name not in ("self", "cls") and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 

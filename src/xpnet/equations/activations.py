@@ -35,7 +35,7 @@ class Activation:
     "a = e^z", ``derivative_equation``, such as "f' = a", and ``source``, where they come from.
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         plain_numbers(self)
 
     def forward(self, Z: Array) -> Array:
@@ -53,7 +53,15 @@ class Activation:
 
 @dataclass(frozen=True)
 class Linear(Activation):
-    """A straight line; by default the identity."""
+    """A straight line; by default the identity.
+
+    Parameters
+    ----------
+    alpha : float
+        The slope.
+    c : float
+        The value at 0.
+    """
 
     alpha: float = 1.0
     c: float = 0.0
@@ -62,10 +70,10 @@ class Linear(Activation):
     derivative_equation = "f' = alpha"
     source = "D4, table"
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         return Z if self == Linear() else self.alpha * Z + self.c
 
-    def backward(self, dA, Z, A):
+    def backward(self, dA: Array, Z: Array, A: Array) -> Array:
         return dA if self == Linear() else self.alpha * dA
 
 
@@ -77,10 +85,10 @@ class Sigmoid(Activation):
     derivative_equation = "f' = a (1 - a)"
     source = "D0 forward 2 and backward 5; D1; D3; D4, table"
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         return sigmoid(Z)
 
-    def derivative(self, Z, A):
+    def derivative(self, Z: Array, A: Array) -> Array:
         return A * (1.0 - A)
 
 
@@ -98,10 +106,10 @@ class Tanh(Activation):
     derivative_equation = "f' = 1 - a^2"
     source = "D4, table"
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         return array_namespace(Z).tanh(Z)
 
-    def derivative(self, Z, A):
+    def derivative(self, Z: Array, A: Array) -> Array:
         return 1.0 - A * A
 
 
@@ -113,10 +121,10 @@ class ReLU(Activation):
     derivative_equation = "f' = 1 if z > 0, else 0"
     source = "D4, exercise; its table has 1 at z = 0"
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         return array_namespace(Z).maximum(Z, 0.0)
 
-    def derivative(self, Z, A):
+    def derivative(self, Z: Array, A: Array) -> Array:
         return array_namespace(A).astype(A > 0.0, A.dtype)
 
 
@@ -125,6 +133,11 @@ class LeakyReLU(Activation):
     """ReLU with a fixed slope alpha > 0 below 0.
 
     The slope that is learned is a layer of its own, :class:`xpnet.layers.PReLU`, and may have either sign.
+
+    Parameters
+    ----------
+    alpha : float
+        The slope below 0, above 0.
     """
 
     alpha: float = 0.25
@@ -133,21 +146,27 @@ class LeakyReLU(Activation):
     derivative_equation = "f' = 1 if z >= 0, else alpha"
     source = "D4, table, PReLU"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _positive("LeakyReLU", self.alpha, "use ReLU() for 0, or the layer PReLU() for a slope that is learned")
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         xp = array_namespace(Z)
         return xp.maximum(Z, 0.0) + self.alpha * xp.minimum(Z, 0.0)
 
-    def derivative(self, Z, A):
+    def derivative(self, Z: Array, A: Array) -> Array:
         return 1.0 + (self.alpha - 1.0) * array_namespace(A).astype(A < 0.0, A.dtype)
 
 
 @dataclass(frozen=True)
 class ELU(Activation):
-    """The exponential linear unit, alpha > 0."""
+    """The exponential linear unit, alpha > 0.
+
+    Parameters
+    ----------
+    alpha : float
+        Minus the limit towards minus infinity, above 0.
+    """
 
     alpha: float = 1.0
 
@@ -155,15 +174,15 @@ class ELU(Activation):
     derivative_equation = "f' = 1 if z >= 0, else a + alpha"
     source = "D4, table"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _positive("ELU", self.alpha, "use ReLU() for 0")
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         xp = array_namespace(Z)
         return xp.maximum(Z, 0.0) + self.alpha * xp.expm1(xp.minimum(Z, 0.0))
 
-    def derivative(self, Z, A):
+    def derivative(self, Z: Array, A: Array) -> Array:
         xp = array_namespace(A)
         return 1.0 + (xp.minimum(A, 0.0) + (self.alpha - 1.0)) * xp.astype(A < 0.0, A.dtype)
 
@@ -175,10 +194,10 @@ class Exp(Activation):
     equation = "a = e^z"
     derivative_equation = "f' = a"
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         return array_namespace(Z).exp(Z)
 
-    def derivative(self, Z, A):
+    def derivative(self, Z: Array, A: Array) -> Array:
         return A
 
 
@@ -193,10 +212,10 @@ class Softmax(Activation):
     derivative_equation = "dz = a * (da - sum_j da_j a_j)"
     source = "D0 forward 4"
 
-    def forward(self, Z):
+    def forward(self, Z: Array) -> Array:
         return softmax(Z)
 
-    def backward(self, dA, Z, A):
+    def backward(self, dA: Array, Z: Array, A: Array) -> Array:
         return softmax_gradient(dA, A)
 
 
@@ -253,7 +272,17 @@ BY_NAME: dict[str, Activation] = {
 
 
 def activation(given: str | Activation) -> Activation:
-    """The activation of this name, or the object itself."""
+    """The activation of this name, or the object itself.
+
+    Parameters
+    ----------
+    given : str or Activation
+        A name of ``BY_NAME``, or an object.
+
+    Returns
+    -------
+    Activation
+    """
     if isinstance(given, Activation):
         return given
     if given in BY_NAME:

@@ -34,7 +34,13 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Constant:
-    """One value everywhere."""
+    """One value everywhere.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+    """
 
     value: float
 
@@ -44,7 +50,13 @@ class Constant:
 
 @dataclass(frozen=True)
 class Normal:
-    """N(0, std^2)."""
+    """N(0, std^2).
+
+    Parameters
+    ----------
+    std : float
+        The standard deviation.
+    """
 
     std: float = 0.01
 
@@ -57,6 +69,11 @@ class GlorotUniform:
     """U(-r, r), r = sqrt(6 / (n_in + n_out))   (Glorot and Bengio, AISTATS 2010, eq. 16).
 
     scikit-learn has ``factor`` 2 where the activation is logistic.
+
+    Parameters
+    ----------
+    factor : float
+        What r^2 is in units of 1 / (n_in + n_out).
     """
 
     factor: float = 6.0
@@ -102,7 +119,17 @@ BY_NAME = {
 
 
 def initializer(given: Any) -> Any:
-    """The initialiser of this name, or the callable itself."""
+    """The initialiser of this name, or the callable itself.
+
+    Parameters
+    ----------
+    given : str or callable
+        A name of ``BY_NAME``, or a callable ``(rng, shape, n_in, n_out)``.
+
+    Returns
+    -------
+    callable
+    """
     if callable(given):
         return given
     if given in BY_NAME:

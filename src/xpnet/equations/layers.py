@@ -107,7 +107,7 @@ class Dense:
     initializer: Any = "glorot_uniform"
     bias_initializer: Any = "zeros"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "n_out", whole_number("n_out of Dense", self.n_out))
         initializer(self.initializer), initializer(self.bias_initializer)
         if isinstance(self.f, Softmax) and self.n_out == 1:
@@ -157,7 +157,7 @@ class Dense:
         Z = affine(X, W, b)
         A = f.forward(Z)
 
-        def backward(dA, need_dX=True):
+        def backward(dA: Array, need_dX: bool = True) -> tuple:
             dZ = f.backward(dA, Z, A)
             dX, dW, db = affine_gradients(X, W, b, dZ, need_dX)
             return dX, ((dW, db) if self.bias else (dW,))
@@ -170,6 +170,11 @@ class PReLU:
     """ReLU with one learned slope alpha_j for each unit below 0.
 
     The slopes are neither weights nor biases: no penalty acts on them.
+
+    Parameters
+    ----------
+    initial_slope : float
+        Where each slope begins.
     """
 
     initial_slope: float = 0.25
@@ -192,7 +197,7 @@ class PReLU:
         xp = array_namespace(X)
         A = xp.maximum(X, 0.0) + alpha * xp.minimum(X, 0.0)
 
-        def backward(dA, need_dX=True):
+        def backward(dA: Array, need_dX: bool = True) -> tuple:
             dX = dA * (1.0 + (alpha - 1.0) * xp.astype(X < 0.0, dA.dtype))
             return dX, (column_sum(dA * xp.minimum(X, 0.0)),)
 

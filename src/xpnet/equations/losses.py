@@ -65,6 +65,11 @@ class HalfSquaredError(Loss):
     """Half the squared error, summed over the outputs, or with ``mean_over_outputs`` their mean, as in D2.
 
     Any activation may stand before it: dA = A - Y then passes through f'.
+
+    Parameters
+    ----------
+    mean_over_outputs : bool
+        Whether to divide by the number of outputs.
     """
 
     mean_over_outputs: bool = False
@@ -81,7 +86,7 @@ class HalfSquaredError(Loss):
         """dZ = ..."""
         return "dZ = (A - Y) / r" if self.mean_over_outputs else "dZ = A - Y"
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         E = Z - Y
         scale = 1.0 / Z.shape[1] if self.mean_over_outputs else 1.0
         return (0.5 * scale) * (E * E), E if scale == 1.0 else scale * E
@@ -89,7 +94,13 @@ class HalfSquaredError(Loss):
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """Squared error near y, absolute error further than delta from it."""
+    """Squared error near y, absolute error further than delta from it.
+
+    Parameters
+    ----------
+    delta : float
+        The error at which the square ends, above 0.
+    """
 
     delta: float = 1.0
 
@@ -97,12 +108,12 @@ class Huber(Loss):
     derivative_equation = "dZ = max(-delta, min(A - Y, delta))"
     source = "Huber, Ann. Math. Stat. 1964"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         plain_numbers(self)
         if not 0.0 < self.delta < float("inf"):
             raise ValueError(f"delta of Huber is {self.delta!r}; it must be a finite number above 0")
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         xp = array_namespace(Z)
         E = Z - Y
         D = xp.maximum(xp.minimum(E, self.delta), -self.delta)
@@ -111,7 +122,13 @@ class Huber(Loss):
 
 @dataclass(frozen=True)
 class Quantile(Loss):
-    """The pinball loss, whose minimum is the q-quantile of y."""
+    """The pinball loss, whose minimum is the q-quantile of y.
+
+    Parameters
+    ----------
+    q : float
+        Which quantile, above 0 and below 1.
+    """
 
     q: float = 0.5
 
@@ -119,12 +136,12 @@ class Quantile(Loss):
     derivative_equation = "dZ = 1 - q if A > Y, -q if A < Y, else 0"
     source = "Koenker and Bassett, Econometrica 1978"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         plain_numbers(self)
         if not 0.0 < self.q < 1.0:
             raise ValueError(f"q of Quantile is {self.q!r}; it must be above 0 and below 1, such as 0.9")
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         return sloped(Z - Y, self.q, 1.0 - self.q)
 
 
@@ -135,7 +152,7 @@ class AbsoluteError(Loss):
     equation = "L = sum_j |yhat_j - y_j|"
     derivative_equation = "dZ = sign(A - Y)"
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         return sloped(Z - Y, 1.0, 1.0)
 
 
@@ -155,10 +172,10 @@ class BinaryCrossEntropy(Loss):
     source = "D3"
     link = Sigmoid()
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         return binary_cross_entropy(Z, Y), sigmoid(Z) - Y
 
-    def log_predict(self, Z):
+    def log_predict(self, Z: Array) -> Array:
         return log_sigmoid(Z)
 
 
@@ -177,10 +194,10 @@ class CrossEntropy(Loss):
     source = "D0 backward 1"
     link = Softmax()
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         return cross_entropy(Z, Y)
 
-    def check(self, Y):
+    def check(self, Y: Array) -> None:
         xp = array_namespace(Y)
         off = float(xp.max(xp.abs(xp.sum(Y, axis=-1) - 1.0)))
         if off > 1e-3:
@@ -189,7 +206,7 @@ class CrossEntropy(Loss):
                 "for several labels at once use binary_cross_entropy"
             )
 
-    def log_predict(self, Z):
+    def log_predict(self, Z: Array) -> Array:
         return log_softmax(Z)
 
 
@@ -210,13 +227,13 @@ class HalfPoissonDeviance(Loss):
     derivative_equation = "dZ = A - Y"
     link = Exp()
 
-    def per_element(self, Z, Y):
+    def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         xp = array_namespace(Z)
         A = xp.exp(Z)
         # With 0 log 0 = 0.
         return A - Y * Z + (Y * xp.log(xp.maximum(Y, 1e-37)) - Y), A - Y
 
-    def check(self, Y):
+    def check(self, Y: Array) -> None:
         least = float(array_namespace(Y).min(Y))
         if least < 0.0:
             raise ValueError(f"Y has values down to {least:.3g}; half_poisson_deviance needs Y >= 0, such as counts")
@@ -234,7 +251,17 @@ BY_NAME: dict[str, Loss] = {
 
 
 def loss(given: str | Loss) -> Loss:
-    """The loss of this name, or the object itself."""
+    """The loss of this name, or the object itself.
+
+    Parameters
+    ----------
+    given : str or Loss
+        A name of ``BY_NAME``, or an object.
+
+    Returns
+    -------
+    Loss
+    """
     if isinstance(given, Loss):
         return given
     if given in BY_NAME:

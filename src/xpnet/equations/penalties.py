@@ -10,7 +10,19 @@ Array = Any
 
 
 def penalty(W: Array, l1: Any, l2: Any) -> Any:
-    """lambda_1 sum |W| + lambda_2 / 2 sum W^2 over all weights; None leaves a term out."""
+    """lambda_1 sum |W| + lambda_2 / 2 sum W^2 over all weights; None leaves a term out.
+
+    Parameters
+    ----------
+    W : array, (n_weights,)
+        All weights.
+    l1, l2 : float, 0-d array or None
+        lambda_1 and lambda_2.
+
+    Returns
+    -------
+    0-d array
+    """
     xp = array_namespace(W)
     of_squares = 0.0 if l2 is None else 0.5 * l2 * xp.vecdot(W, W)
     return of_squares if l1 is None else of_squares + l1 * xp.sum(xp.abs(W))
@@ -27,7 +39,25 @@ def add_penalty(dW: Array, W: Array, l1: Any, l2: Any) -> Array:
 
 
 def cost_gradient(g: Array, theta: Array, n_weights: int, c: Any, l1: Any, l2: Any) -> Array:
-    """c * sum_i dL_i, and on the weights, which come first, the penalty's: lambda is added after c."""
+    """c * sum_i dL_i, and on the weights, which come first, the penalty's: lambda is added after c.
+
+    Parameters
+    ----------
+    g : array, (n_parameters,)
+        The sum of the samples' gradients.
+    theta : array, (n_parameters,)
+        The parameters, the weights first.
+    n_weights : int
+        How many of them are weights.
+    c : float or 0-d array
+        1/m for a mean, 1 for a sum.
+    l1, l2 : float, 0-d array or None
+        lambda_1 and lambda_2.
+
+    Returns
+    -------
+    array, (n_parameters,)
+    """
     if l1 is None and l2 is None:
         return c * g
     dW = add_penalty(c * g[:n_weights], theta[:n_weights], l1, l2)
@@ -35,7 +65,17 @@ def cost_gradient(g: Array, theta: Array, n_weights: int, c: Any, l1: Any, l2: A
 
 
 def euclidean_norm(g: Array) -> Array:
-    """||g|| = sqrt(sum_i g_i^2), without a square that overflows."""
+    """||g|| = sqrt(sum_i g_i^2), without a square that overflows.
+
+    Parameters
+    ----------
+    g : array, (n,)
+        The gradient.
+
+    Returns
+    -------
+    0-d array
+    """
     xp = array_namespace(g)
     size = xp.max(xp.abs(g))
     unit = g / xp.where(size > 0.0, size, 1.0)
@@ -43,5 +83,17 @@ def euclidean_norm(g: Array) -> Array:
 
 
 def clipping_scale(norm: Array, limit: float) -> Array:
-    """min(1, limit / ||g||): what a gradient is multiplied by to clip its norm   (Pascanu et al., ICML 2013)."""
+    """min(1, limit / ||g||): what a gradient is multiplied by to clip its norm   (Pascanu et al., ICML 2013).
+
+    Parameters
+    ----------
+    norm : 0-d array
+        The gradient's norm.
+    limit : float
+        The largest norm that is left as it is.
+
+    Returns
+    -------
+    0-d array
+    """
     return limit / array_namespace(norm).maximum(norm, limit)

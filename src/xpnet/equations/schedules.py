@@ -27,7 +27,13 @@ class ConstantRate:
 
 @dataclass(frozen=True)
 class InverseScaling:
-    """1 / (t + 1)^power   (scikit-learn's "invscaling", where t counts samples)."""
+    """1 / (t + 1)^power   (scikit-learn's "invscaling", where t counts samples).
+
+    Parameters
+    ----------
+    power : float
+        How fast the rate falls.
+    """
 
     power: float = 0.5
 
@@ -37,12 +43,20 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From 1 to ``end`` along half a cosine in ``steps`` steps, and on   (Loshchilov and Hutter, ICLR 2017, eq. 5)."""
+    """From 1 to ``end`` along half a cosine in ``steps`` steps, and on   (Loshchilov and Hutter, ICLR 2017, eq. 5).
+
+    Parameters
+    ----------
+    steps : int
+        After how many steps ``end`` is reached.
+    end : float
+        The last factor.
+    """
 
     steps: int
     end: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _at_least_one("steps of Cosine", self.steps)
 
     def __call__(self, t: float) -> float:
@@ -51,12 +65,20 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Linearly up to 1 in ``steps`` steps, then another schedule from its start   (Goyal et al., 2017, section 2.2)."""
+    """Linearly up to 1 in ``steps`` steps, then another schedule from its start   (Goyal et al., 2017, section 2.2).
+
+    Parameters
+    ----------
+    steps : int
+        How many steps the rise takes.
+    then : callable
+        The schedule after it.
+    """
 
     steps: int
     then: Schedule = ConstantRate()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _at_least_one("steps of WarmUp", self.steps)
 
     def __call__(self, t: float) -> float:
@@ -68,6 +90,15 @@ class Plateau:
     """Epochs since the cost last fell by more than ``tol`` below its best.
 
     ``plateau.after(cost)`` is the plateau one epoch later. Early stopping and the adaptive learning rate share it.
+
+    Parameters
+    ----------
+    tol : float
+        How far the cost must fall to count as better.
+    best : float
+        The lowest cost so far.
+    epochs : int
+        Epochs since the cost was better.
     """
 
     tol: float = 1e-4
@@ -86,6 +117,15 @@ class Adaptive:
 
     ``adaptive(learning_rate, plateau)`` is (learning rate, plateau) for the next epoch; the learning rate is None once
     it can't fall any further, which ends training   (scikit-learn's "adaptive").
+
+    Parameters
+    ----------
+    patience : float
+        How many epochs a plateau may last.
+    factor : float
+        What the learning rate is divided by.
+    minimum : float
+        The learning rate below which training ends.
     """
 
     patience: float = 10
