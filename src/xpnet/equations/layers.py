@@ -21,7 +21,17 @@ Shape = tuple[int, ...]
 
 
 class Parameter(NamedTuple):
-    """One learned array of a layer: its name, its shape, and its role, by which the flat vector is ordered."""
+    """One learned array of a layer.
+
+    Attributes
+    ----------
+    name : str
+        Its symbol, such as "W".
+    shape : tuple of int
+        Its shape.
+    role : {"weight", "bias", "other"}
+        By which the flat vector is ordered; penalties act on weights alone.
+    """
 
     name: str
     shape: Shape
@@ -29,10 +39,15 @@ class Parameter(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What ``forward`` is told in training, in place of prediction's None: all that a layer may draw from.
+    """What ``forward`` is given in training, and not in prediction: all that a layer may draw from.
 
-    ``key`` is a whole number below 2^24 for this step, a float or a 0-d array, or None if nothing is to be drawn: then
-    the cost is a function of the parameters alone. ``layer`` counts the layers from 0.
+    Attributes
+    ----------
+    key : float or 0-d array, optional
+        A whole number below 2^24, another one for each step. None if nothing is to be drawn: then the cost is a function
+        of the parameters alone.
+    layer : int
+        The number of the layer, from 0.
     """
 
     key: Any = None
