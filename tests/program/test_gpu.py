@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from xpnet.program.ladder import LevelError
 
 from xpnet import (
     Adam,
@@ -31,7 +32,6 @@ from xpnet import (
 from xpnet.backends import array_namespace, get_backend, to_numpy
 from xpnet.equations import activations, losses
 from xpnet.program import Replayed, definitions_as_they_stand, may_replay
-from xpnet.program.ladder import LevelError
 
 pytestmark = [
     pytest.mark.gpu,

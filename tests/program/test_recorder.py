@@ -14,7 +14,8 @@ from xpnet.backends import array_namespace
 from xpnet.program import NotRecordable, record
 from xpnet.program import plan as planning
 from xpnet.program.numpy import Replay
-from xpnet.program.recorder import ELEMENTWISE, contiguous, leaves, mapped
+from xpnet.program.recorder import leaves, mapped
+from xpnet.program.values import ELEMENTWISE, contiguous
 
 # --- random expressions
 
@@ -365,5 +366,11 @@ def test_programs_with_other_constants_have_another_identity():
 
     same = identity(0.1, [1.0, 2.0, 3.0])
     assert same == identity(0.1, [1.0, 2.0, 3.0])
-    assert same[1] != identity(0.1 + 1e-12, [1.0, 2.0, 3.0])[1]
-    assert same[1] != identity(0.1, [1.0, 2.0, 4.0])[1]
+    assert same != identity(0.1 + 1e-12, [1.0, 2.0, 3.0])
+    assert same != identity(0.1, [1.0, 2.0, 4.0])
+
+
+def test_programs_with_other_views_or_outputs_have_another_identity():
+    identities = [record(f, np.zeros(3)).identity for f in (lambda x: x[:2] + 1.0, lambda x: x[1:] + 1.0)]
+    identities += [record(f, np.zeros(3)).identity for f in (lambda x: (x + 1.0, x), lambda x: (x, x + 1.0))]
+    assert len(set(identities)) == 4

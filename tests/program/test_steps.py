@@ -30,12 +30,12 @@ from xpnet import (
 from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
-from xpnet.program import definitions_as_they_stand, may_replay
+from xpnet.program import definitions_as_they_stand, may_replay, numpy_steps
 from xpnet.program import plan as planning
 from xpnet.program import steps as steps_module
 from xpnet.program.functions import FIRST_CALLS
-from xpnet.program.ladder import say_why
-from xpnet.program.steps import Replays
+from xpnet.program.levels import say_why
+from xpnet.program.numpy_steps import Replays
 from xpnet.state import State
 
 from .test_numpy import NUMPYS_OWN, allocated
@@ -67,14 +67,14 @@ def trained(model, X, Y, optimizer, n=6, **settings):
 def both(model, X, Y, optimizer, **settings):
     """What training gives replayed, and as the definitions stand; and that it was replayed."""
     replays = []
-    original = steps_module.Bound.__call__
+    original = numpy_steps.Bound.__call__
 
     def counted(self, *arguments):
         replays.append(self)
         return original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps_module.Bound, "__call__", counted)
+        patch.setattr(numpy_steps.Bound, "__call__", counted)
         replayed = trained(model, X, Y, optimizer, **settings)
     with definitions_as_they_stand():
         defined = trained(model, X, Y, optimizer, **settings)

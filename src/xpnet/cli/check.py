@@ -1,6 +1,6 @@
 """``xpnet info --check``: compares a training at each level of a GPU with one by the definitions, in every precision.
 
-The levels are those of :mod:`xpnet.program.ladder`. A level that fails here is one that training leaves by itself.
+The levels are those of :mod:`xpnet.program.levels`. A level that fails here is one that training leaves by itself.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from ..equations.optimizers import Momentum
 from ..model import Model
 from ..network import Sequential
 from ..program import definitions_as_they_stand
-from ..program.ladder import (
+from ..program.levels import (
     DEFINITIONS,
     EPILOGUES,
     GRAPH,

@@ -5,9 +5,10 @@ library; the results agree to rounding, only slower.
 """
 
 from .functions import Replayed, definitions_as_they_stand, may_replay
-from .recorder import NotRecordable, Program, record
+from .recorder import record
 from .runner import training_steps
 from .steps import Steps
+from .values import NotRecordable, Program
 
 __all__ = [
     "NotRecordable",

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .ladder import say_why, setting
+from ..backends.environment import setting
+from .levels import say_why
 from .numpy import Replay
-from .plan import Plan, plan
-from .recorder import Program, leaves, mapped, record
+from .plan import plan
+from .recorder import leaves, mapped, record
+from .values import Program
 
 FIRST_CALLS = 3
 """Calls that run as they stand: recording a function takes as long as about ten calls of a small one."""
@@ -35,12 +37,6 @@ def may_replay(*arrays: Any) -> bool:
     if _as_they_stand.get() or setting("XPNET_REPLAY") == "off":
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
-
-
-def planned(function: Callable, examples: tuple, *settings: Any) -> Plan | None:
-    """The plan of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
-    program = recorded(function, *examples)
-    return None if program is None else plan(program, *settings)
 
 
 def recorded(function: Callable, *examples: Any) -> Program | None:
@@ -102,7 +98,7 @@ class Replayed:
         self._inputs = mine = mapped(lambda a: a.copy(), arrays)
         inputs = [*leaves(mine), *(_in_order(a) for a in leaves(self.fixed))]
         if is_on_gpu:
-            from .cupy import replay_of
+            from .cuda.replay import replay_of
 
             definition = functools.partial(self.function, *mine, *self.fixed)
             self._replay = replay_of(program, inputs, definition, self.precision)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rounded, rows_of
-from .recorder import ELEMENTWISE, REDUCTIONS, Shape, Value
+from .values import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 Call = tuple[Callable, tuple]
 

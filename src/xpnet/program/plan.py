@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .recorder import ELEMENTWISE, REDUCTIONS, Program, Shape, Value
+from .values import ELEMENTWISE, REDUCTIONS, Program, Shape, Value
 
 BLOCK = 1 << 17
 """Elements of a block of rows: a few arrays of so many stay in a core's cache. Longer vectors are in parts."""

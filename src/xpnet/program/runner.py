@@ -6,7 +6,8 @@ from typing import Any
 from ..backends import Backend, is_sparse, say_that_it_is_float32
 from ..backends.environment import refuse_unknown_variables
 from .functions import may_replay
-from .steps import Definitions, Replays, Steps
+from .numpy_steps import Replays
+from .steps import Definitions, Steps
 
 
 def training_steps(
@@ -45,7 +46,7 @@ def training_steps(
             say_that_it_is_float32(precision)
         return Definitions(step, backend, has_norm)
     if backend.name.startswith("cupy"):
-        from .gpu_steps import GPUSteps
+        from .cuda.gpu_steps import GPUSteps
 
         return GPUSteps(step, has_norm, backend, precision)
     return Replays(step, has_norm, work) if backend.name == "numpy" else Definitions(step, backend, has_norm)
