@@ -9,9 +9,8 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, to_device
 from array_api_compat import device as device_of
 
-from .gpu import current, from_gpu, is_on_gpu, moved, takes_from_gpu
-from .hosts import to_numpy
-from .sparse import is_sparse
+from .arrays import is_sparse, to_numpy
+from .gpu import current, free_and_total_bytes, from_gpu, is_on_gpu, moved, takes_from_gpu
 from .upload import LARGE, upload
 
 
@@ -38,7 +37,7 @@ class Backend:
 
         Arrays of other libraries on the same GPU are exchanged with CuPy by DLPack, without a copy.
         """
-        if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # what the lines below would find out, slowly
+        if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # the lines below find the same, slowly
             return x if dtype is None else x.astype(dtype, copy=False)
         if is_sparse(x):
             return self._as_csr(x, dtype)
@@ -54,7 +53,7 @@ class Backend:
         with self.active():
             if self.is_cupy and host.nbytes > LARGE:
                 return upload(host, dtype)
-            # A copy always (torch would write through a read-only NumPy array), of memory that every library can read.
+            # Always a copy, as torch would write through a read-only NumPy array; in a layout that every library reads.
             host = np.asarray(host, host.dtype.newbyteorder("="), order="C")
             return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
 
@@ -91,10 +90,8 @@ class Backend:
 
     def free_bytes(self) -> int:
         """The free memory of the GPU in bytes, including what CuPy's memory pool holds and does not use."""
-        import cupy
-
         with self.active():
-            return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+            return free_and_total_bytes()[0]
 
     @functools.cached_property
     def is_cupy(self) -> bool:
@@ -106,7 +103,7 @@ class Backend:
 
         If the GPU's memory runs out in it, the MemoryError says how much is free and what to do.
         """
-        # PyTorch's device can be entered too, and then slows every call down.
+        # PyTorch's device is a context manager too, but it slows down every call.
         return current(self.device) if self.is_cupy else contextlib.nullcontext()
 
 

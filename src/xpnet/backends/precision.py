@@ -9,7 +9,7 @@ precision      data, theta     products
 ``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy alone)
 =============  ==============  ===========================================================================
 
-The last two allow rounding, and do not guarantee it: on CuPy the first steps or predictions of a kind, and everything
+The last two allow rounding and do not guarantee it: on CuPy the first steps or predictions of a kind, and everything
 that is not replayed, are computed in float32. The log says so once if something is never replayed.
 """
 

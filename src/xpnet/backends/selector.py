@@ -20,11 +20,10 @@ from typing import Any
 from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array
 from array_api_compat import device as device_of
 
+from .arrays import is_host_data, values_of
 from .backend import Backend
 from .environment import setting
 from .gpu import from_gpu
-from .hosts import is_host_data
-from .sparse import values_of
 
 logger = logging.getLogger("xpnet")
 
@@ -40,7 +39,7 @@ _in_context: contextvars.ContextVar[str | None] = contextvars.ContextVar("xpnet_
 
 
 def set_backend(name: str | None) -> None:
-    """Choose the backend for host data in the whole process, so that the next notebook cell sees it; None resets it."""
+    """Choose the backend for host data in the whole process; None resets it."""
     global _process_wide
     if name is not None:
         _named(name)
@@ -89,7 +88,7 @@ def on_device_of(x: Any) -> contextlib.AbstractContextManager:
 
 
 def _following(X: Any) -> Backend:
-    if not is_array_api_obj(X):  # a library that has GPU arrays and no namespace, such as Numba: CuPy computes
+    if not is_array_api_obj(X):  # a library with GPU arrays and without a namespace, such as Numba: CuPy computes
         _cupy(0)  # raises if there is no CuPy
         return _cupy(from_gpu(X).device.id)
     xp = array_namespace(X)
