@@ -10,8 +10,9 @@ from xpnet.backends import array_namespace
 from xpnet.program import numpy as numpy_replay
 from xpnet.program import plan as planning
 from xpnet.program import record
+from xpnet.program.items import ALIGNMENT
 from xpnet.program.numpy import Replay, aligned
-from xpnet.program.plan import ALIGNMENT, plan
+from xpnet.program.plan import plan
 
 from .test_plan import a_step
 

@@ -7,8 +7,9 @@ from xpnet import Adam, Dense, GradientDescent, Model, Sequential
 from xpnet.backends import array_namespace
 from xpnet.program import plan as planning
 from xpnet.program import record
+from xpnet.program.items import MEMORY, SCRATCH, rounded
 from xpnet.program.numpy import Replay
-from xpnet.program.plan import MEMORY, SCRATCH, plan, rounded
+from xpnet.program.plan import plan
 from xpnet.program.recorder import leaves
 from xpnet.program.steps import Batch, Carry
 from xpnet.training import StepScalars, training_step

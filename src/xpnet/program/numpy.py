@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rounded, rows_of
+from .items import ALIGNMENT, MEMORY, SCRATCH, Item, rounded, rows_of
+from .plan import Plan
 from .values import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 Call = tuple[Callable, tuple]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..plan import Item
+from ..items import Item
 from ..values import REDUCTIONS, NotRecordable, Value
 from .indices import flat
 from .memory import THREADS, Memory, Node, Product, block_of_c, ceil_divide

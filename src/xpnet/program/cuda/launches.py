@@ -12,7 +12,8 @@ from typing import Any
 import cupy
 
 from ...backends.gpu import facts
-from ..plan import MEMORY, Plan, plan, rounded
+from ..items import MEMORY, rounded
+from ..plan import Plan, plan
 from ..values import Program
 from .cublaslt import SPARE, Multiplication, Refused, is_safe
 from .lowering import lowered

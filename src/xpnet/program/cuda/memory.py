@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..plan import MEMORY, Plan, rounded
+from ..items import MEMORY, rounded
+from ..plan import Plan
 from ..values import Value
 from .expressions import type_name
 

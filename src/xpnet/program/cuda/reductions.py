@@ -6,7 +6,7 @@ The order of the operations is always the same, so that results are reproducible
 import math
 from collections.abc import Callable
 
-from ..plan import MEMORY
+from ..items import MEMORY
 from ..values import Value
 from .expressions import combined, identity, type_name
 from .indices import Element, along, flat, in_column

@@ -1,6 +1,6 @@
 """Kernels of groups in which rows are reduced, such as a softmax."""
 
-from ..plan import REGISTERS
+from ..items import REGISTERS
 from ..values import REDUCTIONS, Value
 from .expressions import combined, identity, type_name
 from .indices import in_row

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..plan import REGISTERS
+from ..items import REGISTERS
 from ..values import Value
 from . import indices
 from .expressions import expression, literal, type_name
