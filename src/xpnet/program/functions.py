@@ -17,14 +17,14 @@ from .recorder import leaves, mapped, record
 from .values import Program
 
 FIRST_CALLS = 3
-"""Calls that run as they stand: recording a function takes as long as about ten calls of a small one."""
+"""The number of calls that are not replayed: recording a function takes as long as about ten calls of a small one."""
 
 _as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_definitions", default=False)
 
 
 @contextlib.contextmanager
 def definitions_as_they_stand() -> Iterator[None]:
-    """A context, of this thread or task alone, in which nothing is recorded, as under ``XPNET_REPLAY=off``."""
+    """A context, of this thread or task alone, in which nothing is recorded, as with ``XPNET_REPLAY=off``."""
     token = _as_they_stand.set(True)
     try:
         yield
@@ -43,13 +43,13 @@ def recorded(function: Callable, *examples: Any) -> Program | None:
     """The program of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
     try:
         return record(function, *examples)
-    except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
+    except Exception as error:  # a user's layer may raise anything, and raises it again if its definition runs
         say_why(f"{type(error).__name__}: {error}")
         return None
 
 
 class Replayed:
-    """``replayed(*arrays)`` is ``function(*arrays, *fixed)``, new arrays; replayed from the fourth call on.
+    """``replayed(*arrays)`` returns ``function(*arrays, *fixed)`` in new arrays, by a replay from the fourth call on.
 
     Arrays may come in nested tuples.
 
@@ -110,5 +110,5 @@ class Replayed:
 
 
 def _in_order(a: Any) -> Any:
-    """a, or a copy of it whose rows lie one after the other."""
+    """a, or a C-contiguous copy of it."""
     return a if a.flags.c_contiguous else a.copy(order="C")

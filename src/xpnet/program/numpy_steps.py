@@ -31,7 +31,7 @@ class Replays(Overwriting):
         self._memory = aligned(0)
 
     def bring(self, data: Batch) -> None:
-        data = Batch(*map(_in_order, data))
+        data = mapped(_in_order, data)
         kinds = mapped(lambda a: (a.shape[1:], a.dtype.str), tuple(data))
         is_alike, self._kinds, self.data = kinds == self._kinds, kinds, data
         for key in [key for key in self._bound if key[1] or not is_alike]:
@@ -57,14 +57,14 @@ class Replays(Overwriting):
         return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
 
     def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
-        batch = Batch(*(None if A is None else gather(A, at) for A in self.data))
+        batch = mapped(lambda A: gather(A, at), self.data)
         self._take_over(self.step(self._carry, batch, tuple(row)), np.may_share_memory)
 
     def _bound_for(self, at: Any, n_scalars: int) -> "Bound | None":
         n = len(at)
         key = n, isinstance(at, range) and n == self.data.X.shape[0]
         if key not in self._bound:
-            self._bound[key] = self._bind(Batch(*(self._place(A, *key) for A in self.data)), n_scalars)
+            self._bound[key] = self._bind(mapped(lambda A: _place(A, *key), self.data), n_scalars)
         return self._bound[key]
 
     def _bind(self, batch: Batch, n_scalars: int) -> "Bound | None":
@@ -80,13 +80,6 @@ class Replays(Overwriting):
         row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
         program = recorded(self.step, self._carry, batch, row)
         return None if program is None else plan(program, {k: k for k, _ in enumerate(leaves(self._carry))})
-
-    @staticmethod
-    def _place(A: Any, n: int, is_whole: bool) -> np.ndarray | None:
-        """The array of a batch: A itself if the batch is all of it."""
-        if A is None or (is_whole and isinstance(A, np.ndarray) and A.flags.c_contiguous):
-            return A
-        return np.empty((n, *A.shape[1:]), A.dtype)
 
 
 class Bound:
@@ -109,3 +102,9 @@ def _in_order(A: Any) -> Any:
     """A, or a C-contiguous copy of it if it is small: batches are read faster from that."""
     is_small = isinstance(A, np.ndarray) and A.nbytes <= SMALL_DATA
     return np.ascontiguousarray(A) if is_small else A
+
+
+def _place(A: Any, n: int, is_whole: bool) -> np.ndarray:
+    """The array of a batch: A itself if the batch is all of it."""
+    is_itself = is_whole and isinstance(A, np.ndarray) and A.flags.c_contiguous
+    return A if is_itself else np.empty((n, *A.shape[1:]), A.dtype)

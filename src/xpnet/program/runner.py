@@ -1,4 +1,4 @@
-"""Chooses who runs the training steps on a backend: replays on NumPy or a GPU, or the definitions."""
+"""Chooses what runs the training steps on a backend: replays on NumPy or a GPU, or the definitions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,20 +18,20 @@ def training_steps(
     work: float = 0.0,
     precision: str | None = None,
 ) -> Steps:
-    """The runner of epochs for a backend.
+    """The object that runs epochs on a backend.
 
     Parameters
     ----------
     step : callable
         ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
     X : array
-        The samples, or others like them: sparse samples are not replayed.
+        The samples, or similar ones: steps on sparse samples are not replayed.
     backend : Backend
         The backend that computes.
     has_norm : bool
         Whether the gradient's norm is recorded.
     work : float
-        Floating-point operations of the step's largest product, for one sample.
+        Floating-point operations of the step's largest product for one sample.
     precision : {"tf32", "bfloat16"}, optional
         What products on a GPU may round their factors to.
 

@@ -23,6 +23,7 @@ from ..backends import (
     on_device_of,
     to_numpy,
 )
+from .recorder import mapped
 
 Array = Any
 
@@ -54,9 +55,7 @@ class Batch(NamedTuple):
 
 def batch_of(data: Batch, rows: Any) -> Batch:
     """These rows of the data, or all of them if ``rows`` is None."""
-    if rows is None:
-        return data
-    return Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
+    return data if rows is None else mapped(lambda A: array_namespace(A).take(A, rows, axis=0), data)
 
 
 def step_on_rows(step: Callable) -> Callable:
@@ -165,15 +164,15 @@ class Definitions:
         with quiet if self.backend.name == "numpy" else contextlib.nullcontext():
             for i in range(len(table)):
                 at = slice(i * size, min((i + 1) * size, len(order)))
-                batch = Batch(*(self._rows(A, order[at], rows[at]) for A in self.data))
+                batch = mapped(lambda A, at=at: self._rows(A, order[at], rows[at]), self.data)
                 carry = self.step(carry, batch, tuple(scalars[i, j] for j in range(table.shape[1])))
         self._now = carry.theta, carry.slots
         return sums_in(to_numpy(ending(carry.theta, carry.cost, carry.square)), self.has_norm)
 
     def _rows(self, A: Any, order: Any, rows: Any) -> Array:
         """A batch of A on the backend; data that are too large for a GPU's memory come from the host."""
-        if A is None or is_sparse(A):
-            return A if A is None else gather(A, order)
+        if is_sparse(A):
+            return gather(A, order)
         is_here = not isinstance(A, RowSource) and array_namespace(A) is self.backend.xp
         return gather(A, rows) if is_here else self.backend.asarray(gather(A, order))
 

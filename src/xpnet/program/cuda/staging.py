@@ -6,6 +6,7 @@ import cupy
 import cupyx
 import numpy as np
 
+from ..recorder import leaves, mapped
 from ..steps import Batch, read_rows
 
 Array = Any
@@ -52,24 +53,20 @@ class StagedBatch:
     """A batch on the device, and page-locked memory of the host from which it is copied."""
 
     def __init__(self, data: Batch, size: int) -> None:
-        self.data = data
-        shapes = [None if A is None else (size, *A.shape[1:]) for A in data]
-        both = list(zip(data, shapes, strict=True))
-        self._on_host = [None if s is None else cupyx.empty_pinned(s, A.dtype) for A, s in both]
-        self.batch = Batch(*(None if s is None else cupy.empty(s, A.dtype) for A, s in both))
+        self._data = [*leaves(data)]
+        self._on_host = [cupyx.empty_pinned((size, *A.shape[1:]), A.dtype) for A in self._data]
+        self.batch: Batch = mapped(lambda A: cupy.empty((size, *A.shape[1:]), A.dtype), data)
         self._copies = cupy.cuda.Stream(non_blocking=True)
         self._filled, self.consumed = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
-        self.consumed.record()  # what the pool has handed out may still be in use
+        self.consumed.record()  # the pool's memory may still be in use on this stream
 
     def fill(self, at: Any) -> None:
         """Copy these rows of the data to the device; the current stream waits for the copies, the host does not."""
         self._filled.synchronize()  # the page-locked memory has been read
-        for A, here in zip(self.data, self._on_host, strict=True):
-            if here is not None:
-                read_rows(A, at, here)
+        for A, here in zip(self._data, self._on_host, strict=True):
+            read_rows(A, at, here)
         self._copies.wait_event(self.consumed)
-        for here, there in zip(self._on_host, self.batch, strict=True):
-            if there is not None:
-                there.set(here, stream=self._copies)
+        for here, there in zip(self._on_host, leaves(self.batch), strict=True):
+            there.set(here, stream=self._copies)
         self._filled.record(self._copies)
         cupy.cuda.get_current_stream().wait_event(self._filled)
