@@ -38,22 +38,12 @@ from xpnet.program.levels import say_why
 from xpnet.program.numpy_steps import Replays
 from xpnet.state import State
 
+from .samples import M, N, data
 from .test_numpy import NUMPYS_OWN, allocated
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
-M, N = 60, 7
 HOUSE = str(Path(xpnet.__file__).parent)
-
-
-def data(loss, n_out, rng):
-    """Samples, and targets that the loss takes."""
-    X = rng.normal(size=(M, N))
-    if loss == "cross_entropy":
-        return X, np.eye(n_out)[rng.integers(0, n_out, M)]
-    if loss == "binary_cross_entropy":
-        return X, rng.integers(0, 2, (M, n_out)).astype(float)
-    return X, rng.normal(size=(M, n_out)) if loss != "half_poisson_deviance" else rng.poisson(2.0, (M, n_out)) * 1.0
 
 
 def trained(model, X, Y, optimizer, n=6, **settings):

@@ -22,30 +22,23 @@ from .source import Source, source
 
 Array = Any
 
+_NUMBERS = r"""
+__device__ inline float number(float a) { return a; }
+__device__ inline double number(double a) { return a; }
+__device__ inline float number(unsigned short a) { return __uint_as_float((unsigned int)a << 16); }
+"""
 _PRODUCT = r"""
-template <class T, class R> __device__ inline R number(T a) { return (R)a; }
-template <> __device__ inline float number<unsigned short, float>(unsigned short a) {
-    return __uint_as_float((unsigned int)a << 16);
-}
-template <class T, class R>
-__device__ void product(const char* A, const char* B, char* out, long long m, long long n, long long k, long long a0,
-                        long long a1, long long b0, long long b1) {
+extern "C" __global__ void product_%s(const %s* A, const %s* B, %s* out, long long m, long long n, long long k,
+                                      long long a0, long long a1, long long b0, long long b1) {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= m * n) return;
-    R sum = 0;
-    for (long long l = 0; l < k; l++)
-        sum += number<T, R>(((const T*)A)[i / n * a0 + l * a1]) * number<T, R>(((const T*)B)[l * b0 + i % n * b1]);
-    ((R*)out)[i] = sum;
-}
-"""
-_KERNEL = r"""
-extern "C" __global__ void product_%s(const char* A, const char* B, char* out, long long m, long long n, long long k,
-                                      long long a0, long long a1, long long b0, long long b1) {
-    product<%s, %s>(A, B, out, m, n, k, a0, a1, b0, b1);
+    %s sum = 0;
+    for (long long l = 0; l < k; l++) sum += number(A[i / n * a0 + l * a1]) * number(B[l * b0 + i %% n * b1]);
+    out[i] = sum;
 }
 """
 _TYPES = (("float32", "float", "float"), ("float64", "double", "double"), ("uint16", "unsigned short", "float"))
-PRODUCTS = _PRODUCT + "".join(_KERNEL % types for types in _TYPES)
+PRODUCTS = _NUMBERS + "".join(_PRODUCT % (name, T, T, result, result) for name, T, result in _TYPES)
 """Kernels for the matrix products that cuBLASLt does not support, one thread an element."""
 
 

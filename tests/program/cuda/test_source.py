@@ -20,11 +20,12 @@ from xpnet.program.steps import Carry, step_on_rows
 from xpnet.program.values import ELEMENTWISE
 from xpnet.training import step_scalars, steps_of
 
+from ..samples import M, data
 from .kernels_on_host import HostReplay
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
-M, N, SIZE, STEPS = 60, 7, 20, 3
+SIZE, STEPS = 20, 3
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 
 
@@ -33,16 +34,6 @@ class Abstract:
 
     def __init__(self, shape, dtype):
         self.shape, self.dtype = shape, np.dtype(dtype)
-
-
-def data(loss, n_out, rng, n=N):
-    """Samples, and targets that the loss takes."""
-    X = rng.normal(size=(M, n))
-    if loss == "cross_entropy":
-        return X, np.eye(n_out)[rng.integers(0, n_out, M)]
-    if loss == "binary_cross_entropy":
-        return X, rng.integers(0, 2, (M, n_out)).astype(float)
-    return X, rng.normal(size=(M, n_out)) if loss != "half_poisson_deviance" else rng.poisson(2.0, (M, n_out)) * 1.0
 
 
 def compiled(model, X, Y, w, rule, clip_norm=None, is_bfloat16=False, has_epilogues=False):
