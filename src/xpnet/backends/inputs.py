@@ -55,7 +55,8 @@ def read_data(
             X = _read_array(X, name, chosen, dtype, may_stay)
             if not is_checked:
                 check_finite(X, name)
-        warn_of_slow_float64(X.dtype, chosen)
+        if chosen.is_cupy and X.dtype == np.float64:
+            warn_of_slow_float64(chosen.device.id)
     return chosen, X
 
 

@@ -18,8 +18,6 @@ import logging
 import warnings
 from typing import Any, Literal
 
-import numpy as np
-
 from .backend import Backend
 from .gpu import facts
 
@@ -66,21 +64,16 @@ def _check_capability(precision: str, device: Any) -> None:
         )
 
 
-def warn_of_slow_float64(dtype: Any, backend: Backend) -> None:
-    """Warn once for each GPU if it computes in this dtype at 1/32 of the speed of float32 or less."""
-    if backend.is_cupy and dtype == np.float64:
-        _warn_of_slow_float64(backend.device.id)
-
-
 @functools.cache
-def _warn_of_slow_float64(index: int) -> None:
+def warn_of_slow_float64(index: int) -> None:
+    """Warn once for each GPU if it computes float64 at 1/32 of the speed of float32 or less."""
     gpu = facts(index)
     if gpu.float32_to_float64 >= 32:
         warnings.warn(
             f"GPU {index} ({gpu.name}) computes float64 at 1/{gpu.float32_to_float64} of the speed of float32: "
             'precision="float32" is faster',
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

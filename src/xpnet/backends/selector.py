@@ -6,7 +6,7 @@
 4. the environment variable ``XPNET_BACKEND``, read when it is needed;
 5. NumPy.
 
-"cupy" requires a GPU and says what is missing; "auto" prefers one and logs what it took. Nothing falls back in silence.
+"cupy" requires a GPU and says what is missing. "auto" prefers one and logs what it takes. No fallback is silent.
 """
 
 import contextlib
@@ -39,7 +39,18 @@ _in_context: contextvars.ContextVar[str | None] = contextvars.ContextVar("xpnet_
 
 
 def set_backend(name: str | None) -> None:
-    """Choose the backend for host data in the whole process; None resets it."""
+    """Choose the backend for host data in the whole process.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy", "cupy:N", "auto"} or None
+        "cpu" and "cuda" are other names of "numpy" and "cupy". None resets the choice.
+
+    Raises
+    ------
+    ValueError, BackendUnavailableError
+        See :func:`get_backend`.
+    """
     global _process_wide
     if name is not None:
         _named(name)
@@ -48,7 +59,29 @@ def set_backend(name: str | None) -> None:
 
 @contextlib.contextmanager
 def using_backend(name: str) -> Iterator[Backend]:
-    """Choose the backend for host data inside a ``with`` block."""
+    """Choose the backend for host data inside a ``with`` block.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy", "cupy:N", "auto"}
+        See :func:`set_backend`.
+
+    Yields
+    ------
+    Backend
+
+    Raises
+    ------
+    ValueError, BackendUnavailableError
+        See :func:`get_backend`.
+
+    Examples
+    --------
+    >>> from xpnet import get_backend, using_backend
+    >>> with using_backend("numpy"):
+    ...     get_backend().name
+    'numpy'
+    """
     backend = _named(name)
     token = _in_context.set(name)
     try:
@@ -58,7 +91,21 @@ def using_backend(name: str) -> Iterator[Backend]:
 
 
 def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backend:
-    """The backend that would compute with this argument and this X; see the module for the order.
+    """The backend that computes with this argument and this X.
+
+    The first of these decides: the argument; an X that is not host data; :func:`using_backend`; :func:`set_backend`;
+    the environment variable ``XPNET_BACKEND``; and if there is none of them, NumPy computes.
+
+    Parameters
+    ----------
+    backend : str or Backend, optional
+        A name that :func:`set_backend` takes, or a backend, which is returned.
+    X : array-like, optional
+        The data.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------
