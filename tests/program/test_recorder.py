@@ -250,6 +250,14 @@ def test_the_same_operation_on_the_same_operands_is_one():
     assert program.outputs[0] is program.outputs[1]
 
 
+def test_zeros_and_ones_are_float64_by_default_also_by_name():
+    for settings in ({}, {"dtype": None}):
+        program = record(
+            lambda x, s: (array_namespace(x).zeros(3, **s), array_namespace(x).ones((), **s)), *[np.zeros(3), settings]
+        )
+        assert [x.dtype for x in program.outputs] == [np.float64] * 2
+
+
 def test_minus_zero_is_another_number():
     program = record(lambda x: (x * 0.0, x * -0.0), np.zeros(3))
     assert [v.data.item() for v in program.values if v.data is not None] == [0.0, -0.0]

@@ -40,8 +40,9 @@ class Replays(Overwriting):
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
         self._keep()
         theta, _, cost, square = self._carry
-        for total in leaves((cost, square)):
-            total[...] = 0.0
+        cost[...] = 0.0
+        if square is not None:
+            square[...] = 0.0
         # A run that diverges ends with an error of its own, not with NumPy's warnings.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads_for(size * self.work):
             for i, row in enumerate(table.astype(theta.dtype)):

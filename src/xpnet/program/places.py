@@ -13,7 +13,7 @@ SMALL = 1 << 16
 
 
 class Span(NamedTuple):
-    """Bytes that a value needs from one time to another."""
+    """The bytes that a value needs from its first to its last use."""
 
     value: Value
     start: int
@@ -42,7 +42,7 @@ class Arrangement:
         self._time: dict[Value, tuple[int, int]] = {}
         """When an operation runs: a time, and its number among the operations of that time."""
         self._reads: dict[Value, list[tuple[Value, Value]]] = {}
-        """For each value, who reads it or a view of it: (operation, operand)."""
+        """For each value, the pairs (operation, operand) that read it or a view of it."""
         self._end = 0
         for item in items:
             is_at_once = has_kernels or item.block > 0
@@ -56,7 +56,7 @@ class Arrangement:
     def arrange(
         self, inputs: list[Value], overwrites: Mapping[int, int], written: dict[Value, tuple[int, int]]
     ) -> None:
-        """Find all places; ``overwrites`` says in place of which inputs outputs lie, ``written`` who writes there."""
+        """Find all places; ``overwrites`` are the inputs that outputs replace, ``written`` the operations that do so."""
         may = {op: self._may_write(op, at, inputs[j]) for op, (j, at) in written.items()}
         for k, j in overwrites.items():
             if all(may[op] for op, _ in self.homes.makers(self.outputs[k])):
@@ -78,7 +78,7 @@ class Arrangement:
             self.places[value] = Place(self.places[joined].root, self.places[joined].offset + offset)
 
     def _may_write(self, new: Value, offset: int, old: Value) -> bool:
-        """Whether nobody will read what is old there once the new value has been written, at this offset in bytes."""
+        """Whether the new value may be written into the old one at this offset in bytes: no operation reads it later."""
         start = offset // new.dtype.itemsize
         for reader, x in self._reads.get(old, ()):
             first, last = x.extent
@@ -88,7 +88,7 @@ class Arrangement:
             is_the_same = x.is_contiguous and x.offset == start and x.shape == new.shape
             if reader is new:  # ``where`` writes its second choice before it reads the first one
                 may_share = is_pointwise(new) and (new.operation != "where" or x is new.operands[2])
-            else:  # of the same group: a block of it may read no other rows, and a thread no other elements
+            else:  # in the same group a block may read no other rows, and a thread no other elements
                 may_share = rows_of(x, reader) and (not self.has_kernels or _reads_first(reader, new))
             if not (is_earlier and is_the_same and may_share):
                 return False
@@ -122,7 +122,7 @@ class Arrangement:
             yield Span(value, min(times), max(times), value.nbytes)
 
     def _arranged(self, spans: list[Span], root: int) -> int:
-        """Give each span a place, the lowest that is free or that of an operand it may overwrite; bytes in all."""
+        """Give each span the lowest free place, or that of an operand it may overwrite; return the bytes in all."""
         busy: dict[Value, tuple[int, Span]] = {}
         total = 0
         for span in sorted(spans, key=lambda span: span.start):
