@@ -105,7 +105,7 @@ def _on_cupy(case: Case) -> Callable[[], None]:
     import cupy
 
     from xpnet.program import record
-    from xpnet.program.cupy import Compiled, captured
+    from xpnet.program.cuda.launches import Compiled, Launches, captured
 
     products = Products(case, cupy.asarray, np.matmul)
     others = [*products.A[1:], *products.dA[1:], *products.W]
@@ -116,10 +116,10 @@ def _on_cupy(case: Case) -> Callable[[], None]:
         return made
 
     program = record(one_step, products.batches[0], *others)
-    compiled = Compiled(program, {}, {}, case.precision, "launches")
+    compiled = Compiled(program, {}, {}, case.precision)
     memory, steps = None, []
     for X in products.batches:
-        steps.append(compiled.bound([X, *others], memory=memory))
+        steps.append(Launches(compiled, [X, *others], memory=memory))
         memory = steps[0].memory
     steps[0](cupy.cuda.get_current_stream())  # which also rounds factors to bfloat16
 

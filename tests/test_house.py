@@ -240,6 +240,38 @@ def test_training_imports_nothing_more():
         assert library not in tops(modules_after(code))
 
 
+WITHOUT_POSIX = """
+import os, sys
+for name in ("fork", "register_at_fork", "sched_getaffinity", "getuid"):
+    delattr(os, name) if hasattr(os, name) else None
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+import numpy as np, xpnet
+rng = np.random.default_rng(0)
+model = xpnet.Model(xpnet.Sequential(xpnet.Dense(5, "tanh"), xpnet.Dense(2)))
+state = model.initial(rng, 3, xpnet.Adam(0.01))
+passes = xpnet.epochs(model, state, rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), batch_size=10, rng=rng)
+first, last = [next(passes)[1] for _ in range(20)][:: 19]
+assert last < first
+"""
+
+
+def test_training_needs_nothing_that_only_posix_has():
+    """As on Windows; and no file is opened in the system's own encoding."""
+    options = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    run = [sys.executable, *options, "-c", WITHOUT_POSIX]
+    done = subprocess.run(run, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_can_be_had():
+    for name in xpnet.__all__:
+        assert getattr(xpnet, name) is not None
+        assert name in dir(xpnet)
+    with pytest.raises(AttributeError, match=r"module 'xpnet' has no attribute 'Densse'; it has: .*Dense"):
+        xpnet.Densse  # noqa: B018
+
+
 # --- and these tests can fail
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from .backends import Backend, RowSource, is_sparse
 from .network import Layout
 from .program import Replayed
-from .program.steps import make_room
+from .program.bounded import Bounded
+from .program.steps import MOST_SIZES
 
 Array = Any
 
@@ -18,7 +19,7 @@ class LastPredictions:
 
     def __init__(self) -> None:
         self._kind: Any = None
-        self._replayed: dict[int, Replayed] = {}
+        self._replayed = Bounded(MOST_SIZES)
 
     def of(self, method: str, model: Any, X: Array, backend: Backend) -> Callable | None:
         """A function ``last(n_rows, function)``: it returns the program of the last predictions of so many rows, or a
@@ -29,14 +30,11 @@ class LastPredictions:
         rounding = model.rounding
         kind = method, model.network, model.criterion.link, rounding, backend, X.shape[1:], X.dtype
         if kind != self._kind:
-            self._kind, self._replayed = kind, {}
+            self._kind, self._replayed = kind, Bounded(MOST_SIZES)
         replayed = self._replayed
 
         def last(n_rows: int, function: Callable) -> Replayed:
-            if n_rows not in replayed:
-                make_room(replayed)
-                replayed[n_rows] = Replayed(function, (), rounding)
-            return replayed[n_rows]
+            return replayed.get_or_make(n_rows, lambda: Replayed(function, (), rounding))
 
         return last
 

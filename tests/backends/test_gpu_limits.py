@@ -94,13 +94,13 @@ def test_smaller_batches_train_after_the_memory_was_full(data, spare):
 @pytest.fixture
 def says(monkeypatch):
     """A function that sets what CUDA says about every GPU."""
-    precision._warn_of_slow_float64.cache_clear()
+    precision.warn_of_slow_float64.cache_clear()
 
     def set_facts(*given):
         monkeypatch.setattr(precision, "facts", lambda index: Facts(*given))
 
     yield set_facts
-    precision._warn_of_slow_float64.cache_clear()
+    precision.warn_of_slow_float64.cache_clear()
 
 
 @pytest.mark.parametrize("narrow", ["tf32", "bfloat16"])

@@ -573,10 +573,8 @@ def test_info_checks_every_level_in_every_precision(capsys, monkeypatch):
 @pytest.mark.gpu
 def test_info_says_which_level_fails(capsys, monkeypatch):
     pytest.importorskip("cupy", reason="CuPy is not installed")
-    from xpnet.program import cupy
-
-    monkeypatch.setattr(cupy, "captured", lambda ask: 1 / 0)
-    monkeypatch.setattr("xpnet.program.gpu_steps.captured", lambda ask: 1 / 0)
+    monkeypatch.setattr("xpnet.program.cuda.replay.captured", lambda ask: 1 / 0)
+    monkeypatch.setattr("xpnet.program.cuda.bound_step.captured", lambda ask: 1 / 0)
     code, out, _ = run(capsys, "info", "--check")
     assert code == 1
     assert re.search(r"^float64 +FAILED \[1\] +FAILED \[1\] +ok", out, re.M), out

@@ -9,7 +9,7 @@ import pytest
 from xpnet.backends import array_namespace
 from xpnet.program import Replayed, definitions_as_they_stand, may_replay
 from xpnet.program.functions import FIRST_CALLS
-from xpnet.program.ladder import say_why
+from xpnet.program.levels import say_why
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from xpnet.backends import array_namespace
 from xpnet.program import NotRecordable, plan as planning, record
 from xpnet.program.numpy import Replay
-from xpnet.program.recorder import ELEMENTWISE, contiguous, leaves, mapped
+from xpnet.program.recorder import leaves, mapped
+from xpnet.program.values import ELEMENTWISE, contiguous
 
 # --- random expressions
 
@@ -247,6 +248,14 @@ def test_the_same_operation_on_the_same_operands_is_one():
     assert program.outputs[0] is program.outputs[1]
 
 
+def test_zeros_and_ones_are_float64_by_default_also_by_name():
+    for settings in ({}, {"dtype": None}):
+        program = record(
+            lambda x, s: (array_namespace(x).zeros(3, **s), array_namespace(x).ones((), **s)), *[np.zeros(3), settings]
+        )
+        assert [x.dtype for x in program.outputs] == [np.float64] * 2
+
+
 def test_minus_zero_is_another_number():
     program = record(lambda x: (x * 0.0, x * -0.0), np.zeros(3))
     assert [v.data.item() for v in program.values if v.data is not None] == [0.0, -0.0]
@@ -363,5 +372,11 @@ def test_programs_with_other_constants_have_another_identity():
 
     same = identity(0.1, [1.0, 2.0, 3.0])
     assert same == identity(0.1, [1.0, 2.0, 3.0])
-    assert same[1] != identity(0.1 + 1e-12, [1.0, 2.0, 3.0])[1]
-    assert same[1] != identity(0.1, [1.0, 2.0, 4.0])[1]
+    assert same != identity(0.1 + 1e-12, [1.0, 2.0, 3.0])
+    assert same != identity(0.1, [1.0, 2.0, 4.0])
+
+
+def test_programs_with_other_views_or_outputs_have_another_identity():
+    identities = [record(f, np.zeros(3)).identity for f in (lambda x: x[:2] + 1.0, lambda x: x[1:] + 1.0)]
+    identities += [record(f, np.zeros(3)).identity for f in (lambda x: (x + 1.0, x), lambda x: (x, x + 1.0))]
+    assert len(set(identities)) == 4

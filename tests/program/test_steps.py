@@ -30,28 +30,18 @@ from xpnet import (
 from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
-from xpnet.program import definitions_as_they_stand, may_replay, plan as planning, steps as steps_module
+from xpnet.program import definitions_as_they_stand, may_replay, numpy_steps, plan as planning, steps as steps_module
 from xpnet.program.functions import FIRST_CALLS
-from xpnet.program.ladder import say_why
-from xpnet.program.steps import Replays
+from xpnet.program.levels import say_why
+from xpnet.program.numpy_steps import Replays
 from xpnet.state import State
 
+from .samples import M, N, data
 from .test_numpy import NUMPYS_OWN, allocated
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
-M, N = 60, 7
 HOUSE = str(Path(xpnet.__file__).parent)
-
-
-def data(loss, n_out, rng):
-    """Samples, and targets that the loss takes."""
-    X = rng.normal(size=(M, N))
-    if loss == "cross_entropy":
-        return X, np.eye(n_out)[rng.integers(0, n_out, M)]
-    if loss == "binary_cross_entropy":
-        return X, rng.integers(0, 2, (M, n_out)).astype(float)
-    return X, rng.normal(size=(M, n_out)) if loss != "half_poisson_deviance" else rng.poisson(2.0, (M, n_out)) * 1.0
 
 
 def trained(model, X, Y, optimizer, n=6, **settings):
@@ -65,14 +55,14 @@ def trained(model, X, Y, optimizer, n=6, **settings):
 def both(model, X, Y, optimizer, **settings):
     """What training gives replayed, and as the definitions stand; and that it was replayed."""
     replays = []
-    original = steps_module.Bound.__call__
+    original = numpy_steps.Bound.__call__
 
     def counted(self, *arguments):
         replays.append(self)
         return original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps_module.Bound, "__call__", counted)
+        patch.setattr(numpy_steps.Bound, "__call__", counted)
         replayed = trained(model, X, Y, optimizer, **settings)
     with definitions_as_they_stand():
         defined = trained(model, X, Y, optimizer, **settings)

@@ -1,4 +1,4 @@
-"""Floor 0: the border. Which library computes, and how data come to it; the equations never see past it.
+"""Which array library computes, and how data are read, checked and moved to it.
 
 ``host`` is the namespace in which random numbers are drawn and tables of scalars are made.
 """
@@ -8,10 +8,9 @@ from typing import Any
 import array_api_compat.numpy
 from array_api_compat import device
 
+from .arrays import array_namespace, is_host_data, is_sparse, on_host, to_numpy
 from .backend import Backend
-from .hosts import is_host_data, on_host, to_numpy
 from .inputs import all_finite, check_finite, checked_beside, read_data
-from .namespaces import array_namespace
 from .precision import NARROW, Precision, checked_precision, data_dtype, say_that_it_is_float32
 from .row_source import RowSource, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
@@ -22,7 +21,6 @@ from .selector import (
     set_backend,
     using_backend,
 )
-from .sparse import is_sparse
 
 host: Any = array_api_compat.numpy
 

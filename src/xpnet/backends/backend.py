@@ -5,12 +5,12 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any
 
+import array_api_compat.numpy as numpy_namespace
 import numpy as np
 from array_api_compat import array_namespace, device as device_of, is_array_api_obj, is_cupy_array, to_device
 
-from .gpu import current, from_gpu, is_on_gpu, moved, takes_from_gpu
-from .hosts import to_numpy
-from .sparse import is_sparse
+from .arrays import is_sparse, to_numpy
+from .gpu import current, free_and_total_bytes, from_gpu, is_on_gpu, moved, takes_from_gpu
 from .upload import LARGE, upload
 
 
@@ -33,11 +33,27 @@ class Backend:
     device: Any
 
     def asarray(self, x: Any, dtype: Any = None) -> Any:
-        """x as an array of this backend: x itself if it is one, otherwise a copy.
+        """x as an array of this backend.
 
-        Arrays of other libraries on the same GPU are exchanged with CuPy by DLPack, without a copy.
+        Parameters
+        ----------
+        x : array-like
+            An array of any library, a sparse matrix, or what NumPy can read.
+        dtype : dtype, optional
+            Of the result; by default that of x.
+
+        Returns
+        -------
+        array
+            x itself if it is an array of this backend and dtype. Arrays of other libraries on the same GPU are
+            exchanged with CuPy by DLPack, without a copy; all others are copied.
+
+        Raises
+        ------
+        TypeError
+            x is a sparse matrix of another library or on another device.
         """
-        if type(x) is np.ndarray and is_numpy_namespace(self.xp):  # what the lines below would find out, slowly
+        if type(x) is np.ndarray and self.xp is numpy_namespace:  # the lines below find the same, slowly
             return x if dtype is None else x.astype(dtype, copy=False)
         if is_sparse(x):
             return self._as_csr(x, dtype)
@@ -48,12 +64,12 @@ class Backend:
         if is_cupy_array(x) and takes_from_gpu(self.device):
             return self._converted(self.xp.from_dlpack(x), dtype)
         host = x if isinstance(x, np.ndarray) else to_numpy(x)
-        if is_numpy_namespace(self.xp):
+        if self.xp is numpy_namespace:
             return host if dtype is None else host.astype(dtype, copy=False)
         with self.active():
             if self.is_cupy and host.nbytes > LARGE:
                 return upload(host, dtype)
-            # A copy always (torch would write through a read-only NumPy array), of memory that every library can read.
+            # Always a copy, as torch would write through a read-only NumPy array; in a layout that every library reads.
             host = np.asarray(host, host.dtype.newbyteorder("="), order="C")
             return self.xp.asarray(host, dtype=dtype, device=self.device, copy=True)
 
@@ -76,7 +92,13 @@ class Backend:
         return x if dtype is None or x.dtype == dtype else x.astype(dtype)
 
     def floating(self, dtype: Any) -> Any:
-        """The dtype to compute in: float32 and float64 stay, any other becomes float64 if the library has it."""
+        """The dtype to compute in for data of this dtype.
+
+        Returns
+        -------
+        dtype
+            float32 or float64 if that is given, otherwise float64, or float32 if the library has no float64.
+        """
         if dtype == self.xp.float32 or dtype == self.xp.float64:
             return dtype
         return _default_floating(self.xp)
@@ -84,16 +106,17 @@ class Backend:
     def holds(self, n_bytes: int) -> bool:
         """Whether data of this size fit into the free memory of the GPU and leave room for a training step.
 
-        Always true of backends without a GPU.
+        Returns
+        -------
+        bool
+            True on backends without a GPU.
         """
         return not self.is_cupy or n_bytes <= 0.7 * self.free_bytes()
 
     def free_bytes(self) -> int:
         """The free memory of the GPU in bytes, including what CuPy's memory pool holds and does not use."""
-        import cupy
-
         with self.active():
-            return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()
+            return free_and_total_bytes()[0]
 
     @functools.cached_property
     def is_cupy(self) -> bool:
@@ -103,15 +126,13 @@ class Backend:
     def active(self) -> contextlib.AbstractContextManager:
         """A context in which this backend's device is current (CuPy launches kernels on the current device).
 
-        If the GPU's memory runs out in it, the MemoryError says how much is free and what to do.
+        Raises
+        ------
+        MemoryError
+            The GPU's memory is full; the message says how much is free and what to do.
         """
-        # PyTorch's device can be entered too, and then slows every call down.
+        # PyTorch's device is a context manager too, but it slows down every call.
         return current(self.device) if self.is_cupy else contextlib.nullcontext()
-
-
-def is_numpy_namespace(xp: Any) -> bool:
-    """Whether the namespace is array-api-compat's NumPy."""
-    return xp.__name__ == "array_api_compat.numpy"
 
 
 @functools.cache

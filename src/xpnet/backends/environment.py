@@ -10,7 +10,7 @@ VARIABLES: dict[str, tuple[str, ...] | None] = {
     "XPNET_CAPTURE": ("on", "off", "require"),
     "XPNET_EPILOGUES": ("on", "off"),
 }
-"""The names, and what each may be; None if something else checks it.
+"""The allowed values of each variable; None if they are checked elsewhere.
 
 - ``XPNET_BACKEND``: what computes if nothing else says so, see :func:`xpnet.get_backend`.
 - ``XPNET_REPLAY``: "off" runs the equations as they stand, on every library; nothing is recorded.
@@ -40,7 +40,7 @@ def setting(name: str) -> str:
 def refuse_unknown_variables() -> None:
     """Raise a ValueError if the environment has a name that begins with ``XPNET_`` and is not known.
 
-    This is called once a training: to read all names takes as long as a small product.
+    This is called once for each training: reading all names takes as long as a small product.
     """
     for name in os.environ:
         if name.startswith("XPNET_") and name not in VARIABLES:

@@ -1,4 +1,4 @@
-"""CuPy's GPUs: the current one, arrays from another one or from another library, and errors if the memory is full."""
+"""GPUs by CuPy: which one is current, its properties and free memory, and arrays from elsewhere."""
 
 import contextlib
 import functools
@@ -23,13 +23,20 @@ def current(device: Any) -> Iterator[Any]:
         if not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
             raise
         with device:
-            free, total = cupy.cuda.runtime.memGetInfo()
-            free += cupy.get_default_memory_pool().free_bytes()
+            free, total = free_and_total_bytes()
         raise MemoryError(
             f"GPU {device.id} has too little memory: {free / 2**30:.2f} of {total / 2**30:.2f} GiB are free. Use a "
             'smaller batch_size, narrower layers, or precision="float32" in place of "float64"; nvidia-smi lists other '
             f"processes that use this GPU. ({error})"
         ) from error
+
+
+def free_and_total_bytes() -> tuple[int, int]:
+    """The memory of the current GPU: what is free, including what CuPy's memory pool does not use, and all of it."""
+    import cupy
+
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return free + cupy.get_default_memory_pool().free_bytes(), total
 
 
 class Facts(NamedTuple):
@@ -47,15 +54,15 @@ def facts(index: int) -> Facts:
     """The properties of the GPU with this index."""
     import cupy
 
-    said = cupy.cuda.runtime.getDeviceProperties(index)
+    properties = cupy.cuda.runtime.getDeviceProperties(index)
     ratio = cupy.cuda.Device(index).attributes.get("SingleToDoublePrecisionPerfRatio", 0)
-    return Facts(said["name"].decode(), (said["major"], said["minor"]), ratio)
+    return Facts(properties["name"].decode(), (properties["major"], properties["minor"]), ratio)
 
 
 def moved(x: Any, device: Any) -> Any:
     """A CuPy array on another GPU.
 
-    CuPy copies on a stream of one GPU, which does not wait for streams of the other: so both are synchronised.
+    CuPy copies on a stream of one GPU, which does not wait for streams of the other: so both are synchronized.
     """
     import cupy
 

@@ -1,4 +1,4 @@
-"""Data at the border: what comes in as numbers, on which backend, and what is refused."""
+"""Reads and checks the data that a user passes: on which backend they are, in which dtype, and what is refused."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,13 +8,11 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from . import gpu
+from .arrays import array_namespace, is_host_data, is_sparse, to_numpy, values_of
 from .backend import Backend
-from .hosts import is_host_data, to_numpy
-from .namespaces import array_namespace
 from .precision import warn_of_slow_float64
 from .row_source import RowSource, is_in_rows
 from .selector import get_backend
-from .sparse import is_sparse, values_of
 
 Array = Any
 
@@ -42,7 +40,7 @@ def read_data(
     may_stay : bool
         Whether host data that is larger than the GPU's memory may stay on the host, as a NumPy array.
     is_checked : bool
-        Whether X is known to hold finite numbers, so that they are not looked at again.
+        Whether X is known to be finite, so that it is not checked again.
 
     Raises
     ------
@@ -57,7 +55,8 @@ def read_data(
             X = _read_array(X, name, chosen, dtype, may_stay)
             if not is_checked:
                 check_finite(X, name)
-        warn_of_slow_float64(X.dtype, chosen)
+        if chosen.is_cupy and X.dtype == np.float64:
+            warn_of_slow_float64(chosen.device.id)
     return chosen, X
 
 

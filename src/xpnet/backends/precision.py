@@ -9,7 +9,7 @@ precision      data, theta     products
 ``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy alone)
 =============  ==============  ===========================================================================
 
-The last two allow rounding, and do not guarantee it: on CuPy the first steps or predictions of a kind, and everything
+The last two allow rounding and do not guarantee it: on CuPy the first steps or predictions of a kind, and everything
 that is not replayed, are computed in float32. The log says so once if something is never replayed.
 """
 
@@ -17,8 +17,6 @@ import functools
 import logging
 import warnings
 from typing import Any, Literal
-
-import numpy as np
 
 from .backend import Backend
 from .gpu import facts
@@ -66,21 +64,16 @@ def _check_capability(precision: str, device: Any) -> None:
         )
 
 
-def warn_of_slow_float64(dtype: Any, backend: Backend) -> None:
-    """Warn once for each GPU if it computes in this dtype at 1/32 of the speed of float32 or less."""
-    if backend.is_cupy and dtype == np.float64:
-        _warn_of_slow_float64(backend.device.id)
-
-
 @functools.cache
-def _warn_of_slow_float64(index: int) -> None:
+def warn_of_slow_float64(index: int) -> None:
+    """Warn once for each GPU if it computes float64 at 1/32 of the speed of float32 or less."""
     gpu = facts(index)
     if gpu.float32_to_float64 >= 32:
         warnings.warn(
             f"GPU {index} ({gpu.name}) computes float64 at 1/{gpu.float32_to_float64} of the speed of float32: "
             'precision="float32" is faster',
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

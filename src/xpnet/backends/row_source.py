@@ -1,6 +1,6 @@
-"""Data that are read row by row from where they lie: HDF5, Zarr, a memmap, or whatever has shape, dtype and row slices.
+"""Data that are read batch by batch: HDF5, Zarr, a memmap, or any object that has shape, dtype and row slices.
 
-They are never copied whole. A network meets them as batches of rows, which are NumPy arrays.
+They are never copied as a whole. A batch is a NumPy array.
 """
 
 import mmap
@@ -11,25 +11,24 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from .namespaces import array_namespace
-from .sparse import is_sparse
+from .arrays import array_namespace, is_sparse
 
 _BLOCK_BYTES = 1 << 22
-"""What is read at once, about; a whole number of the source's own chunks."""
+"""The approximate size of what is read at once, which is a whole number of the source's own chunks."""
 _BLOCKS_SHUFFLED_TOGETHER = 8
 
 
 class RowSource:
-    """Rows of a source, in float32 or float64, of shape (m, n).
+    """Rows of a source, in float32 or float64.
 
     Parameters
     ----------
     source : object
         Has ``shape`` (M, n), ``dtype`` and ``source[start:stop]``.
     dtype : dtype, optional
-        What batches come in: by default float32 or float64 as the source is, float64 for all else.
+        The dtype of batches: by default that of the source if it is float32 or float64, otherwise float64.
     at : host array of int, (m,), optional
-        Which of its rows; by default all.
+        The indices of the rows; by default all of them.
     """
 
     def __init__(self, source: Any, dtype: Any = None, at: np.ndarray | None = None) -> None:
@@ -46,7 +45,7 @@ class RowSource:
 
     @property
     def is_in_blocks(self) -> bool:
-        """Whether single rows are expensive to read, so that neighbours should be read together; a memmap's are not."""
+        """Whether single rows are expensive to read, so that neighbors should be read together; a memmap's are not."""
         return not isinstance(self.source, np.ndarray)
 
     def __len__(self) -> int:
@@ -63,11 +62,11 @@ class RowSource:
         return np.asarray(rows, self.dtype)
 
     def part(self, at: np.ndarray) -> "RowSource":
-        """These of the rows, which are not read yet."""
+        """Some of the rows, which are not read yet."""
         return RowSource(self.source, self.dtype, at if self.at is None else self.at[at])
 
     def take(self, indices: np.ndarray, axis: int = 0, out: np.ndarray | None = None, mode: str = "clip") -> np.ndarray:
-        """The rows at these indices (m',), as ``numpy.take`` has them."""
+        """The rows at these indices, as ``numpy.take`` returns them."""
         at = indices if self.at is None else self.at[indices]
         if not self.is_in_blocks:
             found = self._in_dtype(np.take(self.source, at, axis=0))
@@ -82,7 +81,7 @@ class RowSource:
         return found
 
     def _block(self, k: int) -> np.ndarray:
-        """Block k of the source; those read last are kept."""
+        """Block k of the source; the last ones are kept in memory."""
         if k not in self.read:
             while len(self.read) >= 2 * _BLOCKS_SHUFFLED_TOGETHER:
                 self.read.popitem(last=False)
@@ -96,9 +95,9 @@ class RowSource:
             yield self[start : start + self.block]
 
     def in_random_order(self, rng: Any) -> np.ndarray:
-        """The rows' indices: blocks in any order, and the rows of each eight blocks that follow in any order.
+        """The rows' indices: the blocks are shuffled, and then the rows of every eight blocks that follow one another.
 
-        So every block is read once an epoch, and no more than a few are held.
+        So every block is read once an epoch, and only a few are held in memory.
         """
         rows = np.arange(self.shape[0])
         blocks = (rows if self.at is None else self.at) // self.block
@@ -110,7 +109,7 @@ class RowSource:
 
 
 def gather(A: Any, rows: Any) -> Any:
-    """A's rows at these indices, an array of A's library, or in this range: A itself where that is all of it."""
+    """A's rows at these indices, an array of A's library, or in this range: A itself if that is all of it."""
     if isinstance(rows, range):
         is_all = len(rows) == A.shape[0] and not isinstance(A, RowSource)
         return A if is_all else A[rows.start : rows.stop, ...]
@@ -120,8 +119,9 @@ def gather(A: Any, rows: Any) -> Any:
 
 
 def is_in_rows(x: Any) -> bool:
-    """Whether x is to be read row by row: a source that is no array of a library and no table; or a memmap of numbers
-    that all would have to be converted.
+    """Whether x is to be read batch by batch.
+
+    That is a source that is neither an array of a library nor a table, or a memmap whose dtype has to be converted.
     """
     if isinstance(x, np.ndarray):
         return isinstance(x, np.memmap) and x.dtype not in (np.float32, np.float64)
@@ -132,25 +132,25 @@ def is_in_rows(x: Any) -> bool:
 
 
 def _lies_in_a_file(x: Any) -> bool:
-    """Whether x is a memmap, or a plain array that looks into one, as scikit-learn's checks return."""
+    """Whether x is a memmap, or an array that is a view of one, as scikit-learn's checks return."""
     while isinstance(x, np.ndarray) and not isinstance(x, np.memmap):
         x = x.base
     return isinstance(x, np.memmap | mmap.mmap)
 
 
 def shuffled(order: np.ndarray, X: Any, rng: Any) -> np.ndarray:
-    """A new order of X's rows: any permutation of the last one, or one in which they can be read."""
+    """A new random order of X's rows; if X is read in blocks, one in which that is fast."""
     if isinstance(X, RowSource) and X.is_in_blocks:
         return X.in_random_order(rng)
     return order[rng.permutation(len(order))]
 
 
 def reading_order(X: Any, at: np.ndarray) -> np.ndarray:
-    """The rows ``at`` in the order in which they lie, where X is read in blocks; elsewhere as they are."""
+    """The rows ``at``, sorted if X is read in blocks."""
     return np.sort(at) if isinstance(X, RowSource) and X.is_in_blocks else at
 
 
 def subset(X: Any, at: np.ndarray) -> "RowSource | None":
-    """These rows of X, to be read when they are needed, where X lies in a file; None where it is in memory."""
+    """These rows of X, to be read when they are needed, if X lies in a file; None if it is in memory."""
     rows = RowSource(X) if _lies_in_a_file(X) else X
     return rows.part(at) if isinstance(rows, RowSource) else None

@@ -6,7 +6,7 @@
 4. the environment variable ``XPNET_BACKEND``, read when it is needed;
 5. NumPy.
 
-"cupy" requires a GPU and says what is missing; "auto" prefers one and logs what it took. Nothing falls back in silence.
+"cupy" requires a GPU and says what is missing. "auto" prefers one and logs what it takes. No fallback is silent.
 """
 
 import contextlib
@@ -19,11 +19,10 @@ from typing import Any
 
 from array_api_compat import array_namespace, device as device_of, is_array_api_obj, is_cupy_array
 
+from .arrays import is_host_data, values_of
 from .backend import Backend
 from .environment import setting
 from .gpu import from_gpu
-from .hosts import is_host_data
-from .sparse import values_of
 
 logger = logging.getLogger("xpnet")
 
@@ -39,7 +38,18 @@ _in_context: contextvars.ContextVar[str | None] = contextvars.ContextVar("xpnet_
 
 
 def set_backend(name: str | None) -> None:
-    """Choose the backend for host data in the whole process, so that the next notebook cell sees it; None resets it."""
+    """Choose the backend for host data in the whole process.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy", "cupy:N", "auto"} or None
+        "cpu" and "cuda" are other names of "numpy" and "cupy". None resets the choice.
+
+    Raises
+    ------
+    ValueError, BackendUnavailableError
+        See :func:`get_backend`.
+    """
     global _process_wide
     if name is not None:
         _named(name)
@@ -48,7 +58,29 @@ def set_backend(name: str | None) -> None:
 
 @contextlib.contextmanager
 def using_backend(name: str) -> Iterator[Backend]:
-    """Choose the backend for host data inside a ``with`` block."""
+    """Choose the backend for host data inside a ``with`` block.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy", "cupy:N", "auto"}
+        See :func:`set_backend`.
+
+    Yields
+    ------
+    Backend
+
+    Raises
+    ------
+    ValueError, BackendUnavailableError
+        See :func:`get_backend`.
+
+    Examples
+    --------
+    >>> from xpnet import get_backend, using_backend
+    >>> with using_backend("numpy"):
+    ...     get_backend().name
+    'numpy'
+    """
     backend = _named(name)
     token = _in_context.set(name)
     try:
@@ -58,7 +90,21 @@ def using_backend(name: str) -> Iterator[Backend]:
 
 
 def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backend:
-    """The backend that would compute with this argument and this X; see the module for the order.
+    """The backend that computes with this argument and this X.
+
+    The first of these decides: the argument; an X that is not host data; :func:`using_backend`; :func:`set_backend`;
+    the environment variable ``XPNET_BACKEND``; and if there is none of them, NumPy computes.
+
+    Parameters
+    ----------
+    backend : str or Backend, optional
+        A name that :func:`set_backend` takes, or a backend, which is returned.
+    X : array-like, optional
+        The data.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------
@@ -88,7 +134,7 @@ def on_device_of(x: Any) -> contextlib.AbstractContextManager:
 
 
 def _following(X: Any) -> Backend:
-    if not is_array_api_obj(X):  # a library that has GPU arrays and no namespace, such as Numba: CuPy computes
+    if not is_array_api_obj(X):  # a library with GPU arrays and without a namespace, such as Numba: CuPy computes
         _cupy(0)  # raises if there is no CuPy
         return _cupy(from_gpu(X).device.id)
     xp = array_namespace(X)

@@ -1,8 +1,8 @@
 """One BLAS thread for small products.
 
-A second thread shortens a step of small products by a tenth where a core is idle for it. Where none is, the product
-waits until the system lets that thread run: such steps took 7 to 100 times as long. The number of threads belongs to
-the whole process, so it is lowered while a step computes and not while its caller does, and never raised.
+A second thread shortens a step of small products by a tenth if a core is idle for it. If none is, the product waits
+until the system runs that thread: such steps took 7 to 100 times as long. The number of threads belongs to the whole
+process, so it is lowered only while a step computes, and never raised.
 """
 
 import contextlib
@@ -12,17 +12,13 @@ import threading
 from typing import Any
 
 SMALL_PRODUCT = 3e6
-"""Floating-point operations of a step's largest product below which it gets one thread."""
+"""A step whose largest product has fewer floating-point operations gets one thread."""
 
 
 class OneThread:
     """A context, reentrant and shared by all threads: the first to enter lowers the number, the last restores it."""
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Nobody is inside."""
         self.lock, self.inside = threading.Lock(), 0
         self.before: list[tuple[Any, int]] = []
 
@@ -33,7 +29,7 @@ class OneThread:
                 several = [(blas, n) for blas in libraries() if (n := blas.get_num_threads() or 1) > 1]
                 for blas, _ in several:
                     blas.set_num_threads(1)
-                # Where another thread's limits hold, threadpoolctl leaves them alone, and so do we.
+                # If another thread has set limits, threadpoolctl leaves them alone.
                 self.before = [(blas, n) for blas, n in several if blas.get_num_threads() == 1]
 
     def __exit__(self, *_: Any) -> None:
@@ -43,23 +39,23 @@ class OneThread:
                 self.restore()
 
     def restore(self) -> None:
-        """As it was before, where nobody has set another number since."""
+        """Set the number that was there before, unless somebody has set another one since."""
         for blas, n in self.before:
             # threadpoolctl obeys the thread that set the number first, and another may be the last to leave.
-            let_go(blas)
+            release(blas)
             if blas.get_num_threads() == 1:
                 blas.set_num_threads(n)
-            let_go(blas)
+            release(blas)
         self.before = []
 
     def after_fork(self) -> None:
-        """A child has none of its parent's threads, so nobody is inside."""
+        """Restore the number in a child process: it has none of its parent's threads, so no thread is inside."""
         self.restore()
-        self.clear()
+        self.lock, self.inside = threading.Lock(), 0
 
 
-def let_go(blas: Any) -> None:
-    """Let any thread set the number again, where this threadpoolctl has it belong to one."""
+def release(blas: Any) -> None:
+    """Let any thread set the number again, if this version of threadpoolctl reserves it for one."""
     clear = getattr(blas, "clear_controlling_thread", None)
     if clear is not None:
         clear(force=True)
@@ -72,7 +68,7 @@ if hasattr(os, "register_at_fork"):
 
 @functools.cache
 def libraries() -> list[Any]:
-    """The BLAS libraries of this process, by threadpoolctl, which comes with scikit-learn; none without it."""
+    """The BLAS libraries of this process, found by threadpoolctl, which scikit-learn installs; none without it."""
     try:
         import threadpoolctl
     except ImportError:

@@ -1,6 +1,6 @@
 """``xpnet info --check``: compares a training at each level of a GPU with one by the definitions, in every precision.
 
-The levels are those of :mod:`xpnet.program.ladder`. A level that fails here is one that training leaves by itself.
+The levels are those of :mod:`xpnet.program.levels`. A level that fails here is one that training leaves by itself.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from ..equations.optimizers import Momentum
 from ..model import Model
 from ..network import Sequential
 from ..program import definitions_as_they_stand
-from ..program.ladder import (
+from ..program.levels import (
     DEFINITIONS,
     EPILOGUES,
     GRAPH,
@@ -52,7 +52,7 @@ def checked(backend: str | None) -> tuple[list[str], bool]:
     gpu = get_backend(backend or "cupy")
     if not gpu.name.startswith("cupy"):
         raise ValueError(f"--check compares what a GPU computes, and the backend is {gpu.name}: use --backend cupy")
-    from ..program.cupy import device_name
+    from ..program.cuda.launches import device_name
 
     with gpu.active():
         lines = [f"device      {device_name()}", "", f"{'precision':<12}" + "".join(f"{x:<24}" for x in LEVELS[:-1])]
@@ -93,13 +93,13 @@ def _difference(gpu: Backend, precision: str, level: str) -> float:
     LevelError
         The level failed, the programs ran at another one, or the results disagree.
     """
-    from ..program.cupy import verdicts
+    from ..program.cuda.replay import chosen_levels
 
     expected, before = _trained(gpu, precision if precision == "float64" else "float32", None)
-    verdicts.clear()
+    chosen_levels.clear()
     found, _ = _trained(gpu, precision, level)
-    if {*verdicts.values()} != {level}:
-        raise LevelError(f"programs ran as {sorted({*verdicts.values()})}")
+    if {*chosen_levels.values()} != {level}:
+        raise LevelError(f"programs ran as {sorted({*chosen_levels.values()})}")
     settings = before, precision, True
     try:
         compare("the training and that by the definitions", found, expected, *settings)

@@ -9,20 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from .ladder import say_why, setting
+from ..backends.environment import setting
+from .levels import say_why
 from .numpy import Replay
-from .plan import Plan, plan
-from .recorder import Program, leaves, mapped, record
+from .plan import plan
+from .recorder import leaves, mapped, record
+from .values import Program
 
 FIRST_CALLS = 3
-"""Calls that run as they stand: recording a function takes as long as about ten calls of a small one."""
+"""The number of calls that are not replayed: recording a function takes as long as about ten calls of a small one."""
 
 _as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_definitions", default=False)
 
 
 @contextlib.contextmanager
 def definitions_as_they_stand() -> Iterator[None]:
-    """A context, of this thread or task alone, in which nothing is recorded, as under ``XPNET_REPLAY=off``."""
+    """A context, of this thread or task alone, in which nothing is recorded, as with ``XPNET_REPLAY=off``."""
     token = _as_they_stand.set(True)
     try:
         yield
@@ -37,23 +39,17 @@ def may_replay(*arrays: Any) -> bool:
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
 
 
-def planned(function: Callable, examples: tuple, *settings: Any) -> Plan | None:
-    """The plan of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
-    program = recorded(function, *examples)
-    return None if program is None else plan(program, *settings)
-
-
 def recorded(function: Callable, *examples: Any) -> Program | None:
     """The program of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
     try:
         return record(function, *examples)
-    except Exception as error:  # whatever a user's own layer may raise here: as it stands it will say so itself
+    except Exception as error:  # a user's layer may raise anything, and raises it again if its definition runs
         say_why(f"{type(error).__name__}: {error}")
         return None
 
 
 class Replayed:
-    """``replayed(*arrays)`` is ``function(*arrays, *fixed)``, new arrays; replayed from the fourth call on.
+    """``replayed(*arrays)`` returns ``function(*arrays, *fixed)`` in new arrays, by a replay from the fourth call on.
 
     Arrays may come in nested tuples.
 
@@ -102,7 +98,7 @@ class Replayed:
         self._inputs = mine = mapped(lambda a: a.copy(), arrays)
         inputs = [*leaves(mine), *(_in_order(a) for a in leaves(self.fixed))]
         if is_on_gpu:
-            from .cupy import replay_of
+            from .cuda.replay import replay_of
 
             definition = functools.partial(self.function, *mine, *self.fixed)
             self._replay = replay_of(program, inputs, definition, self.precision)
@@ -114,5 +110,5 @@ class Replayed:
 
 
 def _in_order(a: Any) -> Any:
-    """a, or a copy of it whose rows lie one after the other."""
+    """a, or a C-contiguous copy of it."""
     return a if a.flags.c_contiguous else a.copy(order="C")

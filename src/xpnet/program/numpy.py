@@ -1,4 +1,4 @@
-"""A plan as a list of NumPy calls, each with its arrays and its output bound beforehand."""
+"""A plan as a list of NumPy calls, whose arguments and outputs are prepared beforehand."""
 
 import contextlib
 import functools
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .plan import ALIGNMENT, MEMORY, SCRATCH, Item, Plan, rounded, rows_of
-from .recorder import ELEMENTWISE, REDUCTIONS, Shape, Value
+from .items import ALIGNMENT, MEMORY, SCRATCH, Item, rounded, rows_of
+from .plan import Plan
+from .values import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 Call = tuple[Callable, tuple]
 
@@ -21,9 +22,10 @@ class Replay:
     ----------
     plan : Plan
     inputs : sequence of ndarray, C-contiguous
-        The program's inputs, which are read where they lie each time, and overwritten by outputs as the plan says.
+        The program's inputs, which are read in place each time, and overwritten by outputs as the plan says.
     memory : ndarray of bytes, optional
-        Where all else lies; made here if it is missing or too small. Replays that do not run at once may share it.
+        Memory for everything else; allocated here if it is missing or too small. Replays that never run at the same
+        time may share it.
 
     Attributes
     ----------
@@ -50,32 +52,30 @@ class Replay:
             f(*arguments)
 
     def in_turn(self) -> contextlib.AbstractContextManager:
-        """A context in which the arrays are used; on NumPy nothing needs to wait for it."""
+        """A context in which the arrays are used; on NumPy nothing has to be synchronized."""
         return contextlib.nullcontext()
 
     # --- arrays
 
     def _array(self, x: Value) -> np.ndarray:
-        """The array of a value that lies in no block's memory."""
+        """The array of a value that does not lie in a block's memory."""
         if x not in self._arrays:
-            self._arrays[x] = self._owner(x) if x.base is None else _look(x, self._array(x.base))
+            self._arrays[x] = self._new_array(x)
         return self._arrays[x]
 
-    def _owner(self, x: Value) -> np.ndarray:
+    def _new_array(self, x: Value) -> np.ndarray:
+        if x.base is not None:
+            return _view(x, self._array(x.base))
         if x.data is not None:
             return x.data
         root, offset = self._places[x]
         return np.ndarray(x.shape, x.dtype, self.memory if root == MEMORY else self._inputs[root], offset)
 
-    def _is_local(self, x: Value) -> bool:
-        """Whether only one group needs x."""
-        place = self._places.get(x.owner)
-        return place is not None and place.root == SCRATCH
-
     def _rows(self, x: Value, of: Value, start: int, stop: int, scratch: np.ndarray) -> np.ndarray:
-        """Rows of x, if the operation goes through them with its result's; otherwise all of it."""
-        if self._is_local(x):
-            return _look(x, scratch, self._places[x.owner].offset, (stop - start, *x.shape[1:]))
+        """Rows of x if the operation computes them row by row, otherwise all of it."""
+        place = self._places.get(x.owner)
+        if place is not None and place.root == SCRATCH:
+            return _view(x, scratch, place.offset, (stop - start, *x.shape[1:]))
         array = self._array(x)
         return array[start:stop] if x is of or rows_of(x, of) else array
 
@@ -88,7 +88,7 @@ class Replay:
         return found
 
     def _in_blocks(self, item: Item, scratch: np.ndarray) -> list[Call]:
-        """Block by block; what only this group needs lies in memory that stays in the cache."""
+        """The calls, block by block; what only this group needs lies in memory that stays in the cache."""
         found: list[Call] = []
         n_rows = item.n_rows or 0
         for start in range(0, n_rows, item.block):
@@ -99,7 +99,7 @@ class Replay:
         return found
 
 
-def _look(x: Value, memory: np.ndarray, start: int = 0, shape: Shape | None = None) -> np.ndarray:
+def _view(x: Value, memory: np.ndarray, start: int = 0, shape: Shape | None = None) -> np.ndarray:
     """The elements of x in the memory of its owner, which begins at this byte."""
     size, shape = x.dtype.itemsize, x.shape if shape is None else shape
     if 0 in shape:
@@ -109,7 +109,7 @@ def _look(x: Value, memory: np.ndarray, start: int = 0, shape: Shape | None = No
 
 
 def aligned(size: int) -> np.ndarray:
-    """Bytes that begin where a cache line does."""
+    """Memory that is aligned to cache lines."""
     raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[start : start + size]
@@ -122,7 +122,7 @@ def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call
     """The NumPy calls that compute an operation."""
     if x.operation in ELEMENTWISE:
         ufunc = ELEMENTWISE[x.operation]
-        if x.operation in ("maximum", "minimum"):  # which take no third argument that has no name
+        if x.operation in ("maximum", "minimum"):  # their third positional argument is not the output
             pairs = zip(x.operands, operands, strict=True)
             repeated = tuple(a if y.data is None else _repeated(a, out) for y, a in pairs)
             return [(functools.partial(ufunc, out=out), repeated)]
@@ -133,7 +133,7 @@ def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call
 
 
 NARROW = 32
-"""Columns up to which NumPy's own reductions of rows are slow: it begins anew with each row."""
+"""The number of columns up to which NumPy's reductions of rows are slow, as it starts a loop for each row."""
 
 
 def _reduced(x: Value, out: np.ndarray, a: np.ndarray) -> list[Call]:
@@ -180,7 +180,7 @@ _OTHERS: dict[str, Callable[[Value, np.ndarray, list[np.ndarray]], list[Call]]] 
 
 
 def _take_mode(x: Value) -> str:
-    """Constant indices were checked when they were recorded; NumPy's own check needs memory for the result."""
+    """Constant indices were checked when they were recorded; NumPy's check would allocate memory for the result."""
     return "raise" if x.operands[1].data is None else "wrap"
 
 
@@ -198,7 +198,7 @@ _CONSTANTS: weakref.WeakValueDictionary[tuple, np.ndarray] = weakref.WeakValueDi
 
 
 def _constant(value: Any, dtype: np.dtype, size: int) -> np.ndarray:
-    """One number over and over, an array that all replays share and that is gone with the last of them."""
+    """An array of one number, which all replays share and which is freed with the last of them."""
     key = str(value), dtype, size
     constant = _CONSTANTS.get(key)
     if constant is None:

@@ -1,4 +1,4 @@
-"""Chooses who runs the training steps on a backend: replays on NumPy or a GPU, or the definitions."""
+"""Chooses what runs the training steps on a backend: replays on NumPy or a GPU, or the definitions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from ..backends import Backend, is_sparse, say_that_it_is_float32
 from ..backends.environment import refuse_unknown_variables
 from .functions import may_replay
-from .steps import Definitions, Replays, Steps
+from .numpy_steps import Replays
+from .steps import Definitions, Steps
 
 
 def training_steps(
@@ -17,20 +18,20 @@ def training_steps(
     work: float = 0.0,
     precision: str | None = None,
 ) -> Steps:
-    """The runner of epochs for a backend.
+    """The object that runs epochs on a backend.
 
     Parameters
     ----------
     step : callable
         ``step(carry, batch, row) -> carry``, a pure function; ``row`` holds the step's scalars as 0-d arrays.
     X : array
-        The samples, or others like them: sparse samples are not replayed.
+        The samples, or similar ones: steps on sparse samples are not replayed.
     backend : Backend
         The backend that computes.
     has_norm : bool
         Whether the gradient's norm is recorded.
     work : float
-        Floating-point operations of the step's largest product, for one sample.
+        Floating-point operations of the step's largest product for one sample.
     precision : {"tf32", "bfloat16"}, optional
         What products on a GPU may round their factors to.
 
@@ -45,7 +46,7 @@ def training_steps(
             say_that_it_is_float32(precision)
         return Definitions(step, backend, has_norm)
     if backend.name.startswith("cupy"):
-        from .gpu_steps import GPUSteps
+        from .cuda.gpu_steps import GPUSteps
 
         return GPUSteps(step, has_norm, backend, precision)
     return Replays(step, has_norm, work) if backend.name == "numpy" else Definitions(step, backend, has_norm)

@@ -1,12 +1,11 @@
-"""Many training steps, as they stand or replayed.
+"""Runners of training steps, which make whole epochs.
 
-A runner makes whole epochs. As they stand, steps are pure, and what an epoch has made is never overwritten. Replayed,
-they overwrite arrays that belong to the runner; what an epoch led to is copied out when somebody asks for it, or when
-its memory is needed and somebody may still ask.
+Definitions are pure: the arrays that an epoch has made are never overwritten. Replayed steps overwrite arrays that
+belong to the runner; the state after an epoch is copied when somebody asks for it, or when its memory is needed and
+somebody may still ask for it.
 """
 
 import contextlib
-import math
 import threading
 import weakref
 from collections.abc import Callable
@@ -24,23 +23,20 @@ from ..backends import (
     on_device_of,
     to_numpy,
 )
-from ..backends.threads import SMALL_PRODUCT, threads_for
-from .functions import FIRST_CALLS, planned
-from .numpy import Replay, aligned
-from .plan import Plan
-from .recorder import leaves, mapped
+from .recorder import mapped
 
 Array = Any
 
 MOST_SIZES = 8
-"""Sizes of batches whose programs and memory are kept; the oldest goes first."""
+"""The number of batch sizes whose programs and memory are kept."""
 SMALL_DATA = 1 << 24
-"""Bytes of data that are copied where their rows do not lie one after the other."""
+"""The largest size in bytes of data that may be copied to make batches faster."""
 
 
 class Carry(NamedTuple):
-    """What a step hands on to the next one: parameters, slots, the epoch's cost so far, and the sum of the squares of
-    the gradient's norms, if they are recorded.
+    """What a step hands on to the next one: parameters, optimizer slots and the epoch's cost so far.
+
+    ``square`` is the sum of the squares of the gradient's norms, if they are recorded.
     """
 
     theta: Array
@@ -57,10 +53,24 @@ class Batch(NamedTuple):
     w: Array | None
 
 
-class Kept:
-    """Parameters and slots after an epoch: where they lie, until they are asked for or their memory is needed.
+def batch_of(data: Batch, rows: Any) -> Batch:
+    """These rows of the data, or all of them if ``rows`` is None."""
+    return data if rows is None else mapped(lambda A: array_namespace(A).take(A, rows, axis=0), data)
 
-    ``overwriter`` is who may overwrite them; nobody does if it is None or is no more.
+
+def step_on_rows(step: Callable) -> Callable:
+    """A step that takes its batch from all data: ``(carry, data, rows, row) -> carry``; ``row`` holds its scalars."""
+
+    def run(carry: Carry, data: tuple, rows: Any, row: Any) -> Carry:
+        return step(carry, batch_of(Batch(*data), rows), tuple(row[j] for j in range(row.shape[0])))
+
+    return run
+
+
+class Kept:
+    """Parameters and slots after an epoch, which are copied when they are asked for or when their memory is needed.
+
+    ``overwriter`` is the object that may overwrite them; nobody does if it is None or no longer exists.
     """
 
     def __init__(self, arrays: tuple[Array, ...], overwriter: Any = None) -> None:
@@ -69,7 +79,7 @@ class Kept:
         self._taken: dict[int, Array] = {}
 
     def take(self, *which: int) -> tuple[Array, ...]:
-        """These of (theta, *slots), never to be overwritten."""
+        """These of (theta, *slots), as arrays that are never overwritten."""
         with self._lock:
             is_safe = self._overwriter is None or self._overwriter() is None
             for k in which:
@@ -80,7 +90,7 @@ class Kept:
             return tuple(self._taken[k] for k in which)
 
     def take_all(self) -> None:
-        """Copy what has not been handed out, as its memory is needed."""
+        """Copy what has not been handed out, because its memory is needed."""
         self.take(*range(len(self.arrays)))
 
     @property
@@ -89,13 +99,13 @@ class Kept:
         return len(self._taken) == len(self.arrays)
 
     def move(self, arrays: tuple[Array, ...]) -> None:
-        """The same numbers now lie here."""
+        """Say that these arrays hold the same numbers from now on."""
         with self._lock:
             self.arrays = arrays
 
 
 def _copied(a: Array) -> Array:
-    """A copy that is there: on a GPU another stream may overwrite the original as soon as this returns."""
+    """A copy that is complete: on a GPU another stream may overwrite the original as soon as this returns."""
     if isinstance(a, np.ndarray):
         return a.copy()
     with on_device_of(a):
@@ -111,26 +121,27 @@ class Steps(Protocol):
         """Take batches from these data: all samples, targets and weights."""
 
     def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
-        """Go on from these, which are left as they are; so many steps have led to them."""
+        """Go on from these arrays, which are never written to, after this many steps."""
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
         """One step for each row of scalars, step i on the rows ``order[i * size : (i + 1) * size]`` of the data.
 
-        ``order`` is a host array of indices or a range. The sums of the epoch, and whether all is finite.
+        ``order`` is a host array of indices or a range. The result is the epoch's cost, the sum of the squares of the
+        gradient's norms, and whether all is finite.
         """
 
     def after(self) -> Kept:
-        """Where the last epoch has led to."""
+        """The state after the last epoch."""
 
     def before(self) -> Kept:
-        """Where the last epoch began."""
+        """The state before the last epoch."""
 
     def close(self) -> None:
-        """Give back all memory; there is no epoch after this."""
+        """Free all memory; there is no epoch after this."""
 
 
 class Definitions:
-    """Steps as they stand, on any library."""
+    """Steps by the definitions, on any library."""
 
     def __init__(self, step: Callable, backend: Backend, has_norm: bool) -> None:
         self.step, self.backend, self.has_norm = step, backend, has_norm
@@ -153,15 +164,15 @@ class Definitions:
         with quiet if self.backend.name == "numpy" else contextlib.nullcontext():
             for i in range(len(table)):
                 at = slice(i * size, min((i + 1) * size, len(order)))
-                batch = Batch(*(self._rows(A, order[at], rows[at]) for A in self.data))
+                batch = mapped(lambda A, at=at: self._rows(A, order[at], rows[at]), self.data)
                 carry = self.step(carry, batch, tuple(scalars[i, j] for j in range(table.shape[1])))
         self._now = carry.theta, carry.slots
-        return read_sums(carry)
+        return sums_in(to_numpy(ending(carry.theta, carry.cost, carry.square)), self.has_norm)
 
     def _rows(self, A: Any, order: Any, rows: Any) -> Array:
-        """A batch of A where it is computed with; data too large for a GPU's memory come from the host."""
-        if A is None or is_sparse(A):
-            return A if A is None else gather(A, order)
+        """A batch of A on the backend; data that are too large for a GPU's memory come from the host."""
+        if is_sparse(A):
+            return gather(A, order)
         is_here = not isinstance(A, RowSource) and array_namespace(A) is self.backend.xp
         return gather(A, rows) if is_here else self.backend.asarray(gather(A, order))
 
@@ -176,199 +187,24 @@ class Definitions:
 
 
 def ending(theta: Array, cost: Array, square: Array | None) -> Array:
-    """The sums of an epoch, and whether parameters and cost are finite."""
+    """The sums of an epoch, and 1 if parameters and cost are finite."""
     xp = array_namespace(theta)
     is_finite = xp.isfinite(xp.max(theta)) & xp.isfinite(xp.min(theta)) & xp.isfinite(cost)
     return xp.stack([cost, cost if square is None else square, xp.astype(is_finite, theta.dtype)])
 
 
-def read_sums(carry: Carry) -> tuple[float, float | None, bool]:
-    """What ``ending`` says, read from the device at once."""
-    read = to_numpy(ending(carry.theta, carry.cost, carry.square))
-    return float(read[0]), None if carry.square is None else float(read[1]), bool(read[2])
-
-
-class Overwriting:
-    """Steps that overwrite parameters and slots where they lie, and what may still be asked for of those before."""
-
-    def __init__(self, step: Callable, has_norm: bool) -> None:
-        self.step, self.has_norm = step, has_norm
-        self._carry: Any = None
-        self._now: tuple[Array, ...] = ()
-        self._earlier: tuple[Array, ...] = ()
-        """What was given, or ``_copies`` of what is now."""
-        self._copies: tuple[Array, ...] = ()
-        self._has_begun = False
-        self._kept: list[weakref.ref[Kept]] = []
-
-    def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
-        self._step, self._has_begun, self._earlier = step, True, (theta, *slots)
-        if self._carry is None:
-            xp = array_namespace(theta)
-            self._now = copied, *others = tuple(a.copy() for a in self._earlier)
-            cost, square = xp.zeros((), dtype=theta.dtype), xp.zeros((), dtype=theta.dtype)
-            self._carry = Carry(copied, tuple(others), cost, square if self.has_norm else None)
-            return
-        for kept in self._waiting():
-            if kept.arrays is self._now:
-                kept.take_all()
-        for mine, given in zip(self._now, self._earlier, strict=True):
-            mine[...] = given
-
-    def _waiting(self) -> list[Kept]:
-        """What may still be asked for, of all that is about to be overwritten."""
-        found = [kept for look in self._kept if (kept := look()) is not None and not kept.is_taken]
-        self._kept = list(map(weakref.ref, found))
-        return found
-
-    def _keep(self) -> None:
-        """Save the arrays as they are at the start of an epoch, before they are overwritten."""
-        if self._has_begun:  # from what is there
-            self._has_begun = False
-            return
-        waiting = self._waiting()
-        for kept in waiting:
-            if kept.arrays is self._copies:
-                kept.take_all()
-        self._earlier = ()  # before there is memory for the copies
-        self._copies = self._copies or tuple(map(array_namespace(self._now[0]).empty_like, self._now))
-        for copied, now in zip(self._copies, self._now, strict=True):
-            copied[...] = now
-        self._earlier = self._copies
-        for kept in waiting:
-            if kept.arrays is self._now:
-                kept.move(self._copies)
-
-    def after(self) -> Kept:
-        kept = Kept(self._now, self)
-        self._kept.append(weakref.ref(kept))
-        return kept
-
-    def before(self) -> Kept:
-        return Kept(tuple(map(_copied, self._earlier)))
-
-    def _take_over(self, carry: Carry, may_share: Callable) -> None:
-        """Overwrite the parameters and slots with what a step has made of them."""
-        mine, new = list(leaves(self._carry)), list(leaves(carry))
-        for k, a in enumerate(new):  # a rule may hand on what it was given, which is overwritten below
-            if any(may_share(a, other) for other in mine):
-                new[k] = a.copy()
-        for array, a in zip(mine, new, strict=True):
-            array[...] = a
-
-    def close(self) -> None:
-        """Let go of the arrays; what has been handed out stays."""
-        self._carry, self._now, self._earlier, self._copies = None, (), (), ()
-
-
-class Replays(Overwriting):
-    """Steps replayed on NumPy, over parameters, slots and batches that stay where they are."""
-
-    def __init__(self, step: Callable, has_norm: bool, work: float) -> None:
-        super().__init__(step, has_norm)
-        self.work = work
-        self._plans: dict[Any, Plan | None] = {}
-        """By the shapes and dtypes of a batch; None if the step can't be recorded."""
-        self._bound: dict[tuple[int, bool], Bound | None] = {}
-        """By the number of rows, and whether they are all there are."""
-        self._kinds: Any = None
-        self._memory = aligned(0)
-
-    def bring(self, data: Batch) -> None:
-        data = Batch(*map(_in_order, data))
-        kinds = mapped(lambda a: (a.shape[1:], a.dtype.str), tuple(data))
-        is_alike, self._kinds, self.data = kinds == self._kinds, kinds, data
-        self._bound = {key: bound for key, bound in self._bound.items() if is_alike and not key[1]}
-
-    def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
-        self._keep()
-        theta, _, cost, square = self._carry
-        for total in (cost, square):
-            if total is not None:
-                total[...] = 0.0
-        # A run that diverges ends with an error of its own, not with NumPy's warnings.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), threads_for(size * self.work):
-            for i, row in enumerate(table.astype(theta.dtype)):
-                at = order[i * size : min((i + 1) * size, len(order))]
-                is_early = self._step < FIRST_CALLS and size * self.work < SMALL_PRODUCT
-                bound = None if is_early else self._bound_for(at, len(row))
-                if bound is None:
-                    self._as_it_stands(at, row)
-                else:
-                    bound(self.data, at, row)
-                self._step += 1
-            is_finite = math.isfinite(np.add.reduce(theta)) or bool(np.isfinite(theta).all())
-        return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
-
-    def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
-        batch = Batch(*(None if A is None else gather(A, at) for A in self.data))
-        self._take_over(self.step(self._carry, batch, tuple(row)), np.may_share_memory)
-
-    def _bound_for(self, at: Any, n_scalars: int) -> "Bound | None":
-        n = len(at)
-        key = n, isinstance(at, range) and n == self.data.X.shape[0]
-        if key not in self._bound:
-            make_room(self._bound)
-            self._bound[key] = self._bind(Batch(*(self._place(A, *key) for A in self.data)), n_scalars)
-        return self._bound[key]
-
-    def _bind(self, batch: Batch, n_scalars: int) -> "Bound | None":
-        kind = mapped(lambda a: (a.shape, a.dtype.str), tuple(batch))
-        if kind not in self._plans:
-            make_room(self._plans)
-            row = tuple(np.zeros((), self._carry.theta.dtype) for _ in range(n_scalars))
-            in_place = {k: k for k, _ in enumerate(leaves(self._carry))}
-            self._plans[kind] = planned(self.step, (self._carry, batch, row), in_place)
-        plan = self._plans[kind]
-        if plan is None:
-            return None
-        bound = Bound(plan, self._carry, batch, n_scalars, self._memory)
-        self._memory = bound.replay.memory
-        return bound
-
-    @staticmethod
-    def _place(A: Any, n: int, is_whole: bool) -> np.ndarray | None:
-        """Where a batch lies: all of A where it is."""
-        if A is None or (is_whole and isinstance(A, np.ndarray) and A.flags.c_contiguous):
-            return A
-        return np.empty((n, *A.shape[1:]), A.dtype)
-
-
-class Bound:
-    """A step bound to its arrays: ``bound(data, at, row)`` makes one on these rows of data, with these scalars."""
-
-    def __init__(self, plan: Plan, carry: Carry, batch: Batch, n_scalars: int, memory: np.ndarray) -> None:
-        self.batch, self.scalars = batch, np.empty(n_scalars, carry.theta.dtype)
-        scalars = tuple(self.scalars[k : k + 1].reshape(()) for k in range(n_scalars))
-        self.replay = Replay(plan, list(leaves((carry, batch, scalars))), memory)
-
-    def __call__(self, data: Batch, at: Any, row: np.ndarray) -> None:
-        for A, mine in zip(data, self.batch, strict=True):
-            if A is not mine:
-                read_rows(A, at, mine)
-        self.scalars[...] = row
-        self.replay()
-
-
-def make_room(kept: dict) -> None:
-    """Let go of the oldest entry if there are as many as may be."""
-    if len(kept) >= MOST_SIZES:
-        del kept[next(iter(kept))]
-
-
-def _in_order(A: Any) -> Any:
-    """A, or a copy of it whose rows lie one after the other if it is small: batches are read faster from that."""
-    is_small = isinstance(A, np.ndarray) and A.nbytes <= SMALL_DATA
-    return np.ascontiguousarray(A) if is_small else A
+def sums_in(read: np.ndarray, has_norm: bool) -> tuple[float, float | None, bool]:
+    """What :func:`ending` says, read from the device."""
+    return float(read[0]), float(read[1]) if has_norm else None, bool(read[2])
 
 
 def read_rows(A: Any, at: Any, out: np.ndarray) -> None:
-    """A's rows at these indices, or in this range, put into ``out``."""
+    """Read A's rows at these indices, or in this range, into ``out``."""
     if isinstance(at, range):
         out[...] = A[at.start : at.stop]
     elif isinstance(A, RowSource):
         A.take(at, out=out)
     elif A.flags.c_contiguous:
-        A.take(at, 0, out, "clip")  # the checked mode would copy what is there in ``out`` first
+        A.take(at, 0, out, "clip")  # the default mode would copy ``out`` first
     else:
-        out[...] = A[at]  # of other arrays NumPy's take would copy all
+        out[...] = A[at]  # NumPy's take would copy all of a strided array

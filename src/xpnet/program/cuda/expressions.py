@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .recorder import NotRecordable, Value
+from ..values import NotRecordable, Value
 
 TYPES = {
     "bool": "bool",
@@ -152,16 +152,14 @@ def expression(x: Value, operands: list[str]) -> str:
 def identity(x: Value) -> str:
     """The initial value of a reduction, as a C literal."""
     name, dtype = x.operation, x.dtype
-    if name in ("max", "min"):
-        if dtype.kind == "b":
-            return "false" if name == "max" else "true"
-        limits = np.iinfo(dtype) if dtype.kind in "iu" else None
-        infinite = np.asarray(-np.inf if name == "max" else np.inf, dtype) if limits is None else None
-        if infinite is not None:
-            return literal(infinite, dtype)
-        limit = limits.min if name == "max" else limits.max  # type: ignore[union-attr]
-        return f"({type_name(dtype)}){limit}" if abs(limit) < 1 << 62 else f"({type_name(dtype)})({limit + 1}LL - 1)"
-    return {"all": "true", "any": "false"}.get(name) or literal(np.asarray(name == "prod", dtype), dtype)
+    if name not in ("max", "min"):
+        return {"all": "true", "any": "false"}.get(name) or literal(np.asarray(name == "prod", dtype), dtype)
+    if dtype.kind == "b":
+        return "false" if name == "max" else "true"
+    if dtype.kind == "f":
+        return literal(np.asarray(-np.inf if name == "max" else np.inf, dtype), dtype)
+    limit = int(np.iinfo(dtype).min if name == "max" else np.iinfo(dtype).max)
+    return f"({type_name(dtype)}){limit}" if abs(limit) < 1 << 62 else f"({type_name(dtype)})({limit + 1}LL - 1)"
 
 
 def combined(x: Value, a: str, b: str) -> str:

@@ -1,16 +1,14 @@
-"""A plan as CUDA C: one source of all its kernels, and the list of launches and matrix products that it consists of.
+"""A plan as CUDA C: the source of all its kernels, and the list of launches and matrix products that it consists of.
 
-All kernels have blocks of 256 threads. A kernel consists of one or more *bodies*, device functions that each compute
-one item of the plan:
+Each item of the plan becomes one or more device functions, in blocks of 256 threads:
 
 - elementwise operations: one thread an element;
-- rows, some of which are reduced: one thread a row of up to 32 columns, or one block a row. A value that is needed
-  again after a reduction of the row is computed again;
-- reductions over all elements or over the leading axes, and over others: if there are many elements, many blocks write
-  partial results first. The order is always the same;
+- rows, some of which are reduced: one thread a row of up to 32 columns, or one block a row;
+- reductions over all elements, the leading axes or others: if there are many elements, many blocks write partial
+  results first;
 - single numbers: one thread.
 
-Bodies that do not depend on one another share a launch. Bodies of one block each that do depend on one another run one
+Functions that do not depend on one another share a launch. Functions of one block that depend on one another run one
 after the other in one block.
 """
 
@@ -19,26 +17,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cuda_bodies import Writer
-from .cuda_expressions import PRELUDE
-from .cuda_memory import COUNTER, THREADS, Kernel, Memory, Node, Product, block_of_c, root_name
-from .plan import Plan
+from ..plan import Plan
+from .expressions import PRELUDE
+from .kernels import Writer
+from .memory import COUNTER, THREADS, Kernel, Memory, Node, Product, block_of_c, root_name
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A plan's CUDA C, and what to launch.
+    """A plan's CUDA C, and what to launch, in this order.
 
-    Attributes
-    ----------
-    text : str
-        The source of all kernels.
-    launches : list of Kernel or Product
-        In the order in which they run.
-    constants : list of ndarray
-        Arrays at the roots that follow those of the plan's inputs.
-    memory : int
-        Size of the root ``MEMORY`` in bytes.
+    ``constants`` are the arrays at the roots that follow those of the plan's inputs; ``memory`` is the size of the root
+    ``MEMORY`` in bytes.
     """
 
     text: str
@@ -50,17 +40,9 @@ class Source:
 def source(plan: Plan, sliding: Mapping[int, int] | None = None) -> Source:
     """The CUDA C of a plan made with ``has_kernels``.
 
-    Parameters
-    ----------
-    plan : Plan
-    sliding : mapping of int to int, optional
-        Inputs of which each step reads the next part, and the size of a part in bytes: the number of steps that have
-        been made, at the root ``COUNTER``, says which part is next.
-
-    Raises
-    ------
-    NotRecordable
-        No kernel can be generated for an operation.
+    ``sliding`` are the inputs of which each step reads the next part, and the size of a part in bytes; the number of
+    steps that have been made, at the root ``COUNTER``, says which part is next. NotRecordable is raised if there is no
+    kernel for an operation.
     """
     memory = Memory(plan)
     writer = Writer(memory)
@@ -72,8 +54,9 @@ def source(plan: Plan, sliding: Mapping[int, int] | None = None) -> Source:
 
 
 class _Schedule:
-    """Decides which bodies share a launch: products run as soon as they can, and if none is ready, one launch runs all
-    bodies that are.
+    """Decides which device functions share a launch.
+
+    Products are launched as soon as they can be. If none is ready, one launch runs all functions that are.
     """
 
     def __init__(self, memory: Memory, nodes: list[Node], sliding: Mapping[int, int]) -> None:
@@ -88,19 +71,15 @@ class _Schedule:
         while left:
             ready = [node for node in left if self.waits[node] <= done]
             products = [node for node in ready if node.product is not None]
-            if products:
-                self.launches += [node.product for node in products if node.product is not None]
-                made = products
-            else:
-                made = self._launch(ready, left, done)
-            done.update(made)
+            self.launches += [node.product for node in products if node.product is not None]
+            done.update(products or self._launch(ready, left, done))
             left = [node for node in left if node not in done]
-        text = "\n".join([PRELUDE, *self.texts])
-        return Source(text, self.launches, self.memory.constants, self.memory.size)
+        return Source("\n".join([PRELUDE, *self.texts]), self.launches, self.memory.constants, self.memory.size)
 
     def _launch(self, ready: list[Node], left: list[Node], done: set[Node]) -> list[Node]:
-        """Make one kernel of the bodies that are ready, each in its own blocks, and return them. Bodies of one block
-        that need only these follow in the same block.
+        """Write one kernel of the functions that are ready, each in blocks of its own, and return all that it runs.
+
+        Functions of one block that need only these follow in the same block.
         """
         sequences = [[node] for node in ready]
         made = set(ready)
@@ -116,13 +95,13 @@ class _Schedule:
         return [*made]
 
     def _write(self, sequences: list[list[Node]]) -> None:
-        """Write a kernel, of which each sequence of bodies has its own blocks."""
+        """Write a kernel that gives each sequence of functions blocks of its own."""
         roots = sorted({root for s in sequences for node in s for root in node.roots})
         parameters = ", ".join(f"char* {root_name(root)}" for root in roots)
         arguments = "".join(f", {root_name(root)}" for root in roots)
         begin, lines = 0, list[str]()
         for s in sequences:
-            names = [self._write_body(node, parameters) for node in s]
+            names = [self._write_function(node, parameters) for node in s]
             calls = "\n__syncthreads();\n".join(f"{name}((int)blockIdx.x - {begin}{arguments});" for name in names)
             end = begin + max(node.blocks for node in s)
             lines.append(block_of_c(f"if (blockIdx.x >= {begin} && blockIdx.x < {end})", [calls]))
@@ -134,8 +113,8 @@ class _Schedule:
         self.texts.append(block_of_c(head + (", const char* counter)" if slides else ")"), [*moved, *lines]))
         self.launches.append(Kernel(name, begin, (*roots, *((COUNTER,) if slides else ()))))
 
-    def _write_body(self, node: Node, parameters: str) -> str:
-        """Write the device function of a body, and return its name."""
-        name = f"body{len(self.texts)}"
+    def _write_function(self, node: Node, parameters: str) -> str:
+        """Write the device function of a node, and return its name."""
+        name = f"function{len(self.texts)}"
         self.texts.append(block_of_c(f"static __device__ void {name}(int block, {parameters})", [node.body]))
         return name

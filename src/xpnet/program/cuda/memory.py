@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cuda_expressions import type_name
-from .plan import MEMORY, Plan, rounded
-from .recorder import Value
+from ..items import MEMORY, rounded
+from ..plan import Plan
+from ..values import Value
+from .expressions import type_name
 
 THREADS = 256
-"""Number of threads in a block of every kernel."""
+"""The number of threads in a block of every kernel."""
+COUNTER = -4
+"""The root of the step counter: one int64, which says how far the sliding inputs have moved on."""
 
 
 class Operand(NamedTuple):
-    """A matrix, or a vector that is added to one, in memory.
-
-    ``root`` and ``offset`` (in bytes) are its address, ``strides`` are in elements.
-    """
+    """A matrix, or a vector that is added to one; ``offset`` is in bytes, ``strides`` are in elements."""
 
     root: int
     offset: int
@@ -41,15 +41,11 @@ class Product(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A kernel that is launched with so many blocks; its arguments are the addresses at which these roots begin."""
+    """A kernel and its number of blocks; its arguments are the addresses at which these roots begin."""
 
     name: str
     blocks: int
     roots: tuple[int, ...]
-
-
-COUNTER = -4
-"""The root of the step counter: one int64, which says how far the sliding inputs have moved on."""
 
 
 class Range(NamedTuple):
@@ -66,9 +62,9 @@ class Range(NamedTuple):
 
 @dataclass(eq=False)
 class Node:
-    """A piece of a kernel (its C source) or a matrix product, with the memory that it reads and writes.
+    """A device function or a matrix product, with the memory that it reads and writes.
 
-    ``blocks`` is the number of blocks of threads that a piece of a kernel needs.
+    ``body`` is the C source of the function, ``blocks`` the number of thread blocks that it needs.
     """
 
     body: str = ""
@@ -96,29 +92,36 @@ class Memory:
     def place(self, x: Value) -> tuple[int, int]:
         """The address of a value's owner: a root, and an offset in bytes."""
         owner = x.owner
-        if owner in self._roots:
-            return self._roots[owner], 0
-        if owner.data is not None:
+        if owner.data is not None and owner not in self._roots:
             self._roots[owner] = len(self.plan.program.inputs) + len(self.constants)
             self.constants.append(owner.data)
-            return self._roots[owner], 0
-        return tuple(self.plan.places[owner])  # type: ignore[return-value]
+        return (self._roots[owner], 0) if owner in self._roots else self.plan.places[owner]
 
     def range(self, x: Value) -> Range:
-        """The bytes that a value occupies, those between its elements included."""
+        """The bytes from the first to the last element of a value."""
         root, start = self.place(x)
         first, last = x.extent
         size = x.dtype.itemsize
         return Range(root, start + first * size, start + (last + 1) * size)
 
     def pointer(self, x: Value, node: Node) -> str:
-        """The C expression of a pointer to the first element of a value's owner, which the node then has as a root."""
+        """The C expression of a pointer to the first element of a value's owner."""
         root, start = self.place(x)
         node.roots.add(root)
         return f"(({type_name(x.dtype)}*)({root_name(root)} + {start}))"
 
+    def source(self, x: Value, node: Node) -> str:
+        """The pointer to a value's owner, of a node that reads the value."""
+        node.reads.append(self.range(x))
+        return self.pointer(x, node)
+
+    def target(self, x: Value, node: Node) -> str:
+        """The pointer to a value, of a node that writes the value."""
+        node.writes.append(self.range(x))
+        return self.pointer(x, node)
+
     def scratch(self, n_bytes: int) -> int:
-        """Reserve so many bytes of the plan's memory for partial results, and return their offset."""
+        """Reserve memory for partial results, and return its offset in the plan's memory."""
         at = self.size
         self.size += rounded(n_bytes)
         return at

@@ -10,14 +10,15 @@ rounds partial sums of bfloat16 products to bfloat16.
 import ctypes
 import functools
 import math
-import threading
 import weakref
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cuda_memory import Operand, Product
+from ..bounded import Bounded
 from .lowering import leading
+from .memory import Operand, Product
 
 SUCCESS = 0
 REFUSALS = (7, 8, 15)
@@ -104,9 +105,9 @@ def call(name: str, *arguments: Any) -> None:
     """Call a function of cuBLASLt that returns a status."""
     status = getattr(library(), name)(*arguments)
     if status != SUCCESS:
-        said = library().cublasLtGetStatusName(status).decode()
+        text = library().cublasLtGetStatusName(status).decode()
         error = Refused if status in REFUSALS else CublasError
-        raise error(f"{name} gave {said} (with CUBLASLT_LOG_LEVEL=5 in the environment cuBLASLt says why)")
+        raise error(f"{name} gave {text} (with CUBLASLT_LOG_LEVEL=5 in the environment cuBLASLt says why)")
 
 
 class _Object:
@@ -145,93 +146,69 @@ class Problem(NamedTuple):
     epilogue: int
     bias_alignment: int
 
+    @property
+    def is_double(self) -> bool:
+        """Whether the result is float64."""
+        return self.result.data_type == DATA_TYPES["float64"]
 
-_algorithms: dict[Problem, HeuristicResult | None] = {}
+    @property
+    def n_terms(self) -> int:
+        """The number of products that are added for one element of the result."""
+        return self.first.rows if self.first.is_transposed else self.first.columns
+
+
+_algorithms = Bounded(4096)
 """The algorithms that cuBLASLt has chosen; None if there is none. Choosing takes longer than a product."""
-_lock = threading.Lock()
-MOST_PROBLEMS = 4096
-"""The largest number of problems to remember: every number of rows is one of its own."""
 
 
 class Multiplication:
-    """A matrix product on fixed addresses: ``run(stream, workspace)`` launches it.
+    """A matrix product: ``run(stream, workspace)`` launches it, once ``place`` has said where the operands lie.
 
-    Parameters
-    ----------
-    product : Product
-    addresses : mapping of int to int
-        The addresses on the device at which the roots of its operands begin.
-    device : int
-        The current device.
-    is_tf32 : bool
-        Whether factors of float32 may be rounded to 10 bits of mantissa.
-
-    Attributes
-    ----------
-    workspace : int
-        The size of the workspace that it needs, in bytes.
-
-    Raises
-    ------
-    Refused
-        cuBLASLt does not support the product.
+    The operands are aligned as ``addresses`` (by root) say; ``workspace`` is the size in bytes of the memory that it
+    needs. Refused is raised if cuBLASLt does not support the product.
     """
 
-    def __init__(self, product: Product, addresses: Any, device: int, is_tf32: bool) -> None:
-        at = {x: addresses[x.root] + x.offset for x in (product.A, product.B, product.out, product.bias) if x}
-        self._A, self._B, self._out = at[product.A], at[product.B], at[product.out]
-        bias = None if product.bias is None else at[product.bias]
-        self.problem = _problem(product, at, device, is_tf32)
-        first, second, result = self.problem.first, self.problem.second, self.problem.result
-        is_double = result.data_type == DATA_TYPES["float64"]
-        number: Any = ctypes.c_double if is_double else ctypes.c_float
+    def __init__(self, product: Product, addresses: Mapping[int, int], device: int, is_tf32: bool) -> None:
+        self._product, at = product, _addresses(product, addresses)
+        self.problem = problem = _problem(product, at, device, is_tf32)
+        number: Any = ctypes.c_double if problem.is_double else ctypes.c_float
         self._one, self._zero = number(1), number(0)
-        self._operation = _Object("MatmulDesc", self.problem.compute, DATA_TYPES["float64" if is_double else "float32"])
-        self._operation.set(TRANSA, ctypes.c_int32(first.is_transposed))
-        self._operation.set(TRANSB, ctypes.c_int32(second.is_transposed))
-        self._operation.set(EPILOGUE, ctypes.c_uint32(self.problem.epilogue))
-        if bias is not None:
-            self._operation.set(BIAS_POINTER, ctypes.c_void_p(bias))
-        self._layouts = [
-            _Object("MatrixLayout", x.data_type, x.rows, x.columns, x.leading) for x in (first, second, result)
-        ]
-        self._found = self._algorithm()
+        of_numbers = DATA_TYPES["float64" if problem.is_double else "float32"]
+        self._operation = _Object("MatmulDesc", problem.compute, of_numbers)
+        self._operation.set(TRANSA, ctypes.c_int32(problem.first.is_transposed))
+        self._operation.set(TRANSB, ctypes.c_int32(problem.second.is_transposed))
+        self._operation.set(EPILOGUE, ctypes.c_uint32(problem.epilogue))
+        matrices = problem.first, problem.second, problem.result
+        self._layouts = [_Object("MatrixLayout", x.data_type, x.rows, x.columns, x.leading) for x in matrices]
+        self.place(addresses)
+        self._found = _algorithms.get_or_make(problem, self._ask)
+        if self._found is None:
+            raise Refused(f"cuBLASLt has no algorithm for {problem}")
         self.workspace = self._found.workspace_bytes
 
-    def _algorithm(self) -> HeuristicResult:
-        with _lock:
-            if self.problem not in _algorithms:
-                if len(_algorithms) >= MOST_PROBLEMS:
-                    del _algorithms[next(iter(_algorithms))]
-                _algorithms[self.problem] = self._ask()
-            found = _algorithms[self.problem]
-        if found is None:
-            raise Refused(f"cuBLASLt has no algorithm for {self.problem}")
-        return found
+    def place(self, addresses: Mapping[int, int]) -> None:
+        """The roots of the operands begin at these addresses."""
+        A, B, out, *bias = _addresses(self._product, addresses)
+        self._A, self._B, self._out = A, B, out
+        if bias:
+            self._operation.set(BIAS_POINTER, ctypes.c_void_p(bias[0]))
 
     def _ask(self) -> HeuristicResult | None:
         """The usable algorithm that cuBLASLt expects to be the fastest; None if there is none."""
-        preference = _Object("MatmulPreference")
+        preference, problem = _Object("MatmulPreference"), self.problem
         preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
-        for attribute, x in zip(MIN_ALIGNMENT_BYTES, (*self._operands(), self.problem.result), strict=True):
+        matrices = problem.first, problem.second, problem.result, problem.result
+        for attribute, x in zip(MIN_ALIGNMENT_BYTES, matrices, strict=True):
             preference.set(attribute, ctypes.c_uint32(x.alignment))
         found, count = (HeuristicResult * MOST_ALGORITHMS)(), ctypes.c_int()
         first, second, result = self._layouts
-        described = _handle(self.problem.device), self._operation, first, second, result, result, preference
+        described = _handle(problem.device), self._operation, first, second, result, result, preference
         try:
             call("cublasLtMatmulAlgoGetHeuristic", *described, MOST_ALGORITHMS, found, ctypes.byref(count))
         except Refused:
             return None
-        good = (x for x in found[: count.value] if x.state == SUCCESS and not _has_remainder(x, self._n_terms()))
+        good = (x for x in found[: count.value] if x.state == SUCCESS and not _has_remainder(x, problem.n_terms))
         return next(good, None)
-
-    def _operands(self) -> tuple[Matrix, Matrix, Matrix]:
-        return self.problem.first, self.problem.second, self.problem.result
-
-    def _n_terms(self) -> int:
-        """The number of products that are added for one element of the result."""
-        first = self.problem.first
-        return first.rows if first.is_transposed else first.columns
 
     def run(self, stream: int, workspace: int) -> None:
         """Launch it on a stream; the workspace has ``self.workspace`` bytes, and its address is a multiple of 256."""
@@ -248,6 +225,11 @@ class Multiplication:
         except Refused:
             _algorithms[self.problem] = None
             raise
+
+
+def _addresses(product: Product, addresses: Mapping[int, int]) -> list[int]:
+    """The addresses of A, B, the result and, if there is one, the bias."""
+    return [addresses[x.root] + x.offset for x in (product.A, product.B, product.out, product.bias) if x is not None]
 
 
 def _has_remainder(found: HeuristicResult, n_terms: int) -> bool:
@@ -274,15 +256,14 @@ def is_safe(product: Product, version: int) -> bool:
     return version >= RIGHT_SINCE or min(product.out.shape) > 1 or n_most < 1 << 31
 
 
-def _problem(product: Product, at: dict[Operand, int], device: int, is_tf32: bool) -> Problem:
-    first, second, result = (_matrix(x, at[x]) for x in (product.B, product.A, product.out))
-    is_double = product.out.dtype == np.float64
-    compute = COMPUTE_64F if is_double else COMPUTE_32F_FAST_TF32 if is_tf32 else COMPUTE_32F
-    if product.A.dtype == np.uint16:
-        compute = COMPUTE_32F
+def _problem(product: Product, at: list[int], device: int, is_tf32: bool) -> Problem:
+    A, B, out, *bias = at
+    pairs = (product.B, B), (product.A, A), (product.out, out)
+    first, second, result = (_matrix(x, address) for x, address in pairs)
+    compute = COMPUTE_32F_FAST_TF32 if is_tf32 and product.A.dtype == np.float32 else COMPUTE_32F
+    compute = COMPUTE_64F if product.out.dtype == np.float64 else compute
     epilogue = DEFAULT if product.bias is None else BIAS | RELU if product.has_relu else BIAS
-    alignment = 0 if product.bias is None else _alignment(at[product.bias])
-    return Problem(device, first, second, result, compute, epilogue, alignment)
+    return Problem(device, first, second, result, compute, epilogue, _alignment(bias[0]) if bias else 0)
 
 
 def _matrix(x: Operand, address: int) -> Matrix:

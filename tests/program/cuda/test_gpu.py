@@ -10,6 +10,7 @@ import threading
 import warnings
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from xpnet import (
 from xpnet.backends import array_namespace, get_backend, to_numpy
 from xpnet.equations import activations, losses
 from xpnet.program import Replayed, definitions_as_they_stand, may_replay
-from xpnet.program.ladder import LevelError
+from xpnet.program.levels import LevelError
 
 pytestmark = [
     pytest.mark.gpu,
@@ -43,19 +44,21 @@ pytestmark = [
 def modules(request):
     """The modules that import CuPy, nothing known of any program."""
     pytest.importorskip("cupy", reason="CuPy is not installed")
-    from xpnet.program import cublaslt, cupy, gpu_steps
+    from xpnet.program.cuda import bound_step, cublaslt, gpu_steps, launches, replay
 
-    cupy.verdicts.clear()
+    replay.chosen_levels.clear()
     cublaslt._algorithms.clear()
-    yield cupy, gpu_steps, cublaslt
-    cupy.verdicts.clear()
+    yield SimpleNamespace(
+        bound_step=bound_step, cublaslt=cublaslt, gpu_steps=gpu_steps, launches=launches, replay=replay
+    )
+    replay.chosen_levels.clear()
     cublaslt._algorithms.clear()
 
 
 @pytest.fixture
 def levels(modules):
     """The levels that programs have been found good at so far."""
-    return lambda: {*modules[0].verdicts.values()}
+    return lambda: {*modules.replay.chosen_levels.values()}
 
 
 @pytest.fixture
@@ -150,7 +153,7 @@ def test_other_levels(capture, epilogues, level, data, levels, monkeypatch):
 
 def test_an_older_cublas_has_no_epilogues(data, levels, modules, monkeypatch):
     monkeypatch.setenv("XPNET_EPILOGUES", "on")
-    monkeypatch.setattr(modules[0], "cublas_version", lambda: 120803)
+    monkeypatch.setattr(modules.replay, "cublas_version", lambda: 120803)
     trained("cupy", data)
     assert levels() == {"graph"}
 
@@ -248,22 +251,22 @@ def test_sparse_samples_with_dropout_draw_other_masks_at_each_step(rng):
 # --- levels that fail
 
 
-def planted(gpu_steps, patch, what):
+def planted(launches, patch, what):
     """A kernel whose numbers are wrong."""
-    original = gpu_steps.Compiled.__init__
+    original = launches.Compiled.__init__
 
     def wrong(self, *arguments):
         original(self, *arguments)
         object.__setattr__(self.source, "text", self.source.text.replace(*what))
 
-    patch.setattr(gpu_steps.Compiled, "__init__", wrong)
+    patch.setattr(launches.Compiled, "__init__", wrong)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_wrong_kernel_is_not_used(dtype, data, modules, steps_down, levels, monkeypatch):
     data = tuple(a.astype(dtype) for a in data)
     expected = trained("numpy", data)
-    planted(modules[1], monkeypatch, ("tanh", "sin"))
+    planted(modules.launches, monkeypatch, ("tanh", "sin"))
     with pytest.warns(RuntimeWarning, match="differ by .* of what a step changes") as caught:
         found = [*trained("cupy", data)]
     assert_alike(found, expected, 1e-10 if dtype == "float64" else 1e-4)
@@ -275,15 +278,15 @@ def test_a_wrong_kernel_is_not_used(dtype, data, modules, steps_down, levels, mo
 
 def test_a_kernel_with_a_wrong_index_is_not_used(data, steps_down, levels, monkeypatch):
     """The second layer's bias, its elements by one place off."""
-    from xpnet.program import cuda_elements
+    from xpnet.program.cuda import indices
 
-    original = cuda_elements.index_of
+    original = indices.index_of
 
     def wrong(x, at):
         found = original(x, at)
         return f"(9 * (({found}) / 9) + ({found} + 1) % 9)" if x.shape == (9,) else found
 
-    monkeypatch.setattr(cuda_elements, "index_of", wrong)
+    monkeypatch.setattr(indices, "index_of", wrong)
     of = model("relu")
     of = replace(of, network=Sequential(*of.network.layers[:1], Dense(9, bias_initializer="glorot_uniform"), Dense(4)))
     with pytest.warns(RuntimeWarning, match="differ by .* of what a step changes"):
@@ -293,20 +296,20 @@ def test_a_kernel_with_a_wrong_index_is_not_used(data, steps_down, levels, monke
 
 def test_a_kernel_that_does_not_compile_is_not_used(data, modules, steps_down, monkeypatch):
     expected = trained("numpy", data)
-    planted(modules[1], monkeypatch, ("tanh(", "no_such_function("))
+    planted(modules.launches, monkeypatch, ("tanh(", "no_such_function("))
     with pytest.warns(RuntimeWarning, match="no_such_function"):
         assert_alike(trained("cupy", data), expected)
 
 
 def test_a_required_level_is_an_error(data, modules, monkeypatch):
     monkeypatch.setenv("XPNET_CAPTURE", "require")
-    planted(modules[1], monkeypatch, ("tanh", "sin"))
+    planted(modules.launches, monkeypatch, ("tanh", "sin"))
     with pytest.raises(LevelError, match="XPNET_CAPTURE=require"):
         trained("cupy", data)
 
 
-def test_a_verdict_holds_for_the_process(data, modules, steps_down, monkeypatch):
-    planted(modules[1], monkeypatch, ("tanh", "sin"))
+def test_a_chosen_level_holds_for_the_process(data, modules, steps_down, monkeypatch):
+    planted(modules.launches, monkeypatch, ("tanh", "sin"))
     with pytest.warns(RuntimeWarning):
         trained("cupy", data)
     with warnings.catch_warnings():
@@ -318,7 +321,7 @@ def test_a_verdict_holds_for_the_process(data, modules, steps_down, monkeypatch)
 def test_a_capture_that_fails_ends(error, data, modules, steps_down, monkeypatch):
     import cupy
 
-    streams, original = [], modules[0].Launches.__call__
+    streams, original = [], modules.launches.Launches.__call__
 
     def fails(self, stream, k=0):
         original(self, stream, k)
@@ -326,7 +329,7 @@ def test_a_capture_that_fails_ends(error, data, modules, steps_down, monkeypatch
             streams.append(stream)
             raise error
 
-    monkeypatch.setattr(modules[0].Launches, "__call__", fails)
+    monkeypatch.setattr(modules.launches.Launches, "__call__", fails)
     if isinstance(error, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
             trained("cupy", data)
@@ -342,14 +345,14 @@ def test_a_capture_that_fails_ends(error, data, modules, steps_down, monkeypatch
 def test_a_capture_that_cuda_refuses_ends(data, modules, steps_down, monkeypatch):
     import cupy
 
-    original = modules[0].Launches.__call__
+    original = modules.launches.Launches.__call__
 
     def reads(self, stream, k=0):
         original(self, stream, k)
         if stream.is_capturing():
             cupy.ones(3).get()
 
-    monkeypatch.setattr(modules[0].Launches, "__call__", reads)
+    monkeypatch.setattr(modules.launches.Launches, "__call__", reads)
     with pytest.warns(RuntimeWarning, match='level "graph"'):
         assert_alike(trained("cupy", data), trained("numpy", data))
     assert cupy.ones(3).sum() == 3
@@ -367,7 +370,7 @@ def test_an_error_after_a_capture_was_invalidated_is_that_error(modules):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        modules[0].captured(interrupted)
+        modules.launches.captured(interrupted)
     assert not streams[0].is_capturing()
     assert cupy.ones(3).sum() == 3
 
@@ -378,21 +381,20 @@ def test_the_context_is_asked_for_while_another_thread_captures(modules):
     with cupy.cuda.Stream(non_blocking=True) as stream:
         stream.begin_capture()
         with cupy.cuda.Stream(non_blocking=True):
-            assert not modules[0].context_has_ended()
+            assert not modules.replay.context_has_ended()
         stream.end_capture()
 
 
-def test_verdicts_do_not_fill_the_memory(modules, monkeypatch):
-    cupy_module = modules[0]
-    monkeypatch.setattr(cupy_module, "MOST_VERDICTS", 3)
+def test_chosen_levels_do_not_fill_the_memory(modules, monkeypatch):
+    monkeypatch.setattr(modules.replay.chosen_levels, "most", 3)
     for k in range(5):
-        cupy_module.at_highest_level(k, lambda level, is_known: level)
-    assert [program for *_, program in cupy_module.verdicts] == [2, 3, 4]
+        modules.replay.at_highest_level(k, lambda level, is_known: level)
+    assert [program for *_, program in modules.replay.chosen_levels] == [2, 3, 4]
 
 
 def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
-    planted(modules[1], monkeypatch, ("tanh", "sin"))
-    monkeypatch.setattr(modules[0], "context_has_ended", lambda: True)
+    planted(modules.launches, monkeypatch, ("tanh", "sin"))
+    monkeypatch.setattr(modules.replay, "context_has_ended", lambda: True)
     with pytest.raises(RuntimeError, match="restart with XPNET_REPLAY=off"):
         trained("cupy", data)
 
@@ -400,14 +402,15 @@ def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
 CONTEXT_ENDS = """
 import numpy as np
 from itertools import islice
+from types import SimpleNamespace
 from xpnet import Dense, GradientDescent, Model, Sequential, epochs
-from xpnet.program import cupy
+from xpnet.program.cuda.launches import Compiled
 
-original = cupy.Compiled.__init__
+original = Compiled.__init__
 def deadly(self, *arguments):
     original(self, *arguments)
     object.__setattr__(self.source, "text", self.source.text.replace("(memory + ", "(memory + 100000000000000 + "))
-cupy.Compiled.__init__ = deadly
+Compiled.__init__ = deadly
 of, rng = Model(Sequential(Dense(3), Dense(2))), np.random.default_rng(0)
 run = epochs(of, of.initial(rng, 5, GradientDescent(0.1)), np.ones((50, 5)), np.ones((50, 2)), batch_size=5, rng=rng,
              backend="cupy")
@@ -428,7 +431,7 @@ def test_a_kernel_that_ends_the_context_says_how_to_go_on():
 @pytest.mark.parametrize("status", [7, 8, 15])
 @pytest.mark.parametrize("where", ["cublasLtMatmulAlgoGetHeuristic", "cublasLtMatmul"])
 def test_products_that_cublaslt_refuses_are_computed_by_a_kernel(where, status, data, modules, levels, monkeypatch):
-    cublaslt = modules[2]
+    cublaslt = modules.cublaslt
     original = cublaslt.call
 
     def refuses(name, *arguments):
@@ -448,7 +451,7 @@ def test_products_that_cublaslt_refuses_are_computed_by_a_kernel(where, status, 
 def test_a_product_without_a_plan_for_its_bias_steps_down_to_one_without(
     data, modules, steps_down, levels, monkeypatch
 ):
-    cublaslt = modules[2]
+    cublaslt = modules.cublaslt
     monkeypatch.setenv("XPNET_EPILOGUES", "on")
     original = cublaslt.Multiplication._ask
     monkeypatch.setattr(
@@ -460,13 +463,13 @@ def test_a_product_without_a_plan_for_its_bias_steps_down_to_one_without(
 
 
 def test_matrices_of_one_column_that_are_too_large_for_an_older_cublas_are_left_to_a_kernel(modules):
-    from xpnet.program.cuda_memory import Operand, Product
+    from xpnet.program.cuda.memory import Operand, Product
 
     def product(m, n):
         A, B, out = ((m, 1 << 10), (1 << 10, n), (m, n))
         return Product(*(Operand(0, 0, shape, (shape[1], 1), np.dtype("float32")) for shape in (A, B, out)))
 
-    is_safe = modules[2].is_safe
+    is_safe = modules.cublaslt.is_safe
     assert not is_safe(product(1 << 21, 1), 120803)
     assert is_safe(product(1 << 21, 1), 120804)
     assert is_safe(product(1 << 20, 1), 120803)
@@ -474,7 +477,7 @@ def test_matrices_of_one_column_that_are_too_large_for_an_older_cublas_are_left_
 
 
 def test_an_algorithm_that_splits_sums_unevenly_is_passed_over(modules, monkeypatch):
-    cublaslt = modules[2]
+    cublaslt = modules.cublaslt
     configured = {cublaslt.ALGORITHM_ID: 66, cublaslt.SPLIT_K: 3}
     monkeypatch.setattr(cublaslt, "_configured", lambda found, attribute: configured[attribute])
     assert [cublaslt._has_remainder(None, k) for k in (6, 7, 8, 9)] == [False, True, True, False]
@@ -626,12 +629,14 @@ def counted(monkeypatch, module, name):
 
 @pytest.mark.filterwarnings("ignore:Got `batch_size`")
 def test_partial_fit_makes_its_program_once(rng, modules, monkeypatch):
-    cupy_module, gpu_steps, _ = modules
     X, y = rng.normal(size=(9, 40, 5)), rng.normal(size=(9, 40))
     ours, theirs = (MLPRegressor(hidden_layer_sizes=(7,), backend=b, random_state=0) for b in ("cupy", "numpy"))
     for k in range(6):
         ours.partial_fit(X[k], y[k])
-    plans, captures = counted(monkeypatch, cupy_module, "plan"), counted(monkeypatch, gpu_steps, "captured")
+    plans, captures = (
+        counted(monkeypatch, modules.launches, "plan"),
+        counted(monkeypatch, modules.bound_step, "captured"),
+    )
     for k in range(6, 9):
         ours.partial_fit(X[k], y[k])
     assert plans == captures == []
@@ -647,7 +652,7 @@ def test_predictions_of_a_size_make_their_program_once(n_rows, rng, modules, mon
         warnings.simplefilter("ignore")
         mlp = MLPClassifier(hidden_layer_sizes=(8,), max_iter=3, backend="cupy").fit(X, y)
     expected = MLPClassifier.predict_proba(pickle.loads(pickle.dumps(mlp)).set_params(backend="numpy"), X)
-    plans = counted(monkeypatch, modules[0], "plan")
+    plans = counted(monkeypatch, modules.launches, "plan")
     for k in range(8):
         np.testing.assert_allclose(mlp.predict_proba(X[k : k + n_rows]), expected[k : k + n_rows], atol=1e-12)
     assert len(plans) == 1
@@ -666,7 +671,7 @@ def test_a_models_predictions_are_programs_as_long_as_it_lives(method, rng, modu
     theta = of.draw(rng, 12)
     expected = getattr(of, method)(theta, X)
     before = used_bytes()
-    plans = counted(monkeypatch, modules[0], "plan")
+    plans = counted(monkeypatch, modules.launches, "plan")
     for _ in range(6):
         np.testing.assert_allclose(getattr(of, method)(theta, X, "cupy"), expected, atol=1e-12)
     assert len(plans) == 1
@@ -687,7 +692,7 @@ def test_lbfgs_is_replayed(rng, levels):
 
 
 def test_graphs_have_as_many_steps_as_divide_an_epoch(modules):
-    of = modules[1].steps_a_graph
+    of = modules.gpu_steps.steps_a_graph
     assert [of(n, 32) for n in (1, 2, 5, 8, 10, 12, 21, 35)] == [1, 2, 5, 8, 5, 6, 7, 7]
     assert [of(12, rows) for rows in (256, 257, 1024, 1025)] == [6, 4, 4, 1]
 

@@ -1,5 +1,7 @@
-"""Rewrites a program for a GPU: every product is one of two matrices that cuBLASLt can read. On request its factors are
-rounded to bfloat16, or it adds a bias and takes a ReLU.
+"""Lowers a program to what a GPU can run: every product becomes one of two matrices that cuBLASLt can read.
+
+*Lowering* is the compilers' term for rewriting a program in simpler operations. On request the factors of products are
+rounded to bfloat16, or products also add biases and take ReLUs.
 """
 
 import math
@@ -8,27 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from .recorder import NotRecordable, Program, Shape, Value, contiguous
+from ..values import NotRecordable, Program, Shape, Value, contiguous
 
 VECTOR_ALIGNMENT = 16
-"""Alignment of a bias in bytes: algorithms read so much of it at once."""
+"""The alignment of a bias in bytes: algorithms read so much of it at once."""
 
 
 def lowered(program: Program, is_bfloat16: bool = False, has_epilogues: bool = False) -> Program:
-    """The rewritten program, in which ``vecdot`` of arrays with two or more axes is a sum of products.
+    """The lowered program, in which ``vecdot`` of arrays with two or more axes is a sum of products.
 
-    Parameters
-    ----------
-    program : Program
-    is_bfloat16 : bool
-        Whether products of float32 round their factors to bfloat16.
-    has_epilogues : bool
-        Whether a product also adds the bias and takes the ReLU that follow it immediately.
-
-    Raises
-    ------
-    NotRecordable
-        The program has products of integers, of empty arrays or of stacks of matrices.
+    With ``is_bfloat16`` products of float32 round their factors to bfloat16. With ``has_epilogues`` a product also adds
+    the bias and takes the ReLU that follow it immediately. NotRecordable is raised if the program has products of
+    integers, of empty arrays or of stacks of matrices.
     """
     return _Lowering(program, is_bfloat16, has_epilogues).program()
 
@@ -43,7 +36,7 @@ class _Lowering:
         self.uses.update(x.owner for x in program.outputs)
 
     def program(self) -> Program:
-        """The rewritten program."""
+        """The lowered program."""
         for value in self.old.values:
             self.now[value] = self._lowered(value, tuple(self.now[x] for x in value.operands))
         self.new.inputs, self.new.results = self.old.inputs, self.old.results
@@ -57,28 +50,20 @@ class _Lowering:
             shape = np.broadcast_shapes(*(x.shape for x in operands))
             both = self._add(value, "multiply", operands, (), shape)
             return self._add(value, "sum", (both,), ((len(shape) - 1,), False), value.shape)
-        if self.has_epilogues and value.operation in ("add", "maximum"):
-            found = self._with_epilogue(value, operands)
-            if found is not None:
-                return found
-        if operands == value.operands:
-            self.new.values.append(value)
-            return value
-        if value.base is None:
-            return self._add(value, value.operation, operands, value.settings, value.shape)
-        return self._view(self.now[value.base], value.offset, value.shape, value.strides)
+        found = self._with_epilogue(value, operands) if self.has_epilogues else None
+        return found or self._added(value.rebuilt(self.now))
+
+    def _added(self, value: Value) -> Value:
+        self.new.values.append(value)
+        return value
 
     def _add(
         self, like: Value, operation: str, operands: tuple, settings: tuple, shape: Any, dtype: Any = None
     ) -> Value:
-        self.new.values.append(Value(operation, operands, settings, shape, dtype or like.dtype, like.site))
-        return self.new.values[-1]
+        return self._added(Value(operation, operands, settings, shape, dtype or like.dtype, like.site))
 
-    def _view(self, of: Value, offset: int, shape: Shape, strides: Shape) -> Value:
-        """A view of a value that is not a view itself."""
-        view = self._add(of, "view", (of,), (), shape)
-        view.base, view.offset, view.strides = of, offset, strides
-        return view
+    def _view(self, x: Value, offset: int, shape: Shape, strides: Shape) -> Value:
+        return self._added(x.owner.viewed("view", offset, shape, strides))
 
     # --- products
 
@@ -91,14 +76,14 @@ class _Lowering:
         return self._add(value, "matmul", factors, (), value.shape)
 
     def _matrix(self, product: Value, x: Value, is_first: bool) -> Value:
-        """A factor as a matrix whose rows or columns are contiguous, copied if need be."""
+        """A factor as a matrix whose rows or columns are contiguous; it is copied if it is not."""
         if x.ndim == 1:
             shape, strides = ((1, x.size), (1, *x.strides)) if is_first else ((x.size, 1), (*x.strides, 1))
-            x = self._view(x.owner, x.offset, shape, strides)
+            x = self._view(x, x.offset, shape, strides)
         elif x.ndim > 2 and is_first and product.operands[1].ndim <= 2:
             x = x if x.is_contiguous else self._add(x, "copy", (x,), (), x.shape)
             shape = math.prod(x.shape[:-1]), x.shape[-1]
-            x = self._view(x.owner, x.offset, shape, contiguous(shape))
+            x = self._view(x, x.offset, shape, contiguous(shape))
         elif x.ndim > 2:
             raise NotRecordable(f"there is no product of stacks of matrices on a GPU ({product!r})")
         return x if leading(x.shape, x.strides) else self._add(x, "copy", (x,), (), x.shape)
@@ -113,6 +98,8 @@ class _Lowering:
 
     def _with_epilogue(self, value: Value, operands: tuple[Value, ...]) -> Value | None:
         """The product with this bias or ReLU; None if this is neither, or if the product has other uses."""
+        if value.operation not in ("add", "maximum"):
+            return None
         for k, product in enumerate(operands):
             other = operands[1 - k]
             is_alone = product.operation == "matmul" and self.uses[value.operands[k]] == 1 and product.ndim == 2

@@ -58,11 +58,6 @@ def first_level() -> str:
     return EPILOGUES if setting("XPNET_EPILOGUES") == "on" else GRAPH
 
 
-def is_required() -> bool:
-    """Whether it is an error if a level fails."""
-    return setting("XPNET_CAPTURE") == "require"
-
-
 LONGEST = 500
 """The largest number of characters of an error that a warning repeats: compilers write pages."""
 
@@ -70,20 +65,13 @@ LONGEST = 500
 def step_down(level: str, to: str, why: Exception, device: str) -> None:
     """Warn that a program goes on at a lower level, or raise a LevelError if the level is required.
 
-    Parameters
-    ----------
-    level, to : str
-        The level that failed, and the next lower one.
-    why : Exception
-        What happened.
-    device : str
-        The device, and the versions of the libraries that compute.
+    ``device`` names the GPU and the versions of the libraries that compute.
     """
-    said = f"{type(why).__name__}: {why}"
-    said = said if len(said) <= LONGEST else said[:LONGEST] + "..."
+    reason = f"{type(why).__name__}: {why}"
+    reason = reason if len(reason) <= LONGEST else reason[:LONGEST] + "..."
     fix = {EPILOGUES: "XPNET_EPILOGUES=off", GRAPH: "XPNET_CAPTURE=off"}.get(level, "XPNET_REPLAY=off")
-    what = f'the level "{level}" failed ({said}) on {device}'
-    if is_required():
+    what = f'the level "{level}" failed ({reason}) on {device}'
+    if setting("XPNET_CAPTURE") == "require":
         raise LevelError(f"{what}, and XPNET_CAPTURE=require asks for it") from why
     warnings.warn(
         f'{what}; this program goes on at the level "{to}". {fix} in the environment leaves the level out; please '
@@ -98,16 +86,9 @@ def difference(
 ) -> float:
     """The largest difference between two lists of arrays, relative to the change of each array since ``before``.
 
-    Parameters
-    ----------
-    ours, expected, before : sequences of ndarray
-        The results of two levels, and the same arrays before the computation.
-    precision : str
-        A key of ``TOLERANCES``.
-    has_slots : bool
-        Whether the first array is theta and the second its first moment. Adam divides by the size of the gradient,
-        which magnifies rounding errors if the gradient is almost 0: such elements of theta are left out, and their
-        slots compared.
+    ``precision`` is a key of ``TOLERANCES``. With ``has_slots`` the first array is theta and the second its first
+    moment. Adam divides by the size of the gradient, which magnifies rounding errors if the gradient is almost 0: such
+    elements of theta are left out, and their slots are compared.
     """
     worst = 0.0
     is_narrow = precision in _NARROW

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet.program.cuda_memory import COUNTER, Kernel
-from xpnet.program.plan import MEMORY
+from xpnet.program.cuda.memory import COUNTER, Kernel
+from xpnet.program.items import MEMORY
 
 HEADER = Path(__file__).parent / "cuda_on_host.h"
 

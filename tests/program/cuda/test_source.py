@@ -9,20 +9,23 @@ import pytest
 from xpnet import Adam, AdamW, Dense, Dropout, GradientDescent, Model, Momentum, PReLU, Sequential
 from xpnet.backends import array_namespace, get_backend
 from xpnet.equations import activations, losses
-from xpnet.program import NotRecordable, cuda_bodies, cuda_elements, may_replay
-from xpnet.program.cuda_memory import Kernel
-from xpnet.program.cuda_source import source
-from xpnet.program.lowering import lowered
+from xpnet.program import NotRecordable, may_replay
+from xpnet.program.cuda import indices, reductions
+from xpnet.program.cuda.lowering import lowered
+from xpnet.program.cuda.memory import Kernel
+from xpnet.program.cuda.source import source
 from xpnet.program.plan import plan
-from xpnet.program.recorder import ELEMENTWISE, leaves, record
-from xpnet.program.steps import Batch, Carry
+from xpnet.program.recorder import leaves, record
+from xpnet.program.steps import Carry, step_on_rows
+from xpnet.program.values import ELEMENTWISE
 from xpnet.step import step_scalars, steps_of
 
+from ..samples import M, data
 from .kernels_on_host import HostReplay
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
-M, N, SIZE, STEPS = 60, 7, 20, 3
+SIZE, STEPS = 20, 3
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 
 
@@ -33,30 +36,10 @@ class Abstract:
         self.shape, self.dtype = shape, np.dtype(dtype)
 
 
-def data(loss, n_out, rng, n=N):
-    """Samples, and targets that the loss takes."""
-    X = rng.normal(size=(M, n))
-    if loss == "cross_entropy":
-        return X, np.eye(n_out)[rng.integers(0, n_out, M)]
-    if loss == "binary_cross_entropy":
-        return X, rng.integers(0, 2, (M, n_out)).astype(float)
-    return X, rng.normal(size=(M, n_out)) if loss != "half_poisson_deviance" else rng.poisson(2.0, (M, n_out)) * 1.0
-
-
-def stepped(step):
-    """A step that takes its rows out of all data, as a GPU does it."""
-
-    def run(carry, data, rows, row):
-        batch = Batch(*(None if A is None else array_namespace(A).take(A, rows, axis=0) for A in data))
-        return step(carry, batch, tuple(row[j] for j in range(row.shape[0])))
-
-    return run
-
-
 def compiled(model, X, Y, w, rule, clip_norm=None, is_bfloat16=False, has_epilogues=False):
     """The step, what it is given, its plan and its source."""
     dtype = X.dtype
-    step = stepped(steps_of(model, X, rule, clip_norm, get_backend("numpy")).step)
+    step = step_on_rows(steps_of(model, X, rule, clip_norm, get_backend("numpy")).step)
     state = replace(model.initial(np.random.default_rng(1), X.shape[1:], rule), seed=5)
     table = step_scalars(state.course, lambda t: 1.0, [SIZE / M] * STEPS).astype(dtype)
     theta = state.theta.astype(dtype)
@@ -219,8 +202,8 @@ def test_every_elementwise_operation_at_every_kind_of_number(dtype):
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 40), (70, 33), (700, 2), (40, 3, 5)])
 @pytest.mark.parametrize("name", ["sum", "max", "min", "prod", "all", "any"])
 def test_reductions_over_any_axes(name, shape, rng, monkeypatch):
-    monkeypatch.setattr(cuda_bodies, "AT_ONCE", 1 << 9)
-    monkeypatch.setattr(cuda_bodies, "SLICE", 1 << 7)
+    monkeypatch.setattr(reductions, "AT_ONCE", 1 << 9)
+    monkeypatch.setattr(reductions, "SLICE", 1 << 7)
     x = rng.uniform(0.9, 1.1, size=shape)
     if name in ("all", "any"):
         x = x > (0.92 if name == "all" else 1.09)
@@ -337,14 +320,14 @@ def test_a_wrong_index_is_detected(rng):
     """That these tests can fail: a kernel that reads the next element gives other numbers."""
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(6, "tanh"), Dense(2)))
-    original = cuda_elements.index_of
+    original = indices.index_of
 
     def wrong(x, at):
         found = original(x, at)
         return f"({found} + 1)" if x.shape == (6,) else found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda_elements, "index_of", wrong)
+        patch.setattr(indices, "index_of", wrong)
         with pytest.raises(AssertionError):
             assert_the_kernels_are_right(model, X, Y, GradientDescent(0.1))
     assert_the_kernels_are_right(model, X, Y, GradientDescent(0.1))
@@ -360,7 +343,7 @@ def test_kernels_compile_for_gpus(architecture, rng):
         nvrtc.getVersion()
     except Exception as error:
         pytest.skip(f"NVRTC is not installed (nvidia-cuda-nvrtc-cu12): {error}")
-    from xpnet.program.cupy import PRODUCTS
+    from xpnet.program.cuda.launches import PRODUCTS
 
     X, Y = (a.astype("float32") for a in data("cross_entropy", 4, rng))
     network = Sequential(Dense(40, "elu"), Dropout(0.3), PReLU(), Dense(4))

@@ -1,0 +1,227 @@
+"""Kernels and matrix products on fixed addresses of a GPU, launched one by one or captured as a CUDA graph.
+
+All memory of a program is allocated before anything is captured, so that a capture records nothing but launches.
+"""
+
+import contextlib
+import functools
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import cupy
+
+from ...backends.gpu import facts
+from ..items import MEMORY, rounded
+from ..plan import Plan, plan
+from ..values import Program
+from .cublaslt import SPARE, Multiplication, Refused, is_safe
+from .lowering import lowered
+from .memory import COUNTER, THREADS, Kernel, Product
+from .source import Source, source
+
+Array = Any
+
+_NUMBERS = r"""
+__device__ inline float number(float a) { return a; }
+__device__ inline double number(double a) { return a; }
+__device__ inline float number(unsigned short a) { return __uint_as_float((unsigned int)a << 16); }
+"""
+_PRODUCT = r"""
+extern "C" __global__ void product_%s(const %s* A, const %s* B, %s* out, long long m, long long n, long long k,
+                                      long long a0, long long a1, long long b0, long long b1) {
+    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= m * n) return;
+    %s sum = 0;
+    for (long long l = 0; l < k; l++) sum += number(A[i / n * a0 + l * a1]) * number(B[l * b0 + i %% n * b1]);
+    out[i] = sum;
+}
+"""
+_TYPES = (("float32", "float", "float"), ("float64", "double", "double"), ("uint16", "unsigned short", "float"))
+PRODUCTS = _NUMBERS + "".join(_PRODUCT % (name, T, T, result, result) for name, T, result in _TYPES)
+"""Kernels for the matrix products that cuBLASLt does not support, one thread an element."""
+
+
+def device_name() -> str:
+    """The current device and the versions of the libraries that compute, for messages."""
+    gpu = facts(cupy.cuda.Device().id)
+    runtime, driver = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
+    return (
+        f"{gpu.name} (compute capability {gpu.capability[0]}.{gpu.capability[1]}; CuPy {cupy.__version__}, "
+        f"CUDA runtime {runtime}, driver {driver}, cuBLAS {cublas_version()})"
+    )
+
+
+@functools.cache
+def cublas_version() -> int:
+    """The version of cuBLAS: 120804 is 12.8.4."""
+    return cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle())
+
+
+class Compiled:
+    """A program's plan and source for a GPU.
+
+    ``overwrites`` are those of the plan, ``sliding`` those of the source: the inputs of which each step reads the next
+    part, and the size of a part in bytes. With ``has_epilogues`` products also add biases and take ReLUs.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        overwrites: Mapping[int, int],
+        sliding: Mapping[int, int],
+        precision: str,
+        has_epilogues: bool = False,
+    ) -> None:
+        self.is_tf32, self.sliding = precision == "tf32", sliding
+        self.plan: Plan = plan(lowered(program, precision == "bfloat16", has_epilogues), overwrites, has_kernels=True)
+        self.source: Source = source(self.plan, sliding)
+
+
+class Launches:
+    """A compiled program over these inputs: ``launches(stream, k)`` launches step k on the current stream.
+
+    Refused is raised if cuBLASLt can't add a product's bias, and CuPy's OutOfMemoryError if the GPU's memory is full.
+
+    Parameters
+    ----------
+    compiled : Compiled
+    inputs : sequence of ndarray, C-contiguous
+        Arrays of the device, which are used in place and overwritten by outputs as the plan says.
+    counter : ndarray, optional
+        One int64, the number of the step that ``k = 0`` is. Needed if there are sliding inputs.
+    memory : ndarray of bytes, optional
+        Memory for everything else; allocated here if it is missing or too small. Launches that never run at the same
+        time may share it.
+    """
+
+    def __init__(
+        self, compiled: Compiled, inputs: Sequence[Array], counter: Array | None = None, memory: Array | None = None
+    ) -> None:
+        source = compiled.source
+        self._plan, self._inputs = compiled.plan, [*inputs, *(cupy.asarray(a) for a in source.constants)]
+        addresses = {j: a.data.ptr for j, a in enumerate(self._inputs)}
+        if counter is not None:
+            addresses[COUNTER] = counter.data.ptr
+        # The plan's memory is not allocated yet: CuPy aligns it to 256 bytes or more, as the address 0 is.
+        addresses[MEMORY] = 0
+        self._products = [
+            _ProductCall(x, addresses, compiled.is_tf32) for x in source.launches if isinstance(x, Product)
+        ]
+        start = rounded(source.memory, 256)
+        size = start + rounded(max((x.workspace for x in self._products), default=0), 256) + SPARE
+        self.memory = cupy.empty(size, cupy.uint8) if memory is None or memory.size < size else memory
+        addresses[MEMORY] = self.memory.data.ptr
+        module, products = cupy.RawModule(code=source.text, options=("-std=c++17",)), iter(self._products)
+        self._calls: list[Callable[[Any, int], None]] = []
+        for x in source.launches:
+            if isinstance(x, Kernel):
+                self._calls.append(_KernelCall(module, x, addresses, compiled.sliding))
+            else:
+                call = next(products)
+                call.place(addresses, addresses[MEMORY] + start)
+                self._calls.append(call)
+
+    def __call__(self, stream: Any, k: int = 0) -> None:
+        for call in self._calls:
+            call(stream, k)
+
+    def multiply(self, stream: Any) -> None:
+        """Launch the products alone, whose time is a lower bound for the time of all launches."""
+        for call in self._products:
+            call(stream, 0)
+
+    @property
+    def outputs(self) -> list[Array]:
+        """The program's outputs, as arrays of the memory that they are computed in."""
+        found = []
+        for x in self._plan.outputs:
+            root, offset = self._plan.places[x]
+            home = self.memory if root == MEMORY else self._inputs[root]
+            found.append(cupy.ndarray(x.shape, x.dtype, memptr=home.data + offset))
+        return found
+
+
+class _KernelCall:
+    """A kernel with its arguments."""
+
+    def __init__(self, module: Any, kernel: Kernel, addresses: Mapping[int, int], sliding: Mapping[int, int]) -> None:
+        self.function, self.grid = module.get_function(kernel.name), (kernel.blocks,)
+        self.arguments = [(addresses[root], sliding.get(root, 0)) for root in kernel.roots]
+
+    def __call__(self, stream: Any, k: int) -> None:
+        self.function(self.grid, (THREADS,), tuple(at + k * step for at, step in self.arguments))
+
+
+class _ProductCall:
+    """A product by cuBLASLt, or by a kernel if cuBLASLt does not support it and it has no bias."""
+
+    def __init__(self, product: Product, addresses: Mapping[int, int], is_tf32: bool) -> None:
+        self.product = product
+        self.multiplication: Multiplication | None = None
+        if is_safe(product, cublas_version()):
+            try:
+                self.multiplication = Multiplication(product, addresses, cupy.cuda.Device().id, is_tf32)
+            except Refused:
+                if product.bias is not None:
+                    raise
+        self.workspace = 0 if self.multiplication is None else self.multiplication.workspace
+
+    def place(self, addresses: Mapping[int, int], workspace: int) -> None:
+        """The roots of the operands begin at these addresses, and the workspace at another one."""
+        if self.multiplication is not None:
+            self.multiplication.place(addresses)
+        self._at = workspace
+        A, B, out = self.product.A, self.product.B, self.product.out
+        self._arguments = (
+            *(addresses[x.root] + x.offset for x in (A, B, out)),
+            *(*out.shape, A.shape[1], *A.strides, *B.strides),
+        )
+
+    def __call__(self, stream: Any, k: int) -> None:
+        if self.multiplication is not None:
+            try:
+                self.multiplication.run(stream.ptr, self._at)
+                return
+            except Refused:
+                if self.product.bias is not None:
+                    raise
+                self.multiplication = None
+        m, n = self.product.out.shape
+        function = _product_kernels(cupy.cuda.Device().id).get_function(f"product_{self.product.A.dtype.name}")
+        function((-(-m * n // THREADS),), (THREADS,), self._arguments)
+
+
+@functools.cache
+def _product_kernels(device: int) -> Any:
+    return cupy.RawModule(code=PRODUCTS, options=("-std=c++17",))
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """A context without garbage collection, which might free device memory: a capture forbids that."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def captured(ask: Callable[[Any], None]) -> Any:
+    """The CUDA graph of all launches that ``ask(stream)`` makes on a new stream, which is the current one meanwhile.
+
+    If ``ask`` raises an error, the capture is ended, and the error is raised again.
+    """
+    stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
+    with _without_garbage_collection(), stream:
+        try:
+            stream.begin_capture()
+            ask(stream)
+            return stream.end_capture()
+        except BaseException:
+            # CuPy's is_capturing raises an error if CUDA has invalidated the capture, so that it can't be asked here.
+            with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):
+                stream.end_capture()
+            raise
