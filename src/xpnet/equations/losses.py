@@ -29,8 +29,13 @@ class Loss:
         """Each sample's loss, (m, 1), or its addends, (m, n); and dZ, (m, n)."""
         raise TypeError(f"{type(self).__name__} must define per_element(self, Z, Y)")
 
+    @property
+    def descended(self) -> "Loss":
+        """The loss whose gradient dZ is: this one, unless its value is reported on another scale."""
+        return self
+
     def check(self, Y: Array) -> None:
-        """Raise where Y can't be targets of this loss."""
+        """Raise if Y can't be targets of this loss."""
 
     def log_predict(self, Z: Array) -> Array:
         """log(link(Z)), from the logits."""
