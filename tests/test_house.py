@@ -33,6 +33,7 @@ FLOORS = {
     "training": 5,
     "estimators": 6,
     "inspection": 7,
+    "examples": 7.5,
     "saving": 7,
     "cli": 8,
     "__main__": 9,
@@ -41,7 +42,7 @@ FLOORS = {
 
 HANDED_UP = {
     (module, other)
-    for module in ("model", "estimators.inside")
+    for module in ("estimators.inside",)
     for other in ("inspection.explanation", "inspection.summary", "inspection.drawing.network")
 }
 """A method that hands its caller on to a higher floor, which it imports when it is called."""

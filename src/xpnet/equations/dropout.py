@@ -20,8 +20,8 @@ _A, _B, _C = 31743, 28607, 25411
 
 @dataclass(frozen=True)
 class Dropout:
-    """Units are left out at random while training: ``keep`` is 0 with probability ``rate``, else 1, for each unit of each
-    sample. In prediction A = X.
+    """Units left out at random while training: ``keep`` is 0 with probability ``rate``, else 1, for each unit of each
+    sample.
     """
 
     rate: float = 0.5

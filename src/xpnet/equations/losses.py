@@ -85,7 +85,7 @@ class Huber(Loss):
 
     delta: float = 1.0
 
-    equation = "L = sum_j e_j^2 / 2 if |e_j| <= delta, else delta (|e_j| - delta / 2), e = yhat - y"
+    equation = "L = sum_j E_j^2 / 2 if |E_j| <= delta, else delta (|E_j| - delta / 2), E = yhat - y"
     derivative_equation = "dZ = max(-delta, min(A - Y, delta))"
     source = "Huber, Ann. Math. Stat. 1964"
 

@@ -75,7 +75,9 @@ class HistogramDisplay:
         layer %= len(layers)
         values = [_numbers(snapshot, recorder, quantity, layer) for snapshot in recorder.snapshots]
         name = f"{quantity} of layer {layer + 1}, {type(layers[layer]).__name__}"
-        return cls(epochs=[snapshot.epoch for snapshot in recorder.snapshots], values=values, name=name).plot(ax, bins=bins)
+        return cls(epochs=[snapshot.epoch for snapshot in recorder.snapshots], values=values, name=name).plot(
+            ax, bins=bins
+        )
 
     def plot(self, ax: Any = None, *, bins: int = 60) -> "HistogramDisplay":
         """Draw on the Axes, or on a new figure of pyplot's; returns the display itself."""

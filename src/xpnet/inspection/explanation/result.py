@@ -8,27 +8,31 @@ from typing import Any
 
 import numpy as np
 
+from .page import as_fragment, as_page
 from .quantity import Quantity, Section
+from .text import as_markdown, as_text
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class Explanation:
     """One training step, quantity by quantity.
 
-    ``record["dW2"].value`` is an array; ``print(record)``, :meth:`markdown`, :meth:`html` and :meth:`json` show all of
-    it, and a notebook shows the page.
+    ``explanation["dW2"].value`` is an array; ``print(explanation)``, :meth:`markdown`, :meth:`html` and :meth:`json`
+    show all of it, and a notebook shows the page.
 
     Attributes
     ----------
     quantities : tuple of Quantity
         In the order in which they are computed.
     facts : mapping of str to str
-        The network, loss, optimiser, number of samples, dtype and backend, in words.
+        The network, loss, optimizer, number of samples, dtype and backend, in words.
     layers : tuple of str
         Each layer in words.
     title : str
     notes : tuple of str
         What a reader should know about this step.
+    references : tuple of str
+        What the sources of the quantities refer to.
     """
 
     quantities: tuple[Quantity, ...]
@@ -36,6 +40,7 @@ class Record:
     layers: tuple[str, ...]
     title: str = "One training step"
     notes: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     _by_name: dict[str, Quantity] = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -56,15 +61,34 @@ class Record:
         return len(self.quantities)
 
     def of(self, section: Section, layer: int = 0) -> list[Quantity]:
-        """The quantities of one section, of one layer or of none."""
+        """The quantities of one section, of one layer or, with 0, of those that belong to no layer."""
         return [q for q in self.quantities if q.section == section and q.layer == layer]
 
     def place(self, quantity: Quantity) -> int:
-        """At which place, from 1, a quantity is computed."""
+        """The place in the order of computation, from 1."""
         return next(i for i, q in enumerate(self.quantities, 1) if q is quantity)
 
-    def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Record":
-        """The same step under a title, with what a document calls its quantities and the numbers that it prints."""
+    def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Explanation":
+        """The same step under a title, beside what a document says of it.
+
+        Parameters
+        ----------
+        title : str
+        symbols : mapping of str to str
+            What the document calls a quantity, by the quantity's name here.
+        printed : mapping of str to array-like, optional
+            The numbers that it prints, by the quantity's name here.
+
+        Returns
+        -------
+        Explanation
+            Whose quantities have ``symbol`` and ``printed``.
+
+        Raises
+        ------
+        KeyError
+            There is no quantity of one of these names.
+        """
         printed = {name: np.asarray(a, dtype=np.float64) for name, a in (printed or {}).items()}
         for name in {*symbols, *printed}:
             self[name]
@@ -75,24 +99,18 @@ class Record:
 
     def text(self) -> str:
         """Plain text for a terminal."""
-        from .text import as_text
-
         return as_text(self)
 
     def markdown(self) -> str:
-        """Markdown, with tables."""
-        from .text import as_markdown
-
+        """Markdown, with a table for each group of quantities."""
         return as_markdown(self)
 
     def html(self) -> str:
         """One page that needs nothing else: no network, no script."""
-        from .page import as_page
-
         return as_page(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as numbers, text, lists and None."""
+        """All of it as numbers, text, lists and None; see :meth:`Quantity.to_dict`."""
         return {
             "title": self.title,
             "facts": dict(self.facts),
@@ -102,15 +120,13 @@ class Record:
         }
 
     def json(self) -> str:
-        """:meth:`to_dict` as JSON; NaN and infinity, which JSON lacks, as null."""
+        """:meth:`to_dict` as JSON; NaN and infinity, which JSON lacks, become null."""
         return json.dumps(_finite(self.to_dict()), ensure_ascii=False, indent=1, allow_nan=False)
 
     def __str__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
-        from .page import as_fragment
-
         return as_fragment(self)
 
 
