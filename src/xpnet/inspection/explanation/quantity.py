@@ -8,10 +8,8 @@ import numpy as np
 
 Section = Literal["input", "forward", "loss", "backward", "update"]
 
-SMALL = 64
-"""Entries up to which an array is shown whole; larger ones are summarized."""
-WIDE = 12
-"""Columns up to which it is."""
+SMALL, WIDE = 64, 12
+"""Entries and columns up to which an array is shown whole; a larger one is summarized."""
 CORNER = 3, 5
 """Rows and columns that a summary shows."""
 
@@ -41,12 +39,11 @@ class Check:
     every_entry: bool
 
     def __str__(self) -> str:
-        off = f"{self.error:.0e} of its norm" if self.error else "nothing"
+        off = f"off by {self.error:.0e} of its norm" if self.error else "off by nothing"
         if self.verdict == "kink":
-            return f"central differences agree only beside a kink that lies right here (at it they are off by {off})"
+            return f"a kink lies right here: central differences agree beside it ({off} at it)"
         along = "every entry" if self.every_entry else f"{self.directions} directions"
-        said = "agree" if self.verdict == "agrees" else "DISAGREE"
-        return f"central differences of {along} {said} (off by {off})"
+        return f"central differences of {along} {'agree' if self.verdict == 'agrees' else 'DISAGREE'} ({off})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,32 +99,18 @@ class Quantity:
         return bool(np.allclose(self.value, self.printed.reshape(self.value.shape), rtol=0.0, atol=tolerance))
 
     def summary(self) -> dict[str, float]:
-        """The value in five numbers, in float64.
-
-        Returns
-        -------
-        dict of str to float
-            "min", "mean", "max", "norm" (Euclidean, over all entries) and "zeros", the share of entries that are 0.
-        """
+        """Five numbers in float64: "min", "mean", "max", "norm" (Euclidean) and "zeros", the share of entries that are 0."""
         a = self.value.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             found = {"min": a.min(), "mean": a.mean(), "max": a.max(), "norm": np.linalg.norm(a.ravel())}
         return {**{name: float(x) for name, x in found.items()}, "zeros": float(np.mean(a == 0.0))}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as numbers, text, lists and None.
-
-        Returns
-        -------
-        dict
-            A small array is in "values"; a large one has a "summary" and a "corner", its first rows and columns.
-        """
+        """All of it as numbers, text, lists and None; of a large array its "summary" and its "corner"."""
         facts = {name: getattr(self, name) for name in ("name", "equation", "source", "section", "layer")}
         facts |= {"shape": list(self.value.shape), "dtype": str(self.value.dtype)}
-        if self.is_small:
-            facts["values"] = self.value.tolist()
-        else:
-            facts |= {"summary": self.summary(), "corner": self.corner.tolist()}
+        small = {"values": self.value.tolist()} if self.is_small else {}
+        facts |= small or {"summary": self.summary(), "corner": self.corner.tolist()}
         if self.check is not None:
             facts["check"] = dataclasses.asdict(self.check)
         if self.symbol is not None:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Explanation:
     Attributes
     ----------
     quantities : tuple of Quantity
-        In the order in which they are computed.
+        In the order in which they are computed; iterating over the explanation yields them.
     facts : mapping of str to str
         The network, loss, optimizer, number of samples, dtype and backend, in words.
     layers : tuple of str
@@ -41,18 +41,15 @@ class Explanation:
     title: str = "One training step"
     notes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    _by_name: dict[str, Quantity] = field(init=False, repr=False)
-
-    def __post_init__(self):
-        object.__setattr__(self, "_by_name", {q.name: q for q in self.quantities})
 
     def __getitem__(self, name: str) -> Quantity:
-        if name not in self._by_name:
-            raise KeyError(f"no quantity is called {name!r}; there are: {', '.join(self._by_name)}")
-        return self._by_name[name]
+        found = next((q for q in self.quantities if q.name == name), None)
+        if found is None:
+            raise KeyError(f"no quantity is called {name!r}; there are: {', '.join(q.name for q in self.quantities)}")
+        return found
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return any(q.name == name for q in self.quantities)
 
     def __iter__(self) -> Iterator[Quantity]:
         return iter(self.quantities)
@@ -68,7 +65,9 @@ class Explanation:
         """The place in the order of computation, from 1."""
         return next(i for i, q in enumerate(self.quantities, 1) if q is quantity)
 
-    def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Explanation":
+    def beside(
+        self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None
+    ) -> "Explanation":
         """The same step under a title, beside what a document says of it.
 
         Parameters
@@ -82,19 +81,17 @@ class Explanation:
         Returns
         -------
         Explanation
-            Whose quantities have ``symbol`` and ``printed``.
+            Its quantities have ``symbol`` and ``printed``.
 
         Raises
         ------
         KeyError
             There is no quantity of one of these names.
         """
-        printed = {name: np.asarray(a, dtype=np.float64) for name, a in (printed or {}).items()}
-        for name in {*symbols, *printed}:
+        arrays = {name: np.asarray(a, dtype=np.float64) for name, a in (printed or {}).items()}
+        for name in {*symbols, *arrays}:
             self[name]
-        named = [
-            dataclasses.replace(q, symbol=symbols.get(q.name), printed=printed.get(q.name)) for q in self.quantities
-        ]
+        named = (dataclasses.replace(q, symbol=symbols.get(q.name), printed=arrays.get(q.name)) for q in self)
         return dataclasses.replace(self, quantities=tuple(named), title=title)
 
     def text(self) -> str:
@@ -111,13 +108,10 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as numbers, text, lists and None; see :meth:`Quantity.to_dict`."""
-        return {
-            "title": self.title,
-            "facts": dict(self.facts),
-            "layers": list(self.layers),
-            "notes": list(self.notes),
-            "quantities": [q.to_dict() for q in self.quantities],
-        }
+        names = ("title", "facts", "layers", "notes", "references")
+        found = {name: getattr(self, name) for name in names}
+        found = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        return {**found, "quantities": [q.to_dict() for q in self.quantities]}
 
     def json(self) -> str:
         """:meth:`to_dict` as JSON; NaN and infinity, which JSON lacks, become null."""
@@ -132,7 +126,7 @@ class Explanation:
 
 def _finite(x: Any) -> Any:
     """x with None for what is not finite."""
-    if isinstance(x, dict):
+    if isinstance(x, Mapping):
         return {key: _finite(value) for key, value in x.items()}
     if isinstance(x, list):
         return [_finite(value) for value in x]
