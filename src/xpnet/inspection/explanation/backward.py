@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ...backends import array_namespace
 from ...equations.activations import Linear
 from ...equations.penalties import add_penalty
-from ..equation_text import renamed
+from ..equation_text import renamed, source_of
 from .forward import penalty_text
 from .quantity import Quantity
 from .step import Step, host
@@ -13,57 +13,48 @@ from .step import Step, host
 
 def backward(step: Step) -> Iterator[Quantity]:
     """dA, dZ, and the gradients of the parameters."""
-    K = step.depth
+    K, seen = step.depth, step.seen
     for k in range(K, 0, -1):
-        yield _output_error(step) if k == K else _hidden_error(step, k)
+        if k == K:
+            yield _output_error(step)
+        else:
+            by_name = f", by {type(step.layer(k + 1)).__name__}'s backward"
+            equation = step.equation(f"dA{k}", k + 1, "dX", by_name)
+            yield Quantity(f"dA{k}", equation, "", host(seen["dA", k]), "backward", k)
         if step.passes_through(k):
             f = step.activation(k)
-            name = step.output_error if k == K else f"dA{k}"
             slope = getattr(f, "derivative_equation", f"f' of {type(f).__name__}")
-            said = f"dZ{k} = {name}" if f == Linear() else f"dZ{k} = {name} ∘ f'(Z{k}), {slope}"
-            yield Quantity(f"dZ{k}", said, "", host(step.seen["dZ", k]), "backward", k)
+            said = f"dZ{k} = {step.output_error if k == K else f'dA{k}'}"
+            said += "" if f == Linear() else f" ∘ f'(Z{k}), {slope}"
+            yield Quantity(f"dZ{k}", said, "", host(seen["dZ", k]), "backward", k)
         yield from _gradients(step, k)
 
 
 def _output_error(step: Step) -> Quantity:
     """What the loss hands to the last layer."""
     K, criterion, name = step.depth, step.model.criterion, step.output_error
-    equation = getattr(criterion, "derivative_equation", "dZ = dL/dZ")
-    said = renamed(equation, {"dZ": name, "A": f"A{K}"})
+    said = renamed(getattr(criterion, "derivative_equation", "dZ = dL/dZ"), {"dZ": name, "A": f"A{K}"})
     if step.data[2] is not None:
         left, _, right = said.partition(" = ")
         said = f"{left} = w ∘ ({right})"
-    return Quantity(name, said, getattr(criterion, "source", ""), host(step.seen["dZ", 0]), "backward", K)
-
-
-def _hidden_error(step: Step, k: int) -> Quantity:
-    """What layer k + 1 hands to layer k."""
-    after = step.layer(k + 1)
-    steps = getattr(after, "steps", {})
-    said = (
-        f" = {renamed(steps['dX'], step.symbols(k + 1))}"
-        if "dX" in steps
-        else f", by {type(after).__name__}'s backward"
-    )
-    return Quantity(f"dA{k}", f"dA{k}{said}", "", host(step.seen["dA", k]), "backward", k)
+    return Quantity(name, said, source_of(criterion), host(step.seen["dZ", 0]), "backward", K)
 
 
 def _gradients(step: Step, k: int) -> Iterator[Quantity]:
     """Of each parameter of layer k: the sum over the samples if that isn't all yet, the penalty's, the cost's."""
-    model, layer, symbols = step.model, step.layer(k), step.symbols(k)
-    source, steps = getattr(layer, "source", ""), getattr(layer, "steps", {})
-    found = zip(step.parameters(k), step.seen["gradients", k], step.seen["params", k], strict=True)
+    model, layer, seen = step.model, step.layer(k), step.seen
+    source, by_name = source_of(layer), f" = {type(layer).__name__}'s backward, sum_i"
+    found = zip(step.parameters(k), seen["gradients", k], seen["params", k], strict=True)
     for (name, is_weight, at, shape), g, W in found:
-        step_text = steps.get(f"d{name.removesuffix(str(k))}", f"{type(layer).__name__}'s backward, sum_i")
-        terms = [renamed(step_text, symbols)]
+        total, what = f"sum d{name}", f"d{name.removesuffix(str(k))}"
         lambdas = model.lambdas(step.c) if is_weight else (None, None)
+        said = step.equation(f"d{name}", k, what, by_name)
         if model.reduction == "mean" or any(lambdas):
-            yield Quantity(f"sum d{name}", f"sum d{name} = {terms[0]}", source, host(g), "backward", k)
-            terms = [f"c sum d{name}"]
+            yield Quantity(total, step.equation(total, k, what, by_name), source, host(g), "backward", k)
+            said = f"d{name} = c {total}"
         if any(lambdas):
             rise = add_penalty(array_namespace(W).zeros_like(W), W, *lambdas)
-            said = f"penalty d{name} = {penalty_text(step, f'lambda_1 sign({name})', f'lambda_2 {name}')}"
-            yield Quantity(f"penalty d{name}", said, "", host(rise), "backward", k)
-            terms.append(f"penalty d{name}")
-        value = host(step.gradient[at]).reshape(shape)
-        yield Quantity(f"d{name}", f"d{name} = {' + '.join(terms)}", source, value, "backward", k)
+            terms = penalty_text(step, f"lambda_1 sign({name})", f"lambda_2 {name}")
+            yield Quantity(f"penalty d{name}", f"penalty d{name} = {terms}", "", host(rise), "backward", k)
+            said += f" + penalty d{name}"
+        yield Quantity(f"d{name}", said, source, host(step.gradient[at]).reshape(shape), "backward", k)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...backends import to_numpy
 from ...equations.activations import Activation, Linear
-from ..equation_text import described, renamed
+from ..equation_text import described, equation_of, source_of
 from .quantity import Quantity
 from .step import Step, before, host
 
@@ -33,11 +33,10 @@ def _outputs(step: Step, k: int) -> Iterator[Quantity]:
     if f is None:
         name, equation = f"Z{k}" if linked else f"A{k}", getattr(layer, "equation", "")
         said = f"{name} = {type(layer).__name__}({before(k)}){', ' if equation else ''}{equation}"
-        yield Quantity(name, said, getattr(layer, "source", ""), host(A), "forward", k)
+        yield Quantity(name, said, source_of(layer), host(A), "forward", k)
     else:
-        steps = getattr(layer, "steps", {})
-        said = f"= {renamed(steps['Z'], step.symbols(k))}" if "Z" in steps else f"of {described(layer)} on {before(k)}"
-        yield Quantity(f"Z{k}", f"Z{k} {said}", "", host(step.seen["Z", k]), "forward", k)
+        said = step.equation(f"Z{k}", k, "Z", f" of {type(layer).__name__} on {before(k)}")
+        yield Quantity(f"Z{k}", said, "", host(step.seen["Z", k]), "forward", k)
         if not linked:
             yield _activated(f"A{k}", f, A, k)
         elif f != Linear():  # a scaled output: the link comes after it
@@ -47,8 +46,8 @@ def _outputs(step: Step, k: int) -> Iterator[Quantity]:
 
 
 def _activated(name: str, f: Activation, value: Array, k: int) -> Quantity:
-    of = f"f(Z{k}), {getattr(f, 'equation', type(f).__name__)}" if f != Linear() else f"Z{k}"
-    return Quantity(name, f"{name} = {of}", getattr(f, "source", ""), host(value), "forward", k)
+    of = f"f(Z{k}), {equation_of(f)}" if f != Linear() else f"Z{k}"
+    return Quantity(name, f"{name} = {of}", source_of(f), host(value), "forward", k)
 
 
 def loss(step: Step) -> Iterator[Quantity]:
@@ -56,9 +55,8 @@ def loss(step: Step) -> Iterator[Quantity]:
     model, seen, criterion = step.model, step.seen, step.model.criterion
     weighted, is_mean, has_penalty = step.data[2] is not None, model.reduction == "mean", bool(model.l1 or model.l2)
     each = host(seen["L", 0])
-    equation = f"each sample's loss, {getattr(criterion, 'equation', type(criterion).__name__)}"
     L = each.reshape(len(each), -1).sum(axis=1)
-    yield Quantity("L", equation, getattr(criterion, "source", ""), L, "loss")
+    yield Quantity("L", f"each sample's loss, {equation_of(criterion)}", source_of(criterion), L, "loss")
     total = "sum L = sum_i w_i L_i" if weighted else "sum L = sum_i L_i"
     yield Quantity("sum L", total, "", host(seen["loss_sum", 0]), "loss")
     if weighted or is_mean:

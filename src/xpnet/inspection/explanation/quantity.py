@@ -99,7 +99,7 @@ class Quantity:
         return bool(np.allclose(self.value, self.printed.reshape(self.value.shape), rtol=0.0, atol=tolerance))
 
     def summary(self) -> dict[str, float]:
-        """Five numbers in float64: "min", "mean", "max", "norm" (Euclidean) and "zeros", the share of entries that are 0."""
+        """ "min", "mean", "max", "norm" (Euclidean) and "zeros", the share of entries that are 0, in float64."""
         a = self.value.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             found = {"min": a.min(), "mean": a.mean(), "max": a.max(), "norm": np.linalg.norm(a.ravel())}

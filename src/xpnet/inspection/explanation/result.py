@@ -65,9 +65,7 @@ class Explanation:
         """The place in the order of computation, from 1."""
         return next(i for i, q in enumerate(self.quantities, 1) if q is quantity)
 
-    def beside(
-        self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None
-    ) -> "Explanation":
+    def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Explanation":
         """The same step under a title, beside what a document says of it.
 
         Parameters

@@ -15,6 +15,7 @@ from ...network import Layout
 from ...program import definitions_as_they_stand
 from ...state import State
 from ...training import DivergedError, epochs
+from ..equation_text import renamed
 from ..observer import Seen, WatchedOptimizer, watched_model, watching
 from ..problem import named_windows
 
@@ -76,11 +77,13 @@ class Step:
         """Name, whether it is a weight, window in theta and shape of each parameter of layer k."""
         return [(name, role == "weight", at, shape) for name, role, at, shape in named_windows(self.layout, k)]
 
-    def symbols(self, k: int) -> dict[str, str]:
-        """What the symbols in the equations of layer k are called in this network."""
-        names = [name.removesuffix(str(k)) for name, *_ in self.parameters(k)]
-        of_parameters = {d + name: f"{d}{name}{k}" for name in names for d in ("", "d")}
-        return of_parameters | {"X": before(k), "Z": f"Z{k}", "dZ": f"dZ{k}", "A": f"A{k}", "dA": f"dA{k}"}
+    def equation(self, name: str, k: int, what: str, otherwise: str) -> str:
+        """``name`` = what ``steps`` of layer k has for "Z", "dX", "dW", ..., in this network's symbols."""
+        equation = getattr(self.layer(k), "steps", {}).get(what)
+        if equation is None:
+            return name + otherwise
+        names = ["Z", "dZ", "A", "dA", *(name.removesuffix(str(k)) for name, *_ in self.parameters(k))]
+        return f"{name} = {renamed(equation, {**{name: f'{name}{k}' for name in names}, 'X': before(k)})}"
 
     @functools.cached_property
     def gradient(self) -> np.ndarray:
@@ -101,17 +104,9 @@ def observed_step(
     rule = replace(state.optimizer, learning_rate=1.0)  # the rate comes with the scalars
     start = replace(state, optimizer=WatchedOptimizer(1.0, rule))
     cost, diverged = None, False
+    options: dict[str, Any] = {"schedule": schedule, "clip_norm": clip_norm, "backend": chosen}
     with watching() as seen, definitions_as_they_stand():
-        passes = epochs(
-            watched_model(model),
-            start,
-            X,
-            Y,
-            sample_weight=w,
-            schedule=schedule,
-            clip_norm=clip_norm,
-            backend=chosen,
-        )
+        passes = epochs(watched_model(model), start, X, Y, sample_weight=w, **options)
         try:
             _, cost = next(passes)
         except DivergedError:

@@ -9,14 +9,14 @@ import numpy as np
 
 from ...backends import to_numpy
 from ...equations.penalties import clipping_scale, euclidean_norm
-from ..equation_text import renamed
+from ..equation_text import renamed, source_of
 from .quantity import Quantity
 from .step import Step, host
 
 
 def update(step: Step) -> Iterator[Quantity]:
     """The clipping, the rate, and each parameter's slots and new value; the cost afterwards."""
-    source = getattr(step.state.optimizer, "source", "")
+    source = source_of(step.state.optimizer)
     if step.clip_norm is not None:
         said = f"clipping = min(1, {step.clip_norm:g} / ||dtheta||)"
         yield Quantity("clipping", said, "Pascanu et al., ICML 2013", _clipping(step, step.clip_norm), "update")
