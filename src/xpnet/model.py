@@ -227,24 +227,6 @@ class Model:
 
         return evaluate
 
-    def explain(self, state: State, X: Any, Y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
-        """One training step on X, quantity by quantity: see :func:`xpnet.explain`, which has more options."""
-        from .inspection.explanation import explain
-
-        return explain(self, state, X, Y, sample_weight, check=check)
-
-    def summary(self, n_features: int | Shape, batch_size: int = 200, dtype: Any = None) -> Any:
-        """Equations, shapes, parameters, FLOPs and memory layer by layer: see :func:`xpnet.summary`."""
-        from .inspection.summary import summary
-
-        return summary(self, n_features, batch_size, dtype)
-
-    def to_svg(self, n_features: int | Shape, theta: Any = None) -> Any:
-        """The network as a picture, with theta's weights: see :func:`xpnet.to_svg`, which has more options."""
-        from .inspection.drawing.network import to_svg
-
-        return to_svg(self, n_features, theta)
-
     def read(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, may_stay: bool = False
     ) -> tuple[Backend, Array, Array, Array | None]:

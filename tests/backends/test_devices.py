@@ -139,7 +139,7 @@ def test_a_model(place, data, with_weights):
     assert cost == pytest.approx(expected)
     np.testing.assert_allclose(to_numpy(gradient), of_host, atol=1e-12)
     recorder.record(1, model, state, there, Y, w, backend)
-    assert xpnet.explain(model, state, there, Y, w, backend=backend)["J"].value == pytest.approx(expected)
+    assert xpnet.explain(model, there, Y, w, state=state, backend=backend)["J"].value == pytest.approx(expected)
     assert xpnet.check_gradients(model, there, Y, theta=state.theta, sample_weight=w, backend=backend).ok
     assert (
         xpnet.diagnose(model, there, Y, state=state, history=[1.0, 0.9, 0.8], sample_weight=w, backend=backend)

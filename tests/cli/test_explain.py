@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xpnet.cli import arguments, main
-from xpnet.inspection.explanation.documents import EXAMPLES
+from xpnet.examples.documents import EXAMPLES
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['sklearn', 'pandas', 'matplotlib', 'rich', 'scipy']))\n"
 

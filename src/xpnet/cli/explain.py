@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..equations.layers import Dense
 from ..equations.optimizers import Adam
-from ..inspection.explanation import Record, explain
-from ..inspection.explanation.documents import EXAMPLES
+from ..examples.documents import EXAMPLES
+from ..inspection.explanation import Explanation, explain
 from ..inspection.explanation.page import as_page
 from ..model import Model
 from ..network import Sequential
@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     """The whole command; errors are ValueErrors that explain themselves."""
     form = _form(args)
     with computing_on(args.backend):
-        records = _records(args)
-    text = rendered(records, form)
+        explanations = _explanations(args)
+    text = rendered(explanations, form)
     if args.out is None:
         _print(text)
     else:
@@ -49,14 +49,14 @@ def _form(args: argparse.Namespace) -> str:
     return form
 
 
-def rendered(records: list[Record], form: str) -> str:
-    """The records in one of the formats."""
+def rendered(explanations: list[Explanation], form: str) -> str:
+    """The explanations in one of the formats."""
     if form == "html":
-        return as_page(*records)
+        return as_page(*explanations)
     if form == "json":
-        texts = [record.json() for record in records]
+        texts = [explanation.json() for explanation in explanations]
         return (texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]") + "\n"
-    return "\n".join(record.text() if form == "text" else record.markdown() for record in records)
+    return "\n".join(e.text() if form == "text" else e.markdown() for e in explanations)
 
 
 def _print(text: str) -> None:
@@ -66,17 +66,17 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _records(args: argparse.Namespace) -> list[Record]:
+def _explanations(args: argparse.Namespace) -> list[Explanation]:
     if args.what not in EXAMPLES:
         return [_digits(args) if args.what == "digits" else _saved(args)]
     if args.data is not None or args.batch_size is not None or args.target is not None:
         raise ValueError(f"{args.what!r} brings its own samples: leave out the data file, --target and --batch-size")
     if args.learning_rate is not None and args.what in ("exercise", "D4"):
         raise ValueError("the exercise's numbers are those of the learning rate 0.1: leave out --learning-rate")
-    return [example.record(args.learning_rate, args.check) for example in EXAMPLES[args.what]()]
+    return [example.explanation(args.learning_rate, args.check) for example in EXAMPLES[args.what]()]
 
 
-def _digits(args: argparse.Namespace) -> Record:
+def _digits(args: argparse.Namespace) -> Explanation:
     """The first step of a network on the handwritten digits, freshly drawn."""
     import numpy as np
     from sklearn.datasets import load_digits
@@ -87,15 +87,15 @@ def _digits(args: argparse.Namespace) -> Record:
     take = args.batch_size or SAMPLES
     model = Model(Sequential(Dense(32, "relu"), Dense(10)), "cross_entropy", l2=1e-4)
     state = model.initial(np.random.default_rng(0), 64, Adam(args.learning_rate or 0.001))
-    record = explain(model, state, X[:take] / 16.0, np.eye(10)[y[:take]], check=args.check)
-    return record.beside("The first step of a network on scans of handwritten digits", {})
+    explanation = explain(model, X[:take] / 16.0, np.eye(10)[y[:take]], state=state, check=args.check)
+    return explanation.beside("The first step of a network on scans of handwritten digits", {})
 
 
-def _saved(args: argparse.Namespace) -> Record:
+def _saved(args: argparse.Namespace) -> Explanation:
     """A step of a saved model on evenly spaced samples of a file."""
     import numpy as np
 
-    from ..saving import take_apart
+    from ..inspection.pipelines import opened
     from .data import as_targets
     from .diagnose import with_target
 
@@ -105,16 +105,13 @@ def _saved(args: argparse.Namespace) -> Record:
         known = ", ".join(EXAMPLES)
         raise ValueError(f"{args.what!r} is none of {known}, digits; for a saved model give its data file as well")
     model, X, y = with_target(args, args.what)
-    parts = take_apart(model)
-    mlp, X = parts.mlp, X if parts.features is None else parts.features.transform(X)
-    if not hasattr(mlp, "classes_"):
-        y = as_targets(y, "the target")
-        y = y if parts.target is None else parts.target.transform(y.reshape(len(y), -1)).reshape(y.shape)
+    network = opened(model).network
+    y = y if hasattr(network, "classes_") else as_targets(y, "the target")
     if args.learning_rate is not None:
-        mlp.set_params(learning_rate_init=args.learning_rate)
+        network.set_params(learning_rate_init=args.learning_rate)
     take = min(args.batch_size or SAMPLES, len(y))
     rows = np.linspace(0, len(y) - 1, take).astype(int)  # a sorted file begins with one class
-    record = mlp.explain_step(np.asarray(X)[rows], y[rows], check=args.check)
-    if mlp._update_rule().slots:
-        record = dataclasses.replace(record, notes=(*record.notes, _AFRESH))
-    return record.beside(f"A step of {args.what} on {args.data}", {})
+    explanation = explain(model, X.iloc[rows] if hasattr(X, "iloc") else X[rows], y[rows], check=args.check)
+    if "v of W1" in explanation:  # a rule with slots
+        explanation = dataclasses.replace(explanation, notes=(*explanation.notes, _AFRESH))
+    return explanation.beside(f"A step of {args.what} on {args.data}", {})

@@ -8,7 +8,7 @@ import numpy as np
 from ..equations import activations, losses
 from ..equations.dropout import Dropout, step_key
 from ..equations.layers import Dense, PReLU, Training
-from ..inspection.gradcheck import GradientCheck, check_gradients
+from ..inspection.gradient_check import GradientCheck, check_gradients
 from ..model import Model
 from ..network import Sequential
 from .console import Console, computing_on
@@ -46,14 +46,11 @@ def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> 
 
 
 def _of_model(args: argparse.Namespace) -> GradientCheck:
-    from ..inspection.diagnosis.case import of_estimator
     from .diagnose import with_target
 
     model, X, y = with_target(args, args.model)
-    case = of_estimator(model, X, y, None, None)
-    each = -(-case.X.shape[0] // _ROWS)
-    X, Y = case.X[::each], case.Y[::each, ...]
-    return check_gradients(case.model, X, Y, theta=case.theta, every=args.every, backend=case.backend)
+    each = -(-len(y) // _ROWS)
+    return check_gradients(model, X[::each], y[::each], every=args.every)
 
 
 def _of_package(every: bool) -> Iterator[tuple[str, GradientCheck]]:

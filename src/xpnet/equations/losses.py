@@ -42,8 +42,13 @@ class Loss:
         """Each sample's loss, (m, 1), or its addends, (m, n); and dZ, (m, n)."""
         raise TypeError(f"{type(self).__name__} must define per_element(self, Z, Y)")
 
+    @property
+    def descended(self) -> "Loss":
+        """The loss whose gradient dZ is: this one, unless its value is reported on another scale."""
+        return self
+
     def check(self, Y: Array) -> None:
-        """Raise where Y can't be targets of this loss."""
+        """Raise if Y can't be targets of this loss."""
 
     def log_predict(self, Z: Array) -> Array:
         """log(link(Z)), from the logits."""
@@ -104,7 +109,7 @@ class Huber(Loss):
 
     delta: float = 1.0
 
-    equation = "L = sum_j e_j^2 / 2 if |e_j| <= delta, else delta (|e_j| - delta / 2), e = yhat - y"
+    equation = "L = sum_j E_j^2 / 2 if |E_j| <= delta, else delta (|E_j| - delta / 2), E = yhat - y"
     derivative_equation = "dZ = max(-delta, min(A - Y, delta))"
     source = "Huber, Ann. Math. Stat. 1964"
 

@@ -28,7 +28,7 @@ class Inside:
     def explain_step(self, X: Any, y: Any, sample_weight: Any = None, *, check: bool = True) -> Any:
         """The step that ``partial_fit`` would make next on all of X at once, explained; the model stays as it is.
 
-        X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and the record returned.
+        X, y and sample_weight are as in ``fit``; see :func:`xpnet.explain` for ``check`` and what is returned.
         """
         from ..inspection.explanation import explain
 
@@ -42,7 +42,9 @@ class Inside:
             state = self._state(backend, X, check_random_state(self.random_state), incremental=True)
         model = replace(self._model(), loss=self._loss_descended())
         schedule, clip_norm = self._schedule(), self.clip_norm
-        return explain(model, state, X, Y, w, check=check, schedule=schedule, clip_norm=clip_norm, backend=backend)
+        return explain(
+            model, X, Y, w, state=state, check=check, schedule=schedule, clip_norm=clip_norm, backend=backend
+        )
 
     def summary(self, batch_size: int = 200) -> Any:
         """The fitted network layer by layer: equations, shapes, parameters, FLOPs and memory; see

@@ -20,6 +20,11 @@ from .base import BEYOND_SCIKIT_LEARN, BaseMLP
 class ReportedPerOutput(HalfSquaredError):
     """Half squared error whose value, not its gradient, is divided by the number of outputs: scikit-learn's report."""
 
+    @property
+    def descended(self) -> Loss:
+        """The loss that dZ belongs to."""
+        return HalfSquaredError()
+
     def per_element(self, Z, Y):
         L, dZ = super().per_element(Z, Y)
         return L / Z.shape[1], dZ

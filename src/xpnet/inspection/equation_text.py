@@ -11,6 +11,11 @@ def equation_of(part: Any) -> str:
     return said if isinstance(said, str) else type(part).__name__
 
 
+def source_of(part: Any) -> str:
+    """Where the equations of a layer, activation, loss or optimizer come from: its attribute ``source``, or nothing."""
+    return getattr(part, "source", "")
+
+
 def renamed(equation: str, names: dict[str, str]) -> str:
     """The equation with other symbols in place of its own; an index, as in "dZ_i", stays."""
     pattern = "|".join(rf"(?<![A-Za-z_]){re.escape(name)}(?![A-Za-z0-9])" for name in names)

@@ -1,7 +1,7 @@
 """The one observer: a model's layers, activations and loss, and an optimizer, that tell what passes through them.
 
 A wrapper calls what it wraps and hands the results on untouched. What is seen goes to the block of this thread or task
-that observes, and not into the wrappers: equal wrappers stay equal, so that caches keyed by networks hold no step's arrays.
+that watches, and not into the wrappers: equal wrappers stay equal, so that caches keyed by networks hold no arrays.
 """
 
 import contextvars
@@ -29,8 +29,8 @@ def watching() -> Iterator[Seen]:
 
     For layer k = 1, 2, ... the names are "params", "X", "train", "A", after a backward pass also "dA", "dX" and
     "gradients", and "Z" and "dZ" if the layer has an activation that can be watched. For k = 0 they are the loss's
-    "L" (before weights), "A" (the prediction), "loss_sum", "weight_sum", "dZ", and the optimizer's "t", "rate", "scalars",
-    "g", "slots" and "new".
+    "L" (before weights), "A" (the prediction), "loss_sum", "weight_sum", "dZ", and the optimizer's "t", "rate",
+    "scalars", "g", "slots" and "new".
     """
     seen: Seen = {}
     token = _seen.set(seen)

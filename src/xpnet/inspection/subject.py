@@ -1,8 +1,6 @@
 """What is shown: a network over samples of one shape, with its parameters and names where there are any."""
 
-import inspect
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ from ..backends import check_finite, to_numpy
 from ..equations.activations import Activation, Linear
 from ..model import Model
 from ..network import Layout, Sequential
+from .equation_text import equation_of
 
 
 @dataclass(frozen=True)
@@ -105,15 +104,8 @@ def _output_names(mlp: Any) -> tuple[str, ...]:
 
 
 def equation(part: Any) -> str:
-    """What a layer or an activation computes: its ``equation``, or else the first line of its class's docstring."""
-    said = getattr(part, "equation", None)
-    if isinstance(said, str):
-        return said
-    kind = type(part)
-    doc = (inspect.getdoc(kind) or "").partition("\n")[0]
-    if doc.startswith(f"{kind.__name__}("):  # what dataclasses write where nobody wrote anything
-        return ""
-    return re.split(r"   \(|, with |; |, f' = ", doc)[0].rstrip(" .")
+    """What a layer or an activation computes: its ``equation``, or else its class's name."""
+    return equation_of(part)
 
 
 _UNITS = "kB", "MB", "GB", "TB"

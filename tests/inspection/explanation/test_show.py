@@ -1,4 +1,4 @@
-"""What a record shows: text, Markdown, JSON, and a page that a browser draws without network or script."""
+"""What an explanation shows: text, Markdown, JSON, and a page that a browser draws without network or script."""
 
 import html.parser
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xpnet import Adam, Dense, Model, Sequential, explain
-from xpnet.inspection.explanation.documents import EXAMPLES
+from xpnet.examples.documents import EXAMPLES
 from xpnet.inspection.explanation.page import as_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -23,7 +23,7 @@ QUIET = (
 
 @pytest.fixture(scope="module")
 def exercise():
-    return EXAMPLES["exercise"]()[0].record()
+    return EXAMPLES["exercise"]()[0].explanation()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def large():
     rng = np.random.default_rng(0)
     model = Model(Sequential(Dense(40, "relu"), Dense(10)), "cross_entropy", l2=0.01)
     X, Y = rng.normal(size=(100, 64)), np.eye(10)[rng.integers(0, 10, 100)]
-    return explain(model, model.initial(rng, 64, Adam()), X, Y, check=False)
+    return explain(model, X, Y, state=model.initial(rng, 64, Adam()), check=False)
 
 
 class Checked(html.parser.HTMLParser):
@@ -147,7 +147,7 @@ def test_json(exercise, large):
     assert np.shape(of_large["W1"]["corner"]) == (3, 5)
 
 
-def test_a_record_is_a_sequence_with_names(exercise):
+def test_an_explanation_is_a_sequence_with_names(exercise):
     assert len(exercise) == len(list(exercise))
     assert "dW1" in exercise
     assert "dW9" not in exercise

@@ -15,8 +15,8 @@ from ...equations.activations import Activation, Linear, Sigmoid, Softmax
 from ...equations.layers import Layer
 from ...network import Sequential
 from ...training import DivergedError, epochs
-from ..gradcheck.subjects import named_windows
 from ..observer import watched_layer, watching
+from ..problem import named_windows
 from .case import Case
 
 Array = Any

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backends import to_numpy
 from ...equations.activations import ReLU, Sigmoid, Tanh
-from ..gradcheck.subjects import named_windows
+from ..problem import named_windows
 from .case import Case
 from .finding import Finding
 from .learning import change

@@ -1,79 +1,104 @@
 """A network that explains its own training step: every quantity in order, its equation, its source and a check."""
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
 from ...backends import Backend
 from ...equations.schedules import ConstantRate, Schedule
 from ...model import Model
 from ...state import State
-from .check import Check, checks
-from .quantities import backward, described, facts, forward, loss, notes
-from .quantity import Quantity
-from .record import Record
+from ..equation_text import described
+from ..pipelines import opened
+from .backward import backward
+from .checks import checks
+from .forward import facts, forward, loss
+from .quantity import Check, Quantity
+from .result import Explanation
+from .step import observed_step
 from .update import update
-from .watch import watch
 
-__all__ = ["Check", "Quantity", "Record", "explain"]
+__all__ = ["Check", "Explanation", "Quantity", "explain"]
 
 
 def explain(
-    model: Model,
-    state: State,
+    model: Any,
     X: Any,
     Y: Any,
     sample_weight: Any = None,
     *,
+    state: State | None = None,
     check: bool = True,
     schedule: Schedule = ConstantRate(),
     clip_norm: float | None = None,
     backend: str | Backend | None = None,
-) -> Record:
-    """Make one training step on X by the code that trains, and return every quantity on its way.
+) -> Explanation:
+    """Make one training step on X by the code that trains, and return every quantity of it.
 
-    The step is that of ``epochs`` on all of X at once, with every definition as it is written (no lowerings): its
-    numbers are to the last bit those under ``XPNET_REPLAY=off``. Neither the model nor the state is changed. A model
-    of the precision "tf32" or "bfloat16" is shown in full float32.
+    The step is that of ``epochs`` on all of X at once, with every definition as it is written, as under
+    ``XPNET_REPLAY=off``: to the last bit. Neither the model nor the state is changed. A model of the precision "tf32"
+    or "bfloat16" is shown in full float32.
 
     Parameters
     ----------
-    model : Model
-        What is trained. Any layers, a user's own among them; of those with an activation Z and dZ are shown too.
-    state : State
-        Where the step begins: ``model.initial(...)``, or any state that ``epochs`` yielded.
+    model : Model, or a fitted MLPClassifier or MLPRegressor
+        What is trained. The layers may be of your own; the Z and dZ of those with an activation are shown too. An
+        estimator, which may be inside pipelines, target transformers and searches, makes the step that its
+        ``partial_fit`` would make next.
     X : array-like, (m, n)
     Y : array-like, (m, n_out)
-        Samples and targets of this one step, as for ``epochs``.
+        Samples and targets of this one step, as for ``epochs``; for an estimator as for its ``fit``.
     sample_weight : array-like, (m,), optional
         Weights of the samples' losses.
+    state : State
+        Where the step of a Model begins: ``model.initial(...)``, or any state that ``epochs`` yielded.
     check : bool
         Whether every gradient is compared with central differences of the forward pass, in float64.
     schedule, clip_norm, backend
-        As for ``epochs``.
+        For a Model, as for ``epochs``; an estimator has its own.
 
     Returns
     -------
-    Record
-        ``print`` it, or see its ``markdown``, ``html`` and ``json``; ``record["dW1"].value`` is an array.
+    Explanation
+        ``print`` it, or call its ``markdown``, ``html`` or ``json``; ``explanation["dW1"].value`` is an array.
+
+    Raises
+    ------
+    ValueError
+        A Model comes without a state, an estimator with one or without a network, or the data do not fit.
 
     Examples
     --------
     >>> model = Model(Sequential(Dense(2, "relu"), Dense(1)))
     >>> state = model.initial(np.random.default_rng(0), 3, GradientDescent(0.1))
-    >>> print(explain(model, state, X, Y))
+    >>> print(explain(model, X, Y, state=state))
+    >>> print(explain(fitted_pipeline, X, y))
     """
     if not isinstance(model, Model):
+        if not hasattr(model, "fit"):
+            raise ValueError(
+                f"model is a {type(model).__name__}; explain takes a Model with its state, or a fitted MLPClassifier "
+                "or MLPRegressor, alone or in a pipeline, target transformer or search"
+            )
+        if state is not None or clip_norm is not None or backend is not None or schedule != ConstantRate():
+            raise ValueError(
+                f"state, schedule, clip_norm and backend are for a Model, and model is a {type(model).__name__}"
+            )
+        of = opened(model)
+        return of.network.explain_step(*of.reached(X, Y), sample_weight, check=check)
+    if not isinstance(state, State):
         raise ValueError(
-            f"model is a {type(model).__name__}; explain takes a Model and its state, and a fitted MLPClassifier or "
-            "MLPRegressor has explain_step(X, y)"
+            "state is missing: explain(model, X, Y, state=state) takes the state in which a Model's step begins, such "
+            "as model.initial(rng, n_features, Adam()) or what epochs yields"
         )
-    narrow = model.precision if model.precision in ("tf32", "bfloat16") else None
-    if narrow is not None:  # rounding to it is a lowering's
-        model = dataclasses.replace(model, precision="float32")
-    step = watch(model, state, X, Y, sample_weight, schedule, clip_norm, backend)
+    precision = "float32" if model.rounding is not None else model.precision  # rounding is a lowering's
+    step = observed_step(replace(model, precision=precision), state, X, Y, sample_weight, schedule, clip_norm, backend)
     with step.backend.active():
         found = [*forward(step), *loss(step), *backward(step), *update(step)]
-        checked = checks(step) if check and step.seen.diverged is None else {}
-    if checked:
-        found = [dataclasses.replace(q, check=checked.get(q.name)) for q in found]
-    return Record(tuple(found), facts(step), tuple(map(described, model.network.layers)), notes=notes(step, narrow))
+        checked = checks(step) if check and not step.diverged else {}
+    notes = []
+    if model.rounding is not None:
+        notes.append(f"Training rounds the factors of products to {model.rounding}; here they are in full float32.")
+    if step.diverged:
+        notes.append("The step diverges: the cost or a parameter is no longer finite. No gradient was checked.")
+    quantities = tuple(replace(q, check=checked.get(q.name)) for q in found)
+    return Explanation(quantities, facts(step), tuple(map(described, model.network.layers)), notes=tuple(notes))

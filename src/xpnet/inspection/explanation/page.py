@@ -1,35 +1,28 @@
-"""A record as one page of HTML that needs nothing else: no network, no script, light or dark as the reader has it.
+"""An explanation as one page of HTML that needs nothing else: no network, no script; light or dark.
 
-Down the left column runs the forward pass, up the right one the backward pass; the numbers say the order.
+The forward pass runs down the left column, the backward pass up the right one; the numbers say the order.
 """
 
 import html
+import importlib.resources
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .quantity import Quantity
-from .style import STYLE
-from .text import beside, facts, number, rows, shape
+from .text import beside, facts, number, rows, shape, summary
 
-Record = Any  # its class imports this module
+Explanation = Any  # its class imports this module
 
-DOCUMENTS = {
-    "D0": "Neural Networks (tutorial), HyperionDev, 2024",
-    "D1": "Simple neural network walkthrough, after Welch Labs' videos, 2018",
-    "D2": "Neural Networks, Otis Saint, 2022",
-    "D3": "Neural Network, Savoga, after Andrew Ng",
-    "D4": "Neural Networks, Trần Minh Dương",
-}
 _LETTERS = {"lambda": "λ", "alpha": "α", "beta": "β", "epsilon": "ε", "theta": "θ", "yhat": "ŷ", "sum": "Σ"}
+_SIGNS = {"agrees": "✓", "kink": "◦", "differs": "✗"}
 
 
-def as_page(*records: Record) -> str:
-    """The whole page, of one record or of several."""
-    title = html.escape("; ".join(record.title for record in records))
-    content = "\n".join(as_fragment(record, f"step-{i}") for i, record in enumerate(records, 1))
+def as_page(*explanations: Explanation) -> str:
+    """The whole page, of one explanation or of several."""
+    title = html.escape("; ".join(explanation.title for explanation in explanations))
+    content = "\n".join(as_fragment(explanation, f"step-{i}") for i, explanation in enumerate(explanations, 1))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -38,111 +31,96 @@ def as_page(*records: Record) -> str:
     )
 
 
-def as_fragment(record: Record, name: str = "step") -> str:
-    """The page's content with its style, for a notebook's cell; ``name`` is what the places in it begin with."""
-    parts = [f"<style>{STYLE}</style>", _head(record), _flow(record, name)]
-    parts.append(_block(f"{name}-data", "The data", _grid(record, record.of("input"))))
-    for k in range(1, len(record.layers) + 1):
-        lanes = [
-            _lane("forward ↓", record, record.of("forward", k)),
-            _lane("backward ↑", record, record.of("backward", k)),
-            _lane("update", record, record.of("update", k), "wide"),
-        ]
-        title = f"Layer {k} <span>{html.escape(record.layers[k - 1])}</span>"
-        parts.append(_block(f"{name}-layer-{k}", title, f'<div class="lanes">{"".join(lanes)}</div>'))
-    parts.append(_block(f"{name}-loss", "Loss and cost", _grid(record, record.of("loss"))))
-    parts.append(_block(f"{name}-update", "Update", _grid(record, record.of("update"))))
-    listed = "".join(f"<li><b>{d}</b> {html.escape(said)}</li>" for d, said in DOCUMENTS.items())
-    parts.append(f"<footer><p>The documents that the equations come from</p><ul>{listed}</ul></footer>")
-    return f'<div class="xpnet-step">{"".join(parts)}</div>'
+def as_fragment(explanation: Explanation, name: str = "step") -> str:
+    """The page's content with its style, for a notebook's cell; ``name`` begins the names of the places in it."""
+    of, layers = explanation.of, range(1, len(explanation.layers) + 1)
+    stops = [("data", "data", f"X {shape(explanation['X'].value)}", "The data", [("", of("input"))])]
+    for k in layers:
+        output = [q for q in of("forward", k) if q.name in (f"A{k}", f"Z{k}")][-1]
+        said = html.escape(explanation.layers[k - 1])
+        lanes = [("forward ↓", of("forward", k)), ("backward ↑", of("backward", k)), ("update", of("update", k))]
+        stop = f"layer-{k}", said.partition("(")[0], f"{output.name} {shape(output.value)}"
+        stops.append((*stop, f"Layer {k} {_tag('span', said)}", lanes))
+    stops.append(("loss", "loss", "J", "Loss and cost", [("", of("loss"))]))
+    stops.append(("update", "update", "", "Update", [("", of("update"))]))
+    links = [f'<a href="#{name}-{place}">{_tag("b", stop)}{_tag("span", said)}</a>' for place, stop, said, *_ in stops]
+    parts = [_tag("style", _style()), _head(explanation), _tag("nav", "<i>→</i>".join(links))]
+    for place, _, _, title, lanes in stops:
+        content = "".join(_lane(explanation, *lane) for lane in lanes)
+        content = _tag("div.lanes", content) if len(lanes) > 1 else content
+        parts.append(f'<details open id="{name}-{place}">{_tag("summary", title)}{content}</details>')
+    if explanation.references:
+        listed = "".join(_tag("li", html.escape(said)) for said in explanation.references)
+        parts.append(_tag("footer", _tag("ul", listed)))
+    return _tag("div.xpnet-step", *parts)
 
 
-def _head(record: Record) -> str:
-    before, after = (number(record[name].value.item()) for name in ("J", "J new"))
-    verdicts = [q.check.verdict for q in record if q.check is not None]
-    tiles = [("cost J", f"{before} → {after}", "")]
+def _style() -> str:
+    """One column on a narrow screen, two lanes on a wide one; every rule stays within .xpnet-step."""
+    return importlib.resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+
+
+def _tag(kind: str, *content: str) -> str:
+    """<tag class="one two">content</tag> for "tag.one two"; the content is HTML."""
+    tag, _, classes = kind.partition(".")
+    attribute = f' class="{classes.strip()}"' if classes else ""
+    return f"<{tag}{attribute}>{''.join(content)}</{tag}>"
+
+
+def _head(explanation: Explanation) -> str:
+    before, after = (number(explanation[name].value.item()) for name in ("J", "J new"))
+    verdicts = [q.check.verdict for q in explanation if q.check is not None]
+    printed = [bool(q.is_as_printed) for q in explanation if q.printed is not None]
+    tiles = [("", "cost J", f"{before} → {after}")]
     if verdicts:
         mood = "bad" if "differs" in verdicts else "kink" if "kink" in verdicts else "good"
-        tiles.append(("gradients checked", f"{verdicts.count('agrees')} of {len(verdicts)} agree", mood))
-    printed = [q.is_as_printed for q in record if q.printed is not None]
+        tiles.append((mood, "gradients checked", f"{verdicts.count('agrees')} of {len(verdicts)} agree"))
     if printed:
-        mood = "good" if all(printed) else "bad"
-        tiles.append(("as the document prints", f"{sum(map(bool, printed))} of {len(printed)}", mood))
-    shown = "".join(f'<div class="tile {mood}"><span>{name}</span><b>{said}</b></div>' for name, said, mood in tiles)
-    said = facts(record)
-    names = [name for name in record.facts if name in said]
-    listed = "".join(f"<div><dt>{name}</dt><dd>{html.escape(said[name])}</dd></div>" for name in names)
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in record.notes)
-    return (
-        f'<header><h1>{html.escape(record.title)}</h1><dl>{listed}</dl>{notes}<div class="tiles">{shown}</div></header>'
-    )
+        tiles.append(("good" if all(printed) else "bad", "as the document prints", f"{sum(printed)} of {len(printed)}"))
+    shown = [_tag(f"div.tile {mood}", _tag("span", name), _tag("b", said)) for mood, name, said in tiles]
+    said = facts(explanation)
+    listed = [_tag("div", _tag("dt", name), _tag("dd", html.escape(said[name]))) for name in explanation.facts]
+    notes = [_tag("p.note", html.escape(note)) for note in explanation.notes]
+    title = _tag("h1", html.escape(explanation.title))
+    return _tag("header", title, _tag("dl", *listed), *notes, _tag("div.tiles", *shown))
 
 
-def _flow(record: Record, name: str) -> str:
-    """The network as a row of links, with the shapes that go from one to the next."""
-    stops = [("data", "X", shape(record["X"].value))]
-    for k, described in enumerate(record.layers, 1):
-        outputs = [q for q in record.of("forward", k) if q.name in (f"A{k}", f"Z{k}")]
-        stops.append((f"layer-{k}", described.partition("(")[0], f"{outputs[-1].name} {shape(outputs[-1].value)}"))
-    stops += [("loss", "loss", "J"), ("update", "update", "")]
-    links = [f'<a href="#{name}-{place}"><b>{stop}</b><span>{said}</span></a>' for place, stop, said in stops]
-    return f"<nav>{'<i>→</i>'.join(links)}</nav>"
+def _lane(explanation: Explanation, title: str, quantities: list[Quantity]) -> str:
+    grid = _tag("div.grid", *(_card(explanation.place(q), q) for q in quantities))
+    return _tag("section.wide" if title == "update" else "section", _tag("h3", title), grid) if title else grid
 
 
-def _block(place: str, title: str, content: str) -> str:
-    return f'<details open id="{place}"><summary>{title}</summary>{content}</details>'
-
-
-def _lane(title: str, record: Record, quantities: Iterable[Quantity], kind: str = "") -> str:
-    return f'<section class="{kind}"><h3>{title}</h3>{_grid(record, quantities)}</section>'
-
-
-def _grid(record: Record, quantities: Iterable[Quantity]) -> str:
-    return f'<div class="grid">{"".join(_card(record, q) for q in quantities)}</div>'
-
-
-def _card(record: Record, q: Quantity) -> str:
-    remarks = []
+def _card(place: int, q: Quantity) -> str:
+    size = _tag("span.shape", shape(q.value)) if q.value.ndim else ""
+    parts = [_tag("h4", _tag("span.order", str(place)), _tag("b", _equation(q.name)), size)]
+    parts += [_tag("div.equation", _equation(q.equation)), _values(q)]
     if q.symbol is not None and beside(q):
-        said = f"<span>document: {_equation(q.symbol)}{' =' if q.printed is not None else ''}</span>"
+        said = _tag("span", f"document: {_equation(q.symbol)}{' =' if q.printed is not None else ''}")
         if q.printed is not None:
-            same = "✓ the same" if q.is_as_printed else "✗ not the same"
-            said += f"{_numbers(q.printed)} <em>{same}</em>"
-        remarks.append(f'<div class="printed {"bad" if q.is_as_printed is False else "good"}">{said}</div>')
+            said += f"{_numbers(q.printed)} {_tag('em', '✓ the same' if q.is_as_printed else '✗ not the same')}"
+        parts.append(_tag(f"div.printed {'bad' if q.is_as_printed is False else 'good'}", said))
     if q.check is not None:
-        sign = {"agrees": "✓", "kink": "◦", "differs": "✗"}[q.check.verdict]
-        remarks.append(f'<div class="check {q.check.verdict}">{sign} {html.escape(str(q.check))}</div>')
+        parts.append(_tag(f"div.check {q.check.verdict}", f"{_SIGNS[q.check.verdict]} {html.escape(str(q.check))}"))
     if q.source:
-        remarks.append(f'<div class="source">{html.escape(q.source)}</div>')
-    size = f'<span class="shape">{shape(q.value)}</span>' if q.value.ndim else ""
-    return (
-        f'<article><h4><span class="order">{record.place(q)}</span>'
-        f"<b>{_equation(q.name)}</b>{size}</h4>"
-        f'<div class="equation">{_equation(q.equation)}</div>{_values(q)}{"".join(remarks)}</article>'
-    )
+        parts.append(_tag("div.source", html.escape(q.source)))
+    return _tag("article", *parts)
 
 
 def _values(q: Quantity) -> str:
     if q.is_small:
         return _numbers(q.value)
-    s = q.summary()
-    cells = [(name, number(s[name], 4)) for name in ("min", "mean", "max", "norm")]
-    cells.append(("zeros", f"{100.0 * s['zeros']:.3g} %"))
-    head = "".join(f"<th>{name}</th>" for name, _ in cells)
-    body = "".join(f"<td>{said}</td>" for _, said in cells)
-    corner = " × ".join(map(str, q.corner.shape))
-    return (
-        f'<div class="scroll"><table class="summary"><tr>{head}</tr><tr>{body}</tr></table></div>'
-        f'<p class="corner">the first {corner}</p>{_numbers(q.corner, 4)}'
-    )
+    cells = summary(q)
+    table = [_tag("tr", *(_tag(tag, said) for said in row)) for tag, row in (("th", cells), ("td", cells.values()))]
+    corner = _tag("p.corner", f"the first {shape(q.corner)}")
+    return _tag("div.scroll", _tag("table.summary", *table)) + corner + _numbers(q.corner, 4)
 
 
 def _numbers(a: np.ndarray, digits: int = 6) -> str:
     """A number, or a table of them."""
     if a.ndim == 0:
-        return f'<span class="number">{rows(a, digits)[0][0]}</span>'
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows(a, digits))
-    return f'<div class="scroll"><table class="matrix">{body}</table></div>'
+        return _tag("span.number", rows(a, digits)[0][0])
+    body = [_tag("tr", *(_tag("td", cell) for cell in row)) for row in rows(a, digits)]
+    return _tag("div.scroll", _tag("table.matrix", *body))
 
 
 def _equation(said: str) -> str:

@@ -1,4 +1,4 @@
-"""One quantity of a training step, as numbers on the host."""
+"""One quantity of a training step, as numbers on the host, and what differences say of a gradient."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -6,21 +6,49 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .check import Check
-
 Section = Literal["input", "forward", "loss", "backward", "update"]
 
-SMALL = 64
-"""Entries up to which an array is shown whole; larger ones are summarised."""
-WIDE = 12
-"""Columns up to which it is."""
+SMALL, WIDE = 64, 12
+"""Entries and columns up to which an array is shown whole; a larger one is summarized."""
 CORNER = 3, 5
 """Rows and columns that a summary shows."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """What central differences say about one gradient.
+
+    Attributes
+    ----------
+    verdict : {"agrees", "kink", "differs"}
+        "kink": a kink such as ReLU's or |w|'s lies at the very parameters, and beside them all agrees.
+    error : float
+        Norm of (gradient - differences) over the gradient's norm (over 1 if that is 0).
+    tolerance : float
+        What counts as agreement: the square root of the precision computed in.
+    directions : int
+        How many directions were taken.
+    every_entry : bool
+        Whether these were the gradient's entries one by one, or its own direction and random ones.
+    """
+
+    verdict: Literal["agrees", "kink", "differs"]
+    error: float
+    tolerance: float
+    directions: int
+    every_entry: bool
+
+    def __str__(self) -> str:
+        off = f"off by {self.error:.0e} of its norm" if self.error else "off by nothing"
+        if self.verdict == "kink":
+            return f"a kink lies right here: central differences agree beside it ({off} at it)"
+        along = "every entry" if self.every_entry else f"{self.directions} directions"
+        return f"central differences of {along} {'agree' if self.verdict == 'agrees' else 'DISAGREE'} ({off})"
+
+
 @dataclass(frozen=True, eq=False)
 class Quantity:
-    """One quantity of a step.
+    """One quantity of a training step, an entry of an :class:`Explanation`.
 
     Attributes
     ----------
@@ -29,16 +57,16 @@ class Quantity:
     equation : str
         What it was computed by.
     source : str
-        Where the documents D0 to D4 (or a paper) have that equation; empty for one that is in none of them.
+        Where that equation comes from, as its class says; may be empty.
     value : numpy array
         A copy on the host, in the dtype computed in; 0-d for a number.
     section : {"input", "forward", "loss", "backward", "update"}
     layer : int
-        1, 2, ...; 0 where it belongs to no layer.
+        1, 2, ...; 0 if it belongs to no layer.
     check : Check, optional
         Of a gradient: what central differences say about it.
     symbol, printed : str, numpy array, optional
-        What a document calls it, and the numbers that it prints; see :meth:`Record.beside`.
+        What a document calls it, and the numbers that it prints; see :meth:`Explanation.beside`.
     """
 
     name: str
@@ -64,27 +92,25 @@ class Quantity:
 
     @property
     def is_as_printed(self) -> bool | None:
-        """Whether it is what the document prints, as far as its digits go in the dtype computed in."""
+        """Whether the value is what the document prints, up to rounding; None if it prints none."""
         if self.printed is None:
             return None
         tolerance = 4.0 * float(np.finfo(self.value.dtype).eps) * max(1.0, float(np.max(np.abs(self.printed))))
         return bool(np.allclose(self.value, self.printed.reshape(self.value.shape), rtol=0.0, atol=tolerance))
 
     def summary(self) -> dict[str, float]:
-        """min, mean, max, norm (Euclidean, over all entries) and the share of zeros, in float64."""
+        """ "min", "mean", "max", "norm" (Euclidean) and "zeros", the share of entries that are 0, in float64."""
         a = self.value.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             found = {"min": a.min(), "mean": a.mean(), "max": a.max(), "norm": np.linalg.norm(a.ravel())}
         return {**{name: float(x) for name, x in found.items()}, "zeros": float(np.mean(a == 0.0))}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as numbers, text, lists and None; a large array by its summary and a corner."""
+        """All of it as numbers, text, lists and None; of a large array its "summary" and its "corner"."""
         facts = {name: getattr(self, name) for name in ("name", "equation", "source", "section", "layer")}
         facts |= {"shape": list(self.value.shape), "dtype": str(self.value.dtype)}
-        if self.is_small:
-            facts["values"] = self.value.tolist()
-        else:
-            facts |= {"summary": self.summary(), "corner": self.corner.tolist()}
+        small = {"values": self.value.tolist()} if self.is_small else {}
+        facts |= small or {"summary": self.summary(), "corner": self.corner.tolist()}
         if self.check is not None:
             facts["check"] = dataclasses.asdict(self.check)
         if self.symbol is not None:

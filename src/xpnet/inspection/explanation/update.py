@@ -1,4 +1,4 @@
-"""The update of a step: what the rule makes of the gradient, in its own lines and with the settings' values."""
+"""The quantities of a step's update: what the rule makes of the gradient, by its own equations."""
 
 import dataclasses
 import math
@@ -9,33 +9,31 @@ import numpy as np
 
 from ...backends import to_numpy
 from ...equations.penalties import clipping_scale, euclidean_norm
-from . import sources
-from .quantities import host
+from ..equation_text import renamed, source_of
 from .quantity import Quantity
-from .watch import Step
+from .step import Step, host
 
 
 def update(step: Step) -> Iterator[Quantity]:
     """The clipping, the rate, and each parameter's slots and new value; the cost afterwards."""
-    rule = step.state.optimizer
-    source = sources.spoken(rule)[1]
+    source = source_of(step.state.optimizer)
     if step.clip_norm is not None:
         said = f"clipping = min(1, {step.clip_norm:g} / ||dtheta||)"
         yield Quantity("clipping", said, "Pascanu et al., ICML 2013", _clipping(step, step.clip_norm), "update")
     yield from _scalars(step, source)
-    theta, *after = map(to_numpy, step.seen.update["new"])
-    before = list(map(to_numpy, step.seen.update["slots"]))
+    theta, *after = map(to_numpy, step.seen["new", 0])
+    slots = list(zip(map(to_numpy, step.seen["slots", 0]), after, strict=True))
     for k in range(1, step.depth + 1):
         for name, is_weight, at, shape in step.parameters(k):
-            *of_moments, (_, of_theta) = _rules(step, name, is_weight)
-            for i, (symbol, said) in enumerate(of_moments):
-                moment = f"{symbol} of {name}"
-                old, new = (host(v[i][at]).reshape(shape) for v in (before, after))
-                yield Quantity(moment, f"{moment}, before the step", source, old, "update", k)
-                yield Quantity(f"{moment} new", said, source, new, "update", k)
+            *of_slots, (_, of_theta) = _rules(step, name, is_weight)
+            for (symbol, said), both in zip(of_slots, slots, strict=True):
+                slot = f"{symbol} of {name}"
+                old, new = (host(v[at]).reshape(shape) for v in both)
+                yield Quantity(slot, f"{slot}, before the step", source, old, "update", k)
+                yield Quantity(f"{slot} new", said, source, new, "update", k)
             yield Quantity(f"{name} new", of_theta, source, host(theta[at]).reshape(shape), "update", k)
     cost = np.asarray(step.at(step.backend.asarray(theta))[0], step.gradient.dtype)
-    yield Quantity("J new", "J of the same samples after the step", sources.SOURCES["J"], cost, "update")
+    yield Quantity("J new", "J of the same samples after the step", "", cost, "update")
 
 
 def _clipping(step: Step, limit: float) -> np.ndarray:
@@ -48,12 +46,12 @@ def _clipping(step: Step, limit: float) -> np.ndarray:
 
 def _scalars(step: Step, source: str) -> Iterator[Quantity]:
     """The rule's numbers for this step, the first of them called rate, with the settings they are made of."""
-    rule, scalars = step.state.optimizer, step.seen.update["scalars"]
+    rule, scalars = step.state.optimizer, step.seen["scalars", 0]
     said = rule.equations() or ("alpha", *(f"scalar {i}" for i in range(2, len(scalars) + 1)))
-    t, alpha = step.seen.rate
     settings = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule) if f.name != "learning_rate"}
-    numbers = {name: value for name, value in settings.items() if isinstance(value, float)}
-    given = ", ".join(f"{name} = {value:g}" for name, value in {"alpha": alpha, "t": t, **numbers}.items())
+    numbers = {"alpha": step.seen["rate", 0], "t": step.seen["t", 0]}
+    numbers |= {name: value for name, value in settings.items() if isinstance(value, float)}
+    given = ", ".join(f"{name} = {value:g}" for name, value in numbers.items())
     for i, (equation, value) in enumerate(zip(said, scalars, strict=False)):  # those of the slots follow
         name = re.split(" = |, ", equation)[0] if i else "rate"
         more = "" if i else f"; {given}"
@@ -61,18 +59,13 @@ def _scalars(step: Step, source: str) -> Iterator[Quantity]:
 
 
 def _rules(step: Step, name: str, is_weight: bool) -> list[tuple[str, str]]:
-    """What the rule does to one parameter: the symbol and the equation of each moment, and of the parameter."""
+    """What the rule does to one parameter: the symbol and the equation of each slot, and of the parameter."""
     rule = step.state.optimizer
-    count = 1 + rule.slots
-    said = rule.equations(is_weight)[-count:]
-    if not said:  # a rule of the user's own: all of its docstring stands beside each result
-        whole = sources.spoken(rule)[0] or f"theta, by {type(rule).__name__}"
-        said = (whole,) * count
-        symbols = [f"moment {i}" for i in range(1, count)] + ["theta"]
-    else:
-        symbols = [clause.partition(" ")[0] for clause in said]
-    g = f"d{name}"
+    said = rule.equations(is_weight)[-1 - rule.slots :]
+    if not said:  # a rule of the user's own that does not say
+        symbols = [*(f"slot {i}" for i in range(1, rule.slots + 1)), name]
+        return [(symbol, f"{symbol}, by {type(rule).__name__}") for symbol in symbols]
+    g = f"d{name}" if step.clip_norm is None else f"clipping d{name}"
     if step.clip_norm is not None:
-        g = f"clipping {g}"
-        said = tuple(re.sub(r"\bg\^", "(g)^", clause) for clause in said)
-    return [(symbol, sources.put(clause, theta=name, g=g)) for symbol, clause in zip(symbols, said, strict=True)]
+        said = tuple(re.sub(r"\bg\^", "(g)^", equation) for equation in said)
+    return [(line.partition(" ")[0], renamed(line, {"theta": name, "g": g})) for line in said]

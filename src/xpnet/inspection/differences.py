@@ -1,9 +1,9 @@
-"""Derivatives by central differences, and what they say of a gradient along a line."""
+"""Derivatives by central differences, and what they say of a gradient: explain and check_gradients share it."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +14,11 @@ _HALVINGS = 17
 """From STEP down to 1e-7, below which rounding leaves seven digits of a slope and fewer."""
 _ROUNDING = 20 * float(np.finfo(np.float64).eps)
 """What a difference is off by for a step of 1 and a cost of size 1, added up over samples and eight points."""
+_ASIDE = 1e-3
+"""How far from a kink at the parameters themselves differences are taken instead."""
 _KINK = "a kink or a sharp bend (such as ReLU's at 0, or |w|'s)"
+
+CostAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 def derivative_along(J: Callable[[Any], float], theta: Any, direction: Any, h: float = STEP) -> float:
@@ -38,9 +42,9 @@ def unit_direction(rng: Any, n: int) -> np.ndarray:
 class Line:
     """What differences say of the gradient along one direction.
 
-    Of a right one all numbers are those of the step at which it was found to agree, and ``reason`` says why it did not
-    at the step STEP. ``error`` is |numeric - analytic|, ``allowed`` what that may be,
-    ``longest`` the error at STEP.
+    If the gradient is right, all numbers are those of the step at which differences agree with it, and ``reason`` says
+    why those of STEP do not. ``error`` is |numeric - analytic|, ``allowed`` what that may be, ``longest`` the error at
+    STEP. ``kink`` says whether a kink lies nearby, ``at_kink`` whether it lies at the very parameters.
     """
 
     ok: bool
@@ -50,6 +54,7 @@ class Line:
     longest: float
     kink: bool = False
     reason: str = ""
+    at_kink: bool = False
 
     @property
     def error(self) -> float:
@@ -61,6 +66,11 @@ class Line:
         """What orders lines: wrong ones above those that something explains, then by their errors."""
         error = self.longest if self.ok else self.error
         return not self.ok, error if math.isfinite(error) else math.inf
+
+    @property
+    def verdict(self) -> Literal["agrees", "kink", "differs"]:
+        """ "kink" if differences can be taken only beside the parameters."""
+        return "differs" if not self.ok else "kink" if self.at_kink else "agrees"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +84,7 @@ class Slopes:
     theta, gradient : array, (n,)
         The point, and the gradient there.
     norm : float
-        The gradient's norm, or the largest slope that differences found where that is more.
+        The gradient's norm, or the largest slope that differences found if that is more.
     noise : float
         What rounding leaves of the gradient itself.
     rtol : float
@@ -83,7 +93,7 @@ class Slopes:
         The source of directions.
     """
 
-    cost_and_gradient: Callable[[np.ndarray], tuple[float, np.ndarray]]
+    cost_and_gradient: CostAndGradient
     theta: np.ndarray
     gradient: np.ndarray
     norm: float
@@ -104,18 +114,22 @@ class Slopes:
         return found, self.rtol * self.norm + self.noise + _ROUNDING * max(sizes) / h
 
     def along(self, direction: np.ndarray) -> Line:
-        """The line in this direction; where a kink lies right at theta, it is looked at beside theta."""
+        """The line in this direction; if a kink lies right at theta, the line beside theta.
+
+        The gradient at a kink must be one of those around it: no further from one side's than the sides are apart.
+        """
         line = self._halving(direction)
         if line.ok:
             return line
-        beside = slopes_at(
-            self.cost_and_gradient, self.theta + 1e-3 * unit_direction(self.rng, self.theta.size), self.rtol, self.rng
-        )
+        aside = _ASIDE * unit_direction(self.rng, self.theta.size)
+        beside = slopes_at(self.cost_and_gradient, self.theta + aside, self.rtol, self.rng)
         agreeing = beside._halving(direction)
-        if not agreeing.ok:
+        jump = beside.gradient - self.cost_and_gradient(self.theta - aside)[1]
+        limit = 2.0 * float(np.linalg.norm(jump)) + self.rtol * self.norm
+        if not agreeing.ok or not np.linalg.norm(self.gradient - beside.gradient) <= limit:
             return line
         reason = f"{_KINK} lies at these very parameters: differences are those right beside them, where all agrees"
-        return replace(agreeing, longest=line.longest, kink=True, reason=reason)
+        return replace(agreeing, longest=line.longest, kink=True, reason=reason, at_kink=True)
 
     def _halving(self, direction: np.ndarray) -> Line:
         """Differences of ever smaller steps, until they agree with the gradient, or with one another and not with it.
@@ -159,7 +173,7 @@ class Slopes:
 
     def each(self, places: Iterable[int]) -> list[tuple[Line, int]]:
         """The line of each of these parameters by itself."""
-        return [(self.along(self._direction(np.asarray([i]), np.ones(1))), int(i)) for i in places]
+        return [(self.along(self._direction([i], np.ones(1))), int(i)) for i in places]
 
     def narrowed(self, places: np.ndarray) -> np.ndarray:
         """At most 16 of these parameters, the half kept each time along which the gradient is further off."""
@@ -171,15 +185,18 @@ class Slopes:
         signs = [self.rng.choice([-1.0, 1.0], size=len(places)) for _ in range(2)]
         return max(self.along(self._direction(places, s / math.sqrt(len(places)))).badness for s in signs)
 
-    def _direction(self, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def _direction(self, places: Any, values: np.ndarray) -> np.ndarray:
         direction = np.zeros(self.theta.size)
         direction[places] = values
         return direction
 
 
-def slopes_at(cost_and_gradient: Callable, theta: np.ndarray, rtol: float, rng: Any) -> Slopes:
-    """The cost and its gradient there, both finite."""
-    J, g = cost_and_gradient(theta)
+def slopes_at(
+    cost_and_gradient: CostAndGradient, theta: np.ndarray, rtol: float, rng: Any, gradient: np.ndarray | None = None
+) -> Slopes:
+    """The cost and its gradient there, both finite; another ``gradient`` in place of its own, if one is given."""
+    J, own = cost_and_gradient(theta)
+    g = own if gradient is None else gradient
     if not (math.isfinite(J) and np.isfinite(g).all()):
         raise ValueError(
             f"at these parameters the cost is {J}, and {np.count_nonzero(~np.isfinite(g))} of {g.size} entries of its "
@@ -190,6 +207,6 @@ def slopes_at(cost_and_gradient: Callable, theta: np.ndarray, rtol: float, rng: 
     # A gradient that is wrongly 0 has no norm to measure by.
     steepest = norm or abs(derivative_along(lambda t: cost_and_gradient(t)[0], theta, aside))
     # Rounding is as good as other parameters nearby, where the gradient is another one.
-    turn = float(np.linalg.norm(cost_and_gradient(theta + STEP * aside)[1] - g)) / STEP
+    turn = float(np.linalg.norm(cost_and_gradient(theta + STEP * aside)[1] - own)) / STEP
     noise = _ROUNDING * float(np.linalg.norm(theta)) * turn
     return Slopes(cost_and_gradient, theta, g, steepest, noise if math.isfinite(noise) else 0.0, rtol, rng)

@@ -414,7 +414,8 @@ def test_refusals():
 
 
 @pytest.mark.parametrize(
-    "first", ["xpnet.inspection.gradcheck", "xpnet.inspection.diagnosis", "xpnet.cli.gradcheck", "xpnet.estimators"]
+    "first",
+    ["xpnet.inspection.gradient_check", "xpnet.inspection.diagnosis", "xpnet.cli.gradcheck", "xpnet.estimators"],
 )
 def test_public_names_are_functions_whatever_is_imported_first(first):
     code = f"import {first}, xpnet; assert callable(xpnet.check_gradients) and callable(xpnet.diagnose)"

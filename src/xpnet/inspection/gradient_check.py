@@ -1,4 +1,4 @@
-"""Gradients held against central differences: of models, networks, layers, activations and losses, also a user's own.
+"""Gradients held against central differences: of estimators, models, networks, layers, activations and losses.
 
 The gradient is that of the code that trains, :meth:`Model.objective`; the differences ask for the cost alone, which no
 ``backward`` touches.
@@ -9,15 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...equations.activations import Activation
-from ...equations.layers import Layer, Training
-from ...equations.losses import Loss
-from ...model import Model
-from ...network import Sequential
-from .differences import STEP, derivative_along, slopes_at, unit_direction
-from .subjects import problem
-
-__all__ = ["STEP", "GradientCheck", "GradientError", "check_gradients", "derivative_along", "unit_direction"]
+from ..equations.layers import Training
+from .differences import slopes_at
+from .problem import problem
 
 FEW = 64
 """Parameters up to which each is looked at by itself in any case."""
@@ -43,23 +37,23 @@ class GradientCheck:
     ok : bool
         Whether the gradient is the cost's derivative, kinks aside.
     error : float
-        |difference - gradient| where they are furthest apart, as a fraction of the gradient's norm; of a right gradient
-        at the longest step that agrees.
+        The largest |difference - gradient|, as a fraction of the gradient's norm; if the gradient is right, at the
+        longest step that agrees.
     tolerance : float
-        What it may be there: ``rtol``, and what rounding leaves of float64.
+        What the error may be there: ``rtol``, and what rounding leaves of float64.
     parameter : str
         The worst parameter: "W2[3, 1]" is in the second layer; "X[0, 2]" and "Z[0, 2]" are in the input.
     analytic, numeric : float
-        Its entry of the gradient, and its derivative by differences; where a kink lies at the very parameters, both are
+        Its entry of the gradient, and its derivative by differences; if a kink lies at the very parameters, both are
         those right beside them.
     kink : bool
-        Whether a kink or a bend as sharp, such as ReLU's at 0 or |w|'s, explains what longer steps are off by.
+        Whether a kink or a bend as sharp, such as ReLU's at 0 or |w|'s, explains the error of longer steps.
     reason : str
-        What explains it, in words; empty where nothing is off, or nothing explains it.
+        What explains it, in words; empty if nothing is off, or nothing explains it.
     norm : float
         The gradient's norm.
     looked_at : str
-        At what, in words.
+        What was looked at, in words: directions, or each parameter.
     """
 
     ok: bool
@@ -82,14 +76,25 @@ class GradientCheck:
         )
 
     def raise_if_wrong(self) -> "GradientCheck":
-        """Itself, or a :class:`GradientError` that says what is wrong."""
+        """This check, if the gradient is right.
+
+        Returns
+        -------
+        GradientCheck
+            Itself, so that calls can be chained.
+
+        Raises
+        ------
+        GradientError
+            The gradient is wrong; the error says where.
+        """
         if not self.ok:
             raise GradientError(self)
         return self
 
 
 def check_gradients(
-    subject: Model | Sequential | Layer | Activation | Loss,
+    subject: Any,
     X: Any,
     Y: Any = None,
     *,
@@ -106,23 +111,26 @@ def check_gradients(
 
     Parameters
     ----------
-    subject : Model, Sequential, layer, Activation or Loss
-        A model's cost, penalties included, by its parameters; a network's or a layer's outputs times random numbers, by
-        parameters and input; an activation's, by its input; a loss, by the network's output.
+    subject : estimator, Model, Sequential, layer, Activation or Loss
+        Of a fitted MLPClassifier or MLPRegressor, alone or in pipelines, target transformers and searches, and of a
+        Model the cost, with its penalties, is derived with respect to the parameters; of a network or a layer its
+        outputs times random numbers, with respect to parameters and input; of an activation the same, with respect to
+        its input; a loss with respect to the network's output.
     X : array-like, (m, n)
         Samples; for an activation or a loss Z, what it is applied to. A few samples say as much as many.
     Y : array-like, (m, n_out), optional
-        Targets, for a model or a loss; for others what the outputs are multiplied by, if not random numbers.
+        Targets, as in ``fit`` for an estimator, required for a Model or a Loss; for others what the outputs are
+        multiplied by, if not random numbers.
     theta : array, (n_parameters,), optional
-        The parameters to look at, in the order of :class:`Layout`; by default initial ones, each moved by
-        N(0, 0.1^2), so that no zero hides anything.
+        The parameters to look at, in the order of :class:`Layout`; by default an estimator's own, otherwise initial
+        ones, each moved by N(0, 0.1^2), so that no zero hides anything.
     sample_weight : array-like, (m,), optional
         Weights of the samples' losses.
     train : Training
         What the layers are told: ``xpnet.equations.layers.Training(key)`` draws the masks of one step's Dropout, which
         stay as they are; by default nothing is dropped.
     directions : int
-        Along how many directions to look: the gradient's own, and random ones.
+        How many directions to look along: the gradient's own, and random ones.
     every : bool
         Whether to look at each parameter by itself instead.
     rng : numpy.random.Generator or RandomState, optional
@@ -130,23 +138,31 @@ def check_gradients(
     rtol : float
         How far the differences may be off, as a fraction of the gradient's norm.
     backend : str or Backend, optional
-        See :func:`xpnet.get_backend`.
+        See :func:`xpnet.get_backend`; an estimator computes on its own.
 
     Returns
     -------
     GradientCheck
-        Print it, ask for its ``ok``, or let ``raise_if_wrong()`` raise. It names the worst parameter; of more than 64,
-        unless ``every`` is asked for, that is found by halving: the worst where one is wrong, else one of the wrong.
+        Print it, read its ``ok``, or let ``raise_if_wrong()`` raise. It names the worst parameter; among more than 64,
+        unless ``every`` is asked for, that is found by halving: the worst if one is wrong, otherwise one of the wrong.
 
     Raises
     ------
     ValueError
-        The cost or the gradient is not finite, Y is missing, or rng is no generator.
+        The cost or the gradient is not finite, Y is missing, rng is no generator, or there is no network in the
+        estimator.
+    TypeError
+        The subject is none of these.
 
     Notes
     -----
-    Where differences and gradient disagree, the step is halved until they agree or nothing changes any more. A smooth
+    If differences and gradient disagree, the step is halved until they agree or nothing changes any more. A smooth
     cost's error falls by 2^8 each time, a kink's slowly and then to nothing at once, a wrong gradient's stays.
+
+    Examples
+    --------
+    >>> check_gradients(Model(Sequential(Dense(5, "tanh"), Dense(3)), "cross_entropy"), X, Y).raise_if_wrong()
+    >>> print(check_gradients(fitted_pipeline, X, y))
     """
     if directions < 1:
         raise ValueError(f"directions is {directions!r}; it must be 1 or more (every=True looks at each parameter)")

@@ -6,53 +6,51 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet.equations import activations, losses, optimizers
-from xpnet.inspection.explanation import sources
-from xpnet.inspection.explanation.documents import EXAMPLES
-from xpnet.inspection.explanation.page import DOCUMENTS
+from xpnet.equations import activations, dropout, layers, losses, optimizers
+from xpnet.examples.documents import CITATIONS, DOCUMENTS, EXAMPLES
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ALL = [(name, i) for name, examples in EXAMPLES.items() for i in range(len(examples()))]
 
 
 @pytest.mark.parametrize(("name", "i"), ALL)
 def test_every_gradient_agrees(name, i):
-    record = EXAMPLES[name]()[i].record()
-    checks = [q.check for q in record if q.check is not None]
+    explanation = EXAMPLES[name]()[i].explanation()
+    checks = [q.check for q in explanation if q.check is not None]
     assert len(checks) >= 4
     assert {check.verdict for check in checks} == {"agrees"}
     assert max(check.error for check in checks) < 1e-10
-    assert record["J new"].value < record["J"].value
-    assert sum(q.symbol is not None for q in record) >= 10
+    assert explanation["J new"].value < explanation["J"].value
+    assert sum(q.symbol is not None for q in explanation) >= 10
 
 
 def test_the_exercise_stands_beside_the_documents_numbers():
     (example,) = EXAMPLES["D4"]()
-    record = example.record()
-    compared = {q.name: q.is_as_printed for q in record if q.printed is not None}
+    explanation = example.explanation()
+    compared = {q.name: q.is_as_printed for q in explanation if q.printed is not None}
     assert len(compared) == 15
     assert all(compared.values())
-    assert record["W1 new"].value.round(15).tolist() == [[0.0, 1.0], [-1.0, 4.0]]
-    text = record.text()
+    assert explanation["W1 new"].value.round(15).tolist() == [[0.0, 1.0], [-1.0, 4.0]]
+    text = explanation.text()
     assert "the document prints x_3, x_4 = 5  -3: the same" in text
     assert "15 of 15 printed results are ours" in text
 
 
 def test_another_number_is_not_the_same():
     (example,) = EXAMPLES["exercise"]()
-    record = example.record(learning_rate=0.2)
-    assert record["W2 new"].is_as_printed is False
-    assert record["dW2"].is_as_printed is True
-    assert "NOT THE SAME" in record.text()
-    assert "not the same" in record.html()
+    explanation = example.explanation(learning_rate=0.2)
+    assert explanation["W2 new"].is_as_printed is False
+    assert explanation["dW2"].is_as_printed is True
+    assert "NOT THE SAME" in explanation.text()
+    assert "not the same" in explanation.html()
     with pytest.raises(KeyError, match="no quantity is called 'W7'"):
-        record.beside("", {"W7": "w"})
+        explanation.beside("", {"W7": "w"})
 
 
 def test_d0_line_by_line():
     """The document's program, with its 1/m, its L1 and L2."""
     (example,) = EXAMPLES["D0"]()
-    record, X, Y = example.record(), np.asarray(example.X), np.asarray(example.Y)
+    explanation, X, Y = example.explanation(), np.asarray(example.X), np.asarray(example.Y)
     (W1, b1), (W2, b2) = ([np.asarray(a) for a in layer] for layer in example.parameters)
     m, l1, l2, alpha = len(X), 0.01, 0.1, 0.5
     Z1 = X @ W1 + b1
@@ -69,7 +67,7 @@ def test_d0_line_by_line():
     parameters = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
     found |= {f"{name} new": W - alpha * found[f"d{name}"] for name, W in parameters.items()}
     for name, theirs in found.items():
-        np.testing.assert_allclose(record[name].value, theirs, rtol=1e-13, atol=1e-15, err_msg=name)
+        np.testing.assert_allclose(explanation[name].value, theirs, rtol=1e-13, atol=1e-15, err_msg=name)
 
 
 def words(text):
@@ -83,7 +81,7 @@ def rows(document):
 
 
 def test_sources_stand_in_the_readmes_table():
-    for key, said in sources.SOURCES.items():
+    for key, said in CITATIONS.items():
         for part in said.split("; "):
             document = part[:2]
             assert document in DOCUMENTS, part
@@ -97,28 +95,25 @@ def test_the_documents_are_the_readmes():
         assert all(word in line for word in re.findall(r"\w{3,}", title))
 
 
-def test_equations_are_read_from_the_definitions():
-    assert sources.activation(activations.Sigmoid()) == (
-        "a = 1 / (1 + e^-z)",
-        "f' = a (1 - a)",
-        "D0 forward 2 and backward 5; D1; D3; D4, table",
-    )
-    for f in activations.BY_NAME.values():
-        value, slope, _ = sources.activation(f)
-        assert value.startswith(("a = ", "a_j = "))
-        assert slope.startswith(("f' = ", "dz = "))
-    for loss in losses.BY_NAME.values():
-        value, slope, _ = sources.loss(loss)
-        assert value.startswith("L = ")
-        assert slope.startswith("dZ = ")
-    for rule in (optimizers.GradientDescent(), optimizers.Momentum(), optimizers.Adam(), optimizers.AdamW()):
-        assert len(rule.equations()) == len(rule.scalars(1, 0.1)) + rule.slots + 1
-        assert sources.spoken(rule)[1]
+def test_every_step_of_a_documents_network_is_cited():
+    (example,) = EXAMPLES["D0"]()
+    explanation = example.explanation()
+    for name in ("Z1", "dA1", "dW1", "sum dW1", "db2", "dZ1", "c", "J", "penalty"):
+        (key,) = re.findall("[a-z]*[A-Z]|db|c|penalty", name.removeprefix("sum "))
+        assert explanation[name].source == CITATIONS[key], name
+    assert explanation["A1"].source == activations.Sigmoid.source  # a class says itself where it comes from
+    assert explanation.references[4] == f"D4: {DOCUMENTS['D4']}"
+    for shown in (explanation.text(), explanation.markdown(), explanation.html()):
+        assert DOCUMENTS["D2"] in shown
 
 
-def test_a_class_without_a_word_says_nothing():
-    class Plain:
-        pass
-
-    assert sources.spoken(Plain()) == ("", "")
-    assert sources.put("W1 = theta - alpha g", theta="b2", g="db2") == "W1 = b2 - alpha db2"
+def test_sources_of_classes_name_documents_or_papers():
+    kinds = [*map(type, activations.BY_NAME.values()), *map(type, losses.BY_NAME.values()), layers.PReLU]
+    kinds += [
+        dropout.Dropout,
+        *(getattr(optimizers, name) for name in ("GradientDescent", "Momentum", "Adam", "AdamW")),
+    ]
+    without = {kind.__name__ for kind in kinds if not getattr(kind, "source", "")}
+    assert without == {"Exp", "AbsoluteError", "HalfPoissonDeviance"}
+    cited = {document for kind in kinds for document in re.findall(r"\bD\d\b", getattr(kind, "source", ""))}
+    assert cited == set(DOCUMENTS)

@@ -1,4 +1,7 @@
-"""What is no model becomes the smallest one that holds it: its input is a layer's parameter, and so checked too."""
+"""A cost as a function of parameters, out of whatever has a gradient: what is no model becomes the smallest one.
+
+The input of a layer, or what a network computes up to some layer, is then itself a parameter, and so has a gradient.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -6,54 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend, get_backend, is_sparse, read_data, to_numpy
-from ...equations.activations import Activation
-from ...equations.layers import Layer, Parameter, Shape, Training
-from ...equations.losses import Loss
-from ...model import Model
-from ...network import Layout, Sequential, layout_of
+from ..backends import Backend, get_backend, is_sparse, read_data, to_numpy
+from ..equations.activations import Activation, Linear
+from ..equations.layers import Layer, Parameter, Shape, Training
+from ..equations.losses import Loss
+from ..model import Model
+from ..network import Layout, Sequential, layout_of
+from .pipelines import opened
 
 Array = Any
 
 
 @dataclass(frozen=True)
 class Given:
-    """A = the parameter itself, (m, ...): an input that is learned, whatever comes in."""
+    """A = f(the parameter itself), (m, ...), whatever comes in."""
 
     name: str
     shape: Shape
+    after: Activation = Linear()
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
-        """The whole input, and one sample's shape."""
-        return (Parameter(self.name, self.shape, "other"),), in_shape
+        """All samples at once are one parameter."""
+        return (Parameter(self.name, self.shape, "other"),), self.shape[1:]
 
     def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
         """Zeros."""
         return (np.zeros(self.shape),)
 
     def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
-        """The parameter, and dA as its gradient."""
-        return params[0], lambda dA, need_dX=True: (None, (dA,))
-
-
-@dataclass(frozen=True)
-class Applied:
-    """A = f(X): an activation as a layer."""
-
-    activation: Activation
-
-    def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
-        """No parameters."""
-        return (), in_shape
-
-    def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
-        """Nothing."""
-        return ()
-
-    def forward(self, params: tuple[Array, ...], X: Array, train: Any = None) -> tuple[Array, Callable]:
-        """f(X), and f's own backward."""
-        A = self.activation.forward(X)
-        return A, lambda dA, need_dX=True: (self.activation.backward(dA, X, A), ())
+        """f of the parameter, and its gradient."""
+        (Z,) = params
+        A = self.after.forward(Z)
+        return A, lambda dA, need_dX=True: (None, (self.after.backward(dA, Z, A),))
 
 
 @dataclass(frozen=True)
@@ -75,11 +62,6 @@ class Problem:
     w: Array | None
     theta: np.ndarray
 
-    @property
-    def layout(self) -> Layout:
-        """Where the parameters lie."""
-        return self.model.layout(tuple(self.X.shape[1:]))
-
     def cost_and_gradient(self, train: Training) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """theta -> J and its gradient, by the code that trains, theta and gradient on the host."""
         objective = self.model.objective(self.X, self.Y, self.w, self.backend, train)
@@ -92,39 +74,51 @@ class Problem:
 
     def name(self, place: int) -> str:
         """What the parameter at this place of theta is called: "W2[3, 1]" is in the second layer."""
-        for name, _, at, shape in named_windows(self.layout):
+        for name, _, at, shape in named_windows(self.model.layout(tuple(self.X.shape[1:]))):
             if at.start <= place < at.stop:
                 return f"{name}[{', '.join(map(str, np.unravel_index(place - at.start, shape)))}]"
         raise IndexError(f"there is no parameter {place}; there are {self.theta.size}")
 
 
-def named_windows(layout: Layout) -> Iterator[tuple[str, str, slice, Shape]]:
+def named_windows(layout: Layout, layer: int | None = None) -> Iterator[tuple[str, str, slice, Shape]]:
     """Each array of parameters: its name with its layer's number from 1, its role, and where it lies in theta.
 
-    An input that is given is called by its name alone, and is no layer.
+    An input that is given is called by its name alone, and is no layer. With ``layer`` only that layer's are yielded.
     """
-    is_given = isinstance(layout.network.layers[0], Given)
+    first = 0 if isinstance(layout.network.layers[0], Given) else 1
     parameters, _ = layout.network.shapes(layout.in_shape)
-    for k, (of_layer, windows) in enumerate(zip(parameters, layout.windows, strict=True), 0 if is_given else 1):
-        for parameter, (at, shape) in zip(of_layer, windows, strict=True):
-            yield f"{parameter.name}{k or ''}", parameter.role, at, shape
+    for k, (of_layer, windows) in enumerate(zip(parameters, layout.windows, strict=True), first):
+        if layer in (None, k):
+            for parameter, (at, shape) in zip(of_layer, windows, strict=True):
+                yield f"{parameter.name}{k or ''}", parameter.role, at, shape
+
+
+def has_float64(backend: Backend) -> bool:
+    """Whether the backend computes in float64 here; JAX does only if that is enabled."""
+    return "float64" in backend.xp.__array_namespace_info__().dtypes()
 
 
 def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: Any, backend: Any) -> Problem:
     """The subject as a model in float64, with parameters to check it at."""
+    if hasattr(subject, "fit") and not isinstance(subject, type):
+        X, Y = (of := opened(subject)).reached(X, _needed(Y, subject))
+        backend, (X, Y, sample_weight) = of.network._as_trained(X, Y, sample_weight)
+        theta = of.network._theta(backend, X) if theta is None else theta
+        subject = of.network._model()
+        subject = replace(subject, loss=subject.criterion.descended)
     backend = get_backend(backend, X)
-    if "float64" not in backend.xp.__array_namespace_info__().dtypes():
+    if not has_float64(backend):
         raise ValueError(f"{backend.name} holds no float64 here, and differences need it: enable it, or use NumPy")
     if isinstance(subject, Model):
         model = replace(subject, precision="float64")
         _, X, Y, w = model.read(X, _needed(Y, subject), sample_weight, backend)
         inner = model.layout(tuple(X.shape[1:]))
         return Problem(model, backend, X, Y, w, inner.pack(_parameters(inner, theta, rng)))
-    layers, loss, name = _around(subject)
+    layers, loss, name, f = _around(subject)
     _, X = read_data(X, "X", backend, backend.xp.float64)
     if is_sparse(X):
         raise ValueError(f"X is sparse, and is itself checked with a {type(subject).__name__}: pass X.toarray()")
-    model = Model(Sequential(Given(name, tuple(X.shape)), *layers), loss, reduction="sum", precision="float64")
+    model = Model(Sequential(Given(name, tuple(X.shape), f), *layers), loss, reduction="sum", precision="float64")
     layout = model.layout(tuple(X.shape[1:]))
     of_layers = _parameters(layout_of(Sequential(*layers), layout.in_shape), theta, rng) if layers else ()
     if Y is None and isinstance(loss, Projection):
@@ -133,17 +127,20 @@ def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: A
     return Problem(model, backend, X, Y, w, layout.pack(((to_numpy(X),), *of_layers)))
 
 
-def _around(subject: Any) -> tuple[tuple[Layer, ...], Loss, str]:
-    """The layers and the loss of which the subject is one, and what the input is called."""
+def _around(subject: Any) -> tuple[tuple[Layer, ...], Loss, str, Activation]:
+    """The layers and the loss of which the subject is one, and what the input is called and passes through first."""
     if isinstance(subject, Loss):
-        return (), subject, "Z"
+        return (), subject, "Z", Linear()
     if isinstance(subject, Activation):
-        return (Applied(subject),), Projection(), "Z"
+        return (), Projection(), "Z", subject
     if isinstance(subject, Sequential):
-        return subject.layers, Projection(), "X"
+        return subject.layers, Projection(), "X", Linear()
     if isinstance(subject, type) or not all(hasattr(subject, name) for name in ("shapes", "initial", "forward")):
-        raise TypeError(f"{subject!r} can't be checked; allowed: a Model, Sequential, layer, Activation or Loss, made")
-    return (subject,), Projection(), "X"
+        raise TypeError(
+            f"{subject!r} can't be checked; allowed: a Model, Sequential, layer, Activation or Loss, made, or a fitted "
+            "MLPClassifier or MLPRegressor, alone or in a pipeline, target transformer or search"
+        )
+    return (subject,), Projection(), "X", Linear()
 
 
 def _needed(Y: Any, subject: Any) -> Any:

@@ -1,23 +1,44 @@
-"""The documents' networks with small fixed data, and what each document calls the quantities of a step."""
+"""The documents D0 to D4: their networks with small fixed data, their notation, and where they have each equation."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ...backends import host
-from ...equations.layers import Dense
-from ...equations.losses import HalfSquaredError
-from ...equations.optimizers import GradientDescent
-from ...model import Model
-from ...network import Sequential
-from ...state import State, initial_state
-from . import explain
-from .record import Record
+from ..backends import host
+from ..equations.layers import Dense
+from ..equations.losses import HalfSquaredError
+from ..equations.optimizers import GradientDescent
+from ..inspection.explanation import Explanation, Quantity, explain
+from ..model import Model
+from ..network import Sequential
+from ..state import State, initial_state
+
+DOCUMENTS = {
+    "D0": "Neural Networks (tutorial), HyperionDev, 2024",
+    "D1": "Simple neural network walkthrough, after Welch Labs' videos, 2018",
+    "D2": "Neural Networks, Otis Saint, 2022",
+    "D3": "Neural Network, Savoga, after Andrew Ng",
+    "D4": "Neural Networks, Trần Minh Dương",
+}
+
+CITATIONS = {
+    "Z": "D0 forward 1, 3; D1 forward; D2 (1), (2), (6), (7); D3 forward; D4 section 3",
+    "dW": "D0 backward 2, 7; D1 ∂J/∂W; D2 (3), (8); D3 dω; D4 steps 2, 3",
+    "db": "D0 backward 3, 8; D2 (9); D3 db; D4 step 5",
+    "dA": "D0 backward 4; D1 ∂J/∂W; D2 (4), (11); D3 two layers; D4 step 3",
+    "dZ": "D0 backward 5, 6; D1 ∂J/∂W; D2 (4), (11); D3 two layers; D4 step 3",
+    "output": "D1 ∂J/∂W; D2 (5), (10); D4 steps 2, 3",
+    "c": "D0 backward 2, 3, 7, 8: 1/m; D3 cost: 1/m; D1 cost: a sum",
+    "J": "D1 cost; D2 section 2.1; D3 cost; D4 step 1",
+    "penalty": "D0 L1, L2",
+}
+"""Where the documents have what is no class's own equation; the README's table has the same names."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A document's network, where one step begins, and its notation; ``printed`` are the numbers that it prints."""
+    """A document's network, the parameters before one step, and its notation; ``printed`` are the numbers it prints."""
 
     title: str
     model: Model
@@ -34,10 +55,20 @@ class Example:
         theta = self.model.layout(len(self.X[0])).pack(nested)
         return initial_state(theta, GradientDescent(learning_rate or self.learning_rate))
 
-    def record(self, learning_rate: float | None = None, check: bool = True, backend: Any = None) -> Record:
-        """The step explained, in the document's notation."""
-        step = explain(self.model, self.state(learning_rate), self.X, self.Y, check=check, backend=backend)
-        return step.beside(self.title, self.symbols, self.printed)
+    def explanation(self, learning_rate: float | None = None, check: bool = True, backend: Any = None) -> Explanation:
+        """The step explained in the document's notation, with where the documents have each equation."""
+        step = explain(self.model, self.X, self.Y, state=self.state(learning_rate), check=check, backend=backend)
+        step = step.beside(self.title, self.symbols, self.printed)
+        quantities = tuple(replace(q, source=q.source or self._citation(q)) for q in step)
+        references = tuple(f"{document}: {said}" for document, said in DOCUMENTS.items())
+        return replace(step, quantities=quantities, references=references)
+
+    def _citation(self, q: Quantity) -> str:
+        """Where the documents have a step that is no class's own."""
+        if q.section == "backward" and q.name == f"dZ{len(self.model.network.layers)}":
+            return CITATIONS["output"]
+        name = re.match(r"(?:sum )?(dA|dW|dZ|db|c|Z|J|L|penalty)(?=\d+$| |$)", q.name)
+        return CITATIONS.get(name[1].replace("L", "J"), "") if name else ""
 
 
 def feedforward() -> list[Example]:

@@ -1,0 +1,1 @@
+"""Networks with small fixed data, each a lesson."""
