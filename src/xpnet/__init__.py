@@ -23,7 +23,7 @@ _HOMES = {
     "inspection.diagnosis": "Diagnosis Finding diagnose",
     "estimators": "MLPClassifier MLPRegressor",
     "saving": "load save",
-    "inspection.displays.curve": "LossCurveDisplay plot_learning_curve",
+    "inspection.displays.curve": "LossCurveDisplay plot_loss_curve",
     "inspection.displays.histograms": "HistogramDisplay",
     "inspection.drawing.network": "to_svg",
     "inspection.recorder": "Recorder",
