@@ -93,7 +93,7 @@ def opened(estimator: Any, attribute: str | None = None, also: str = "") -> Open
 
 
 def _inside(estimator: Any) -> Any:
-    """What the estimator hands its data on to; None if it is no pipeline, target transformer or search, or not fitted."""
+    """What the estimator hands its data on to; None if it hands them on to nothing, or is not fitted."""
     if hasattr(estimator, "steps"):
         return estimator.steps[-1][1]
     return getattr(estimator, "regressor_", None) or getattr(estimator, "best_estimator_", None)

@@ -79,6 +79,11 @@ def equation(part: Any) -> str:
     return re.split(r"   \(|, with |; |, f' = ", doc)[0].rstrip(" .")
 
 
+def size_of(parameters: Sequence[Parameter]) -> int:
+    """How many numbers these parameters hold."""
+    return sum(math.prod(p.shape) for p in parameters)
+
+
 _UNITS = "kB", "MB", "GB", "TB"
 
 

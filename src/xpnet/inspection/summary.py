@@ -14,7 +14,7 @@ from ..equations.activations import Linear
 from ..equations.layers import Parameter, Shape, Training
 from ..program import record
 from ..program.plan import plan
-from .subject import Subject, by_shape, by_size, equation, subject_of
+from .subject import Subject, by_shape, by_size, equation, size_of, subject_of
 from .table import Table
 
 _NUMBERS = "number", "FLOPs", "bytes", "activations"
@@ -40,7 +40,7 @@ class Row:
     @property
     def n_parameters(self) -> int:
         """How many numbers are learned."""
-        return sum(math.prod(p.shape) for p in self.parameters)
+        return size_of(self.parameters)
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,7 @@ def summary(model: Any, n_features: Any = None, batch_size: int = 200, dtype: st
     shape = subject.layout.in_shape
     rows = [Row("input", "X", shape, activation_bytes=held(shape))]
     for k, (layer, parameters, shape) in enumerate(subject.layers(), start=1):
-        n_bytes = size * sum(math.prod(p.shape) for p in parameters)
-        name, cost = f"{k} {type(layer).__name__}", flops(parameters, shape)
+        name, cost, n_bytes = f"{k} {type(layer).__name__}", flops(parameters, shape), size * size_of(parameters)
         rows.append(Row(name, equation(layer), shape, parameters, cost, n_bytes, held(shape)))
     if subject.link != Linear():
         rows.append(Row(f"link {type(subject.link).__name__}", equation(subject.link), shape))

@@ -1,1 +1,1 @@
-"""Displays that plot with matplotlib, as scikit-learn's do: loss curves, histograms over the epochs, weights as images."""
+"""Plots with matplotlib in scikit-learn's way: loss curves, histograms over the epochs, first-layer weights as images."""
