@@ -42,10 +42,10 @@ class Table:
     def to_html(self) -> str:
         """The table as HTML, its text escaped."""
         body = "".join(self._html_row(row, "td") for row in self.rows)
-        foot = f'<tfoot style="font-weight:bold;border-top:1px solid">{self._html_row(self.total, "td")}</tfoot>'
+        total = self._html_row(self.total, "td") if self.total else ""
         return (
             f'<table style="border-collapse:collapse"><thead>{self._html_row(self.head, "th")}</thead>'
-            f"<tbody>{body}</tbody>{foot if self.total else ''}</table>"
+            f'<tbody>{body}</tbody><tfoot style="font-weight:bold;border-top:1px solid">{total}</tfoot></table>'
         )
 
     def _html_row(self, row: Sequence[str], tag: str) -> str:

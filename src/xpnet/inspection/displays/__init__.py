@@ -1,1 +1,1 @@
-"""Plots with matplotlib in scikit-learn's way: loss curves, histograms over the epochs, first-layer weights as images."""
+"""Plots with matplotlib in scikit-learn's way: loss curves, histograms over the epochs, weights as images."""

@@ -1,4 +1,4 @@
-"""The picture of a large network: a block for every layer, and arrows with the shapes of the parameters between them."""
+"""The picture of a large network: a block for every layer, and arrows with the shapes of its parameters."""
 
 import math
 from collections.abc import Sequence

@@ -112,7 +112,7 @@ def _line(edge: Edge, largest: float) -> str:
 
 
 def _stroke(w: float | None, largest: float) -> dict[str, object]:
-    """Solid and blue above 0, dashed and orange below, as wide as |w| beside the largest; grey if w is 0 or not known."""
+    """Solid and blue above 0, dashed and orange below, the larger the wider; gray if w is 0 or not known."""
     if not w:
         return {"stroke": UNSIGNED, "stroke_width": 1.2 if w is None else 0.8}
     style: dict[str, object] = {"stroke": NEGATIVE, "stroke_dasharray": "7 4"} if w < 0 else {"stroke": POSITIVE}
