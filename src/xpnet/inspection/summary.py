@@ -23,19 +23,15 @@ _HEAD = "layer", "equation", "output", "parameters", *_NUMBERS
 
 @dataclass(frozen=True)
 class Row:
-    """A layer: its equation, the shape of its output for one sample, its parameters, and what they cost.
-
-    ``flops`` are those of one sample's forward pass, ``n_bytes`` those of the parameters, ``activation_bytes`` those of
-    the output at the summary's batch size.
-    """
+    """A layer: its equation, its parameters, and what they cost."""
 
     layer: str
     equation: str
-    shape: Shape
+    shape: Shape  # of the output for one sample
     parameters: tuple[Parameter, ...] = ()
-    flops: int = 0
-    n_bytes: int = 0
-    activation_bytes: int = 0
+    flops: int = 0  # of one sample's forward pass
+    n_bytes: int = 0  # of the parameters
+    activation_bytes: int = 0  # of the output at the summary's batch size
 
     @property
     def n_parameters(self) -> int:
@@ -45,15 +41,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Gradient:
-    """What the gradient for one batch costs, forward and backward, as the program that is replayed on NumPy.
+    """What the gradient for one batch costs, forward and backward, as the program that is replayed on NumPy."""
 
-    ``flops`` counts all operations, ``product_flops`` matrix products alone; ``n_bytes`` is the memory that it needs
-    besides the batch and the parameters.
-    """
-
-    flops: int
-    product_flops: int
-    n_bytes: int
+    flops: int  # all operations
+    product_flops: int  # matrix products alone
+    n_bytes: int  # the memory that it needs besides the batch and the parameters
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,47 +17,21 @@ Array = Any
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A model in training, as the rules see it.
-
-    Attributes
-    ----------
-    model, backend : Model, Backend
-        What computes, and where.
-    X, Y, w : arrays, (m, n), (m, n_out), and (m,) or None
-        The samples looked at, on the backend, as the network sees them.
-    n_samples : int
-        How many there were: the samples looked at are evenly spaced among them.
-    theta : array, (n_parameters,)
-        The parameters now.
-    state : State or None
-        Where training stands; None if the optimizer's slots are not known.
-    batch_size : int
-        Samples in a step.
-    history : array, (n_epochs,)
-        The cost of each epoch.
-    stopped : bool
-        Whether a validation score ended training, so that the cost may still fall.
-    classes : sequence
-        The labels, if they are known.
-    rate : float or None
-        The learning rate; L-BFGS has none.
-    rate_name : str
-        What sets it.
-    """
+    """A model in training, as the rules see it."""
 
     model: Model
     backend: Backend
-    X: Array
+    X: Array  # (m, n), (m, n_out), and (m,) or None: the samples looked at, on the backend, as the network sees them
     Y: Array
     w: Array | None
-    n_samples: int
-    theta: Array
-    state: State | None
+    n_samples: int  # how many there were: the samples looked at are evenly spaced among them
+    theta: Array  # (n_parameters,), now
+    state: State | None  # None if the optimizer's slots are not known
     batch_size: int
-    history: np.ndarray
-    stopped: bool = False
-    classes: Sequence = ()
-    rate: float | None = None
+    history: np.ndarray  # (n_epochs,), the cost of each epoch
+    stopped: bool = False  # whether a validation score ended training, so that the cost may still fall
+    classes: Sequence = ()  # the labels, if they are known
+    rate: float | None = None  # the learning rate; L-BFGS has none
     rate_name: str = "the optimizer's learning rate"
 
 

@@ -24,24 +24,12 @@ Array = Any
 
 @dataclass(frozen=True)
 class Units:
-    """One layer's units over all samples, and the gradient that reaches it.
+    """One layer's units over all samples, and the gradient that reaches it."""
 
-    Attributes
-    ----------
-    number : int
-        The layer, counted from 1.
-    activation : Activation or None
-        Its f, if it has one that acts on each unit by itself.
-    slopes : array, (m, n_units), or None
-        f'(Z), by f's own backward, as a fraction of f'(0) if that is not 0.
-    gradient : float
-        The norm of dA over all samples and units.
-    """
-
-    number: int
-    activation: Activation | None
-    slopes: np.ndarray | None
-    gradient: float
+    number: int  # of the layer, counted from 1
+    activation: Activation | None  # its f, if it has one that acts on each unit by itself
+    slopes: np.ndarray | None  # (m, n_units), f'(Z) by f's own backward, as a fraction of f'(0) if that is not 0
+    gradient: float  # the norm of dA over all samples and units
 
 
 @np.errstate(over="ignore", invalid="ignore")

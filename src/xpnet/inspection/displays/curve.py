@@ -79,19 +79,16 @@ class LossCurveDisplay:
         ValueError
             The estimator is not fitted, or has recorded no losses.
         """
-        return cls._of(estimator).plot(ax)
-
-    @classmethod
-    def _of(cls, estimator: Any) -> "LossCurveDisplay":
         mlp = opened(estimator, "loss_curve_").network
         validation = getattr(mlp, "validation_loss_curve_", None) or ()
-        return cls(
+        display = cls(
             loss_curve=mlp.loss_curve_,
             validation_loss_curve=None if np.isnan(np.asarray(validation, float)).all() else validation,
             validation_scores=getattr(mlp, "validation_scores_", None) or None,
             score_name="accuracy" if hasattr(mlp, "classes_") else "R²",
             estimator_name=type(mlp).__name__,
         )
+        return display.plot(ax)
 
     def plot(self, ax: Any = None) -> "LossCurveDisplay":
         """Plot the curves.
@@ -180,8 +177,9 @@ def plot_loss_curve(estimator: Any, ax: Any = None, path: str | os.PathLike | No
     ValueError
         The estimator is not fitted, or has recorded no losses.
     """
-    display = LossCurveDisplay._of(estimator)
-    display.plot(axes(ax, "plot_loss_curve", off_screen=path is not None))
+    if ax is None and path is not None:
+        ax = axes(ax, "plot_loss_curve", off_screen=True)
+    display = LossCurveDisplay.from_estimator(estimator, ax=ax)
     if path is not None:
         display.figure_.savefig(path, dpi=150)
     return display.ax_

@@ -15,28 +15,14 @@ from ..subject import Subject, by_shape
 
 @dataclass(frozen=True)
 class Column:
-    """The values of one sample at one depth, and what leads there from the column before.
+    """The values of one sample at one depth, and what leads there from the column before."""
 
-    Attributes
-    ----------
-    layers : (int, int)
-        The first and the last layer that lead here, counted from 1; 0 is the input (D3: it is not a layer).
-    kind : str
-        The class of the first.
-    shape : tuple of int
-        The shape of one sample's values.
-    parameters, arrays : tuples
-        The parameters of these layers, and their values, empty if they are not known.
-    functions : tuple of str
-        What is applied after the weights: activations, layers without weights, the link.
-    """
-
-    layers: tuple[int, int]
-    kind: str
-    shape: Shape
+    layers: tuple[int, int]  # the first and the last that lead here, counted from 1; the input is 0, no layer (D3)
+    kind: str  # the class of the first
+    shape: Shape  # of one sample's values
     parameters: tuple[Parameter, ...] = ()
-    arrays: tuple[np.ndarray, ...] = ()
-    functions: tuple[str, ...] = ()
+    arrays: tuple[np.ndarray, ...] = ()  # the parameters' values; empty if they are not known
+    functions: tuple[str, ...] = ()  # applied after the weights: activations, layers without weights, the link
 
     @property
     def size(self) -> int:
