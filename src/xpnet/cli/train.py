@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..estimators import MLPClassifier, MLPRegressor
 from ..inspection.displays.curve import plot_loss_curve
-from ..saving import Parts, check_place, put_together, save
+from ..saving import ScaledNetwork, check_place, put_together, save
 from ..training import DivergedError
 from .console import Console, computing_on, note
 from .data import Data, as_labels, as_targets, decide_task, training_data
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         console.line("backend", f"{backend} ({why})")
         console.line("network", _described(job, args))
         mlp, seconds, interrupted = _fit(job, args, console)
-        model = put_together(Parts(mlp, job.features, job.target, ("standardscaler", "mlp"), data.y.ndim))
+        model = put_together(ScaledNetwork(mlp, job.features, job.target, ("standardscaler", "mlp"), data.y.ndim))
         result = _scored(model, data, job)
     save(model, place, target_names=data.target)
     plot_loss_curve(model, path=curve)
