@@ -602,6 +602,7 @@ def test_a_diagnosis_is_a_sequence_a_text_a_table_and_json():
     assert found[0] is found.findings[0]
     assert str(found).splitlines()[0] == f"{len(found)} finding(s): {found.looked_at}"
     assert "1. unscaled features (X[:, 4])" in str(found)
+    assert repr(found) == str(found)
     document = json.loads(found.to_json())
     assert document["findings"][0]["number"] == found[0].number
     assert set(document["findings"][0]) == {"kind", "where", "measure", "number", "threshold", "source", "fix"}

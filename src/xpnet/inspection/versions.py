@@ -3,13 +3,12 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 
 import numpy as np
 
 from .. import __version__
 from ..backends import BackendUnavailableError, get_backend
-
-_PACKAGES = "numpy array-api-compat scikit-learn safetensors pandas matplotlib rich".split()
 
 
 def show_versions() -> None:
@@ -26,19 +25,18 @@ def show_versions() -> None:
         print(f"{name:<18} {value}")
 
 
-def versions() -> list[tuple[str, str]]:
-    """What ``show_versions`` prints, as pairs of name and text."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def versions() -> Iterator[tuple[str, str]]:
+    """What ``show_versions`` prints, as pairs of name and text; each is looked up when it is asked for."""
+    yield "python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"
+    yield "xpnet", __version__
+    for name in "numpy array-api-compat scikit-learn safetensors pandas matplotlib rich".split():
+        yield name, _version(name)
     cupy = importlib.metadata.packages_distributions().get("cupy", [])  # such as cupy-cuda12x
-    return [
-        ("python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"),
-        ("xpnet", __version__),
-        *((name, _version(name)) for name in _PACKAGES),
-        ("cupy", ", ".join(f"{name} {_version(name)}" for name in cupy) or "not installed"),
-        ("GPU", _gpu()),
-        ("CPU cores", f"{cores} for this process"),
-        ("BLAS", _blas()),
-    ]
+    yield "cupy", ", ".join(f"{name} {_version(name)}" for name in cupy) or "not installed"
+    yield "GPU", _gpu()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield "CPU cores", f"{cores} for this process"
+    yield "BLAS", _blas()
 
 
 def _version(package: str) -> str:

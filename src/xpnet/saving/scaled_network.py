@@ -1,5 +1,6 @@
 """The kinds of models that a file can hold: a network, alone or with scalers of its features and its target."""
 
+import operator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -97,13 +98,13 @@ def is_multilabel(mlp: Any) -> bool:
 
 def check(network: ScaledNetwork, what_fails: str) -> None:
     """Raise if the arrays, parameters, labels and scalers don't fit together, or hold NaN or infinity."""
-    mlp = network.mlp
+    mlp, hidden = network.mlp, network.mlp.hidden_layer_sizes
     try:
         mlp._validate_params()
-    except ValueError as error:
+        widths = [operator.index(n) for n in (hidden if np.iterable(hidden) else [hidden])]
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{what_fails}: {error}") from error
-    hidden = mlp.hidden_layer_sizes
-    sizes = [mlp.n_features_in_, *(hidden if np.iterable(hidden) else [hidden]), mlp.n_outputs_]
+    sizes = [mlp.n_features_in_, *widths, mlp.n_outputs_]
     shapes = list(pairwise(sizes))
     if not len(mlp.coefs_) == len(mlp.intercepts_) == len(shapes):
         raise ValueError(

@@ -44,7 +44,7 @@ class Finding:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis(Sequence):
     """A sequence of findings, causes before their consequences; empty, and so false, if nothing is wrong.
 
@@ -70,7 +70,7 @@ class Diagnosis(Sequence):
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         if not self.findings:
             return f"nothing found: {self.looked_at}"
         numbered = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)]
