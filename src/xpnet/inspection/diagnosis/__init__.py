@@ -10,11 +10,11 @@ from typing import Any
 from ...model import Model
 from ...state import State
 from .case import Case, of_estimator, of_model
-from .data import class_imbalance, unscaled_features, unscaled_targets
+from .data_rules import class_imbalance, unscaled_features, unscaled_targets
 from .finding import Diagnosis, Finding
-from .learning import large_updates, no_better_than_a_constant, penalty_too_large, rate_too_high, rate_too_low
+from .learning_rules import large_updates, no_better_than_a_constant, penalty_too_large, rate_too_high, rate_too_low
 from .measures import units
-from .network import alike_units, dead_units, gradients_across_layers, saturated_units
+from .unit_rules import alike_units, dead_units, gradients_across_layers, saturated_units
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...backends import Backend
 from ...model import Model, rows_a_block
+from ...network import Layout
 from ...state import State
 from ..pipelines import opened
 
@@ -33,6 +34,11 @@ class Case:
     classes: Sequence = ()  # the labels, if they are known
     rate: float | None = None  # the learning rate; L-BFGS has none
     rate_name: str = "the optimizer's learning rate"
+
+    @property
+    def layout(self) -> Layout:
+        """Where the parameters lie in theta."""
+        return self.model.layout(tuple(self.X.shape[1:]))
 
 
 def of_model(model: Model, X: Any, Y: Any, state: State | None, history: Any, sample_weight: Any, backend: Any) -> Case:

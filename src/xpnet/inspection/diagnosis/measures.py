@@ -66,7 +66,7 @@ def updates(case: Case) -> dict[str, float]:
         return {"the next step": np.inf}
     before, after = to_numpy(case.theta), to_numpy(state.theta)
     found = {}
-    for name, role, at, _ in named_windows(case.model.layout(tuple(case.X.shape[1:]))):
+    for name, role, at, _ in named_windows(case.layout):
         size = np.linalg.norm(before[at])
         if role == "weight" and size > 0.0:
             found[name] = float(np.linalg.norm(after[at] - before[at]) / size)

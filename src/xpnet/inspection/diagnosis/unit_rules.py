@@ -1,4 +1,4 @@
-"""Rules about the network: units all alike, dead and saturated units, gradients that vanish or explode.
+"""Rules about units and gradients: units all alike, dead or saturated, gradients that vanish or explode.
 
 A rule yields a :class:`Finding` for each place where its number is beyond its threshold.
 """
@@ -12,14 +12,14 @@ from ...equations.activations import ReLU, Sigmoid, Tanh
 from ..gradcheck.subjects import named_windows
 from .case import Case
 from .finding import Finding
-from .learning import change
+from .learning_rules import change
 from .measures import Units
 
 
 def alike_units(case: Case) -> Iterator[Finding]:
     """Hidden units that all have the same weights: they compute the same, and so do their gradients."""
     theta = to_numpy(case.theta)
-    weights = [w for w in named_windows(case.model.layout(tuple(case.X.shape[1:]))) if w[1] == "weight"]
+    weights = [w for w in named_windows(case.layout) if w[1] == "weight"]
     for name, _, at, shape in weights[:-1]:
         if len(shape) != 2 or shape[1] < 2:
             continue
