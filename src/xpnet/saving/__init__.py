@@ -7,10 +7,12 @@ Tensors: ``coefs.0``, ``intercepts.0``, ``coefs.1``, ... and, if a model scales 
 import os
 from typing import Any
 
+import numpy as np
+
 from ..backends import get_backend
-from .document import rebuilt, to_document, to_tensors
+from .document import rebuilt, to_document
 from .files import check_place, read_file, write_file
-from .header import from_header, to_header
+from .header import checked_document, to_header
 from .scaled_network import ScaledNetwork, check, put_together, take_apart
 
 __all__ = ["ScaledNetwork", "check_place", "describe", "load", "put_together", "save", "take_apart", "write_file"]
@@ -47,7 +49,12 @@ def save(model: Any, path: str | os.PathLike, *, target_names: list[str] | None 
     """
     network = take_apart(model)
     check(network, f"this {type(model).__name__} can't be saved")
-    write_file(path, to_tensors(network), to_header(to_document(network) | {"target_names": target_names}))
+    # float32 or float64 in C order, which is all that tensors and this reader know
+    arrays = {
+        name: np.ascontiguousarray(a, np.float32 if a.dtype == np.float32 else np.float64)
+        for name, a in network.arrays().items()
+    }
+    write_file(path, arrays, to_header(to_document(network) | {"target_names": target_names}))
 
 
 def load(path: str | os.PathLike, backend: str | None = None) -> Any:
@@ -74,13 +81,14 @@ def load(path: str | os.PathLike, backend: str | None = None) -> Any:
     """
     if backend is not None:
         get_backend(backend)
-    document, tensors = _read(path)
+    header, tensors = read_file(path)
+    document, file = checked_document(header, path), repr(os.fspath(path))
     try:
         network = rebuilt(document, tensors)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{_quoted(path)} is damaged: {what}; get the file afresh, or save the model again") from error
-    check(network, f"{_quoted(path)} can't be loaded")
+        raise ValueError(f"{file} is damaged: {what}; get the file afresh, or save the model again") from error
+    check(network, f"{file} can't be loaded")
     if backend is not None:
         network.mlp.backend = backend
     return put_together(network)
@@ -88,13 +96,4 @@ def load(path: str | os.PathLike, backend: str | None = None) -> Any:
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
     """What a model file says about itself: versions, class, parameters, facts, labels, names of the targets."""
-    return _read(path)[0]
-
-
-def _read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
-    header, tensors = read_file(path)
-    return from_header(header, _quoted(path)), tensors
-
-
-def _quoted(path: str | os.PathLike) -> str:
-    return repr(os.fspath(path))
+    return checked_document(read_file(path)[0], path)

@@ -1,11 +1,10 @@
-"""A network and its scalers as a JSON document and tensors, and back."""
+"""A network and its scalers as a JSON document beside their arrays, and back."""
 
 from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
-from ..backends import to_numpy
 from ..estimators import MLPClassifier, MLPRegressor
 from .header import encoded
 from .scaled_network import LEARNED, ScaledNetwork, is_multilabel
@@ -60,19 +59,8 @@ def _described_labels(labels: np.ndarray) -> dict[str, Any]:
     return {"values": values, "dtype": "object" if labels.dtype.kind == "O" else labels.dtype.str}
 
 
-def to_tensors(network: ScaledNetwork) -> dict[str, np.ndarray]:
-    """The arrays, on the host, float32 or float64."""
-    arrays: dict[str, Any] = {}
-    for k, (W, b) in enumerate(zip(network.mlp.coefs_, network.mlp.intercepts_, strict=True)):
-        arrays[f"coefs.{k}"], arrays[f"intercepts.{k}"] = W, b
-    for name, scaler in network.scalers.items():
-        arrays |= {f"{name}.{kind}": getattr(scaler, place) for kind, place in LEARNED.items()}
-    host = {name: to_numpy(a) for name, a in arrays.items() if a is not None}
-    return {name: np.ascontiguousarray(a, np.float32 if a.dtype == np.float32 else float) for name, a in host.items()}
-
-
 def rebuilt(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> ScaledNetwork:
-    """The inverse of ``to_document`` and ``to_tensors``; KeyError, TypeError or ValueError if that can't be."""
+    """The network of a document and its tensors; KeyError, TypeError or ValueError if they hold none."""
     mlp, facts = _CLASSES[document["class"]](**document["params"]), document["facts"]
     for name in (*_NEEDED, *(name for name in _RECORDED if name in facts)):
         setattr(mlp, name, facts[name])

@@ -7,6 +7,7 @@ are looked up by name among those that it allows.
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -32,8 +33,9 @@ def to_header(document: dict[str, Any]) -> dict[str, str]:
     return {ENTRY: json.dumps(versions | document, allow_nan=False)}
 
 
-def from_header(header: dict[str, str], file: str) -> dict[str, Any]:
-    """The document in the metadata of a file, in a format that this version knows; ``file`` is what errors call it."""
+def checked_document(header: dict[str, str], path: str | os.PathLike) -> dict[str, Any]:
+    """The document in the metadata of the file at ``path``, if it is in a format that this version knows."""
+    file = repr(os.fspath(path))
     if ENTRY not in header:
         raise ValueError(f"{file} is a safetensors file, but not a model of xpnet: give one that xpnet.save wrote")
     try:

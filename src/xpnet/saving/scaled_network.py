@@ -46,6 +46,15 @@ class ScaledNetwork:
         scalers = {"features": self.features, "target": self.target}
         return {name: scaler for name, scaler in scalers.items() if scaler is not None}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the network and the scalers have learned, on the host, by the names of a file's tensors."""
+        layers = range(len(self.mlp.coefs_))
+        found = {f"coefs.{k}": self.mlp.coefs_[k] for k in layers}
+        found |= {f"intercepts.{k}": self.mlp.intercepts_[k] for k in layers}
+        for name, scaler in self.scalers.items():
+            found |= {f"{name}.{kind}": getattr(scaler, place) for kind, place in LEARNED.items()}
+        return {name: to_numpy(a) for name, a in found.items() if a is not None}
+
 
 def take_apart(model: Any) -> ScaledNetwork:
     """The network and the scalers of a fitted model of one of the allowed kinds."""
@@ -111,24 +120,19 @@ def check(network: ScaledNetwork, what_fails: str) -> None:
             f"{what_fails}: hidden_layer_sizes={hidden!r} needs {len(shapes)} coefs_ and intercepts_, "
             f"and there are {len(mlp.coefs_)} and {len(mlp.intercepts_)}"
         )
-    for k, shape in enumerate(shapes):
-        _check_array(f"coefs.{k}", mlp.coefs_[k], shape, what_fails)
-        _check_array(f"intercepts.{k}", mlp.intercepts_[k], shape[1:], what_fails)
-    for name, scaler in network.scalers.items():
-        size = sizes[0] if name == "features" else sizes[-1]
-        for place in LEARNED.values():
-            if getattr(scaler, place) is not None:
-                _check_array(f"{name}.{place}", getattr(scaler, place), (size,), what_fails)
+    needed: dict[str, tuple] = {f"coefs.{k}": shape for k, shape in enumerate(shapes)}
+    needed |= {f"intercepts.{k}": shape[1:] for k, shape in enumerate(shapes)}
+    needed |= {f"features.{kind}": (sizes[0],) for kind in LEARNED}
+    needed |= {f"target.{kind}": (sizes[-1],) for kind in LEARNED}
+    for name, a in network.arrays().items():
+        if a.shape != needed[name]:
+            raise ValueError(
+                f"{what_fails}: the array {name} has shape {a.shape}, and the network needs {needed[name]}"
+            )
+        if a.dtype.kind not in "fiu":
+            raise ValueError(f"{what_fails}: the array {name} has dtype {a.dtype}; float32 or float64 is needed")
+        if not np.isfinite(a).all():
+            raise ValueError(f"{what_fails}: the array {name} holds NaN or infinity: train again")
     n_classes = len(mlp.classes_) if hasattr(mlp, "classes_") else None
     if n_classes is not None and mlp.n_outputs_ != (1 if n_classes == 2 and not is_multilabel(mlp) else n_classes):
         raise ValueError(f"{what_fails}: {n_classes} classes don't fit {mlp.n_outputs_} outputs")
-
-
-def _check_array(name: str, a: Any, shape: tuple[int, ...], what_fails: str) -> None:
-    a = to_numpy(a)
-    if a.shape != shape:
-        raise ValueError(f"{what_fails}: the array {name} has shape {a.shape}, and the network needs {shape}")
-    if a.dtype.kind not in "fiu":
-        raise ValueError(f"{what_fails}: the array {name} has dtype {a.dtype}; float32 or float64 is needed")
-    if not np.isfinite(a).all():
-        raise ValueError(f"{what_fails}: the array {name} holds NaN or infinity: train again")
