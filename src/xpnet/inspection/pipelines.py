@@ -10,15 +10,9 @@ from ..backends import to_numpy
 
 @dataclass(frozen=True)
 class Opened:
-    """An estimator, and what lies inside it down to the network.
+    """An estimator, and what lies inside it down to the network."""
 
-    Attributes
-    ----------
-    estimators : tuple
-        The outermost estimator first; the last is the network, an MLPClassifier or MLPRegressor.
-    """
-
-    estimators: tuple[Any, ...]
+    estimators: tuple[Any, ...]  # the outermost first; the last is the network, an MLPClassifier or MLPRegressor
 
     @property
     def network(self) -> Any:

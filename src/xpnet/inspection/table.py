@@ -7,24 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text below a head, and a row of totals if there is one.
+    """Rows of text below a head, and a row of totals if there is one."""
 
-    Attributes
-    ----------
-    head : sequence of str
-        The names of the columns.
-    rows : sequence of sequences of str
-        One cell for each column.
-    numbers : collection of str
-        The names of the columns that are aligned to the right.
-    total : sequence of str
-        The last row, set apart from the others; empty if there is none.
-    """
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numbers: Collection[str] = ()
-    total: Sequence[str] = ()
+    head: Sequence[str]  # the names of the columns
+    rows: Sequence[Sequence[str]]  # one cell for each column
+    numbers: Collection[str] = ()  # the names of the columns that are aligned to the right
+    total: Sequence[str] = ()  # the last row, set apart from the others; empty if there is none
 
     def __str__(self) -> str:
         lines = [self.head, *self.rows, *([self.total] if self.total else [])]
