@@ -22,7 +22,7 @@ _HOMES = {
     "inspection.explanation": "Explanation Quantity explain",
     "inspection.gradient_check": "GradientCheck GradientError check_gradients",
     "inspection.diagnosis": "Diagnosis Finding diagnose",
-    "inspection.displays.curve": "LossCurveDisplay plot_learning_curve",
+    "inspection.displays.curve": "LossCurveDisplay plot_loss_curve",
     "inspection.displays.histograms": "HistogramDisplay",
     "inspection.drawing.network": "to_svg",
     "inspection.recorder": "Recorder Snapshot",

@@ -62,7 +62,7 @@ def the(kind, found):
 
 
 def trained(model, X, Y, rate, n_epochs, batch_size=100, seed=0):
-    """The last state and the costs, by hand; rate is that of gradient descent, or an optimiser."""
+    """The last state and the costs, by hand; rate is that of gradient descent, or an optimizer."""
     rng = np.random.default_rng(seed)
     state = model.initial(
         rng, X.shape[1], rate if isinstance(rate, xpnet.Adam | GradientDescent) else GradientDescent(rate)
@@ -362,7 +362,7 @@ def test_updates_too_large():
         at, _ = layer[0]
         ratio = 10.0 * np.linalg.norm(g[at]) / np.linalg.norm(state.theta[at])
         assert finding.number == pytest.approx(ratio, rel=1e-9)
-        assert "set the optimiser's learning rate to 1 (it is 10)" in finding.fix
+        assert "set the optimizer's learning rate to 1 (it is 10)" in finding.fix
 
 
 # --- the outcome
@@ -493,7 +493,7 @@ def test_a_model_from_a_file(tmp_path):
     xpnet.save(classifier(max_iter=60).fit(X, y), tmp_path / "m.safetensors")
     found = diagnose(xpnet.load(tmp_path / "m.safetensors"), X, y)
     assert kinds(found) == ["class imbalance"]
-    assert "no optimiser's state: updates not looked at" in found.looked_at
+    assert "no optimizer's state: updates not looked at" in found.looked_at
 
 
 def test_several_labels_and_several_targets():
@@ -580,9 +580,9 @@ def test_refusals():
     state = model.initial(np.random.default_rng(0), 5, GradientDescent(0.1))
     with pytest.raises(ValueError, match=r"theta has shape \(18,\)"):
         diagnose(model, X, Y, state=state)
-    with pytest.raises(ValueError, match="this MLPClassifier can't be diagnosed: give a fitted"):
+    with pytest.raises(ValueError, match="this MLPClassifier is not fitted: call fit first"):
         diagnose(MLPClassifier(), *IRIS)
-    with pytest.raises(ValueError, match="this StandardScaler can't be diagnosed"):
+    with pytest.raises(ValueError, match="no network of xpnet in this StandardScaler; allowed: a fitted"):
         diagnose(StandardScaler().fit(X), *IRIS)
     fitted = MLPClassifier(max_iter=2, random_state=0).fit(*IRIS)
     with pytest.raises(ValueError, match="history= are for a Model"):
@@ -602,6 +602,7 @@ def test_a_diagnosis_is_a_sequence_a_text_a_table_and_json():
     assert found[0] is found.findings[0]
     assert str(found).splitlines()[0] == f"{len(found)} finding(s): {found.looked_at}"
     assert "1. unscaled features (X[:, 4])" in str(found)
+    assert repr(found) == str(found)
     document = json.loads(found.to_json())
     assert document["findings"][0]["number"] == found[0].number
     assert set(document["findings"][0]) == {"kind", "where", "measure", "number", "threshold", "source", "fix"}

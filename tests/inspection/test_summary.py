@@ -179,6 +179,12 @@ def test_the_table_is_aligned_and_complete():
     assert "float64, batches of 200" in lines[-3]
 
 
+def test_the_prompt_shows_the_table():
+    of = summary(DIGITS, 64)
+    assert repr(of) == str(of)
+    assert repr(of).startswith("layer ")
+
+
 def test_the_notebooks_table_holds_the_same_cells():
     of = summary(Model(Sequential(Dense(3, "sigmoid")), "half_squared_error"), 2)
     html = of._repr_html_()

@@ -385,6 +385,16 @@ def test_an_incomplete_header(change, tmp_path):
     assert_refused(edited(tmp_path, **change), "header is incomplete")
 
 
+@pytest.mark.parametrize("name", ["MLPClassifier", "Popen", "builtins.eval", "__import__", "Activations"])
+def test_a_header_names_no_code_but_settings(name, tmp_path):
+    named = {"object": name, "settings": {"args": "true"}}
+    assert_refused(edited(tmp_path, document={"params": {"activation": named}}), "header is incomplete")
+
+
+def test_a_header_that_is_nested_without_end(tmp_path):
+    assert_refused(edited(tmp_path, text="[" * 200_000), "header is incomplete")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -403,6 +413,7 @@ def test_an_incomplete_header(change, tmp_path):
         {"document": {"params": {"nonsense": 1}}},
         {"document": {"params": {"activation": "step"}}},
         {"document": {"params": {"hidden_layer_sizes": [10**9]}}},
+        {"document": {"params": {"hidden_layer_sizes": [5.0, 4.0]}}},
         {"document": {"labels": {"values": ["a", "b"], "dtype": "<U1"}}},
         {"document": {"labels": {"values": ["a", "b", "c"], "dtype": "nonsense"}}},
         {"document": {"features": {"params": {}}}},

@@ -1,4 +1,4 @@
-"""``xpnet train``: a table in; a model, its held-out score and its learning curve out."""
+"""``xpnet train``: a table in; a model, its held-out score and its loss curve out."""
 
 import argparse
 import math
@@ -15,8 +15,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from ..estimators import MLPClassifier, MLPRegressor
-from ..inspection.displays.curve import plot_learning_curve
-from ..saving import Parts, check_place, put_together, save
+from ..inspection.displays.curve import plot_loss_curve
+from ..saving import ScaledNetwork, check_place, put_together, save
 from ..training import DivergedError
 from .console import Console, computing_on, note
 from .data import Data, as_labels, as_targets, decide_task, training_data
@@ -35,10 +35,10 @@ def run(args: argparse.Namespace) -> int:
         console.line("backend", f"{backend} ({why})")
         console.line("network", _described(job, args))
         mlp, seconds, interrupted = _fit(job, args, console)
-        model = put_together(Parts(mlp, job.features, job.target, ("standardscaler", "mlp"), data.y.ndim))
+        model = put_together(ScaledNetwork(mlp, job.features, job.target, ("standardscaler", "mlp"), data.y.ndim))
         result = _scored(model, data, job)
     save(model, place, target_names=data.target)
-    plot_learning_curve(model, path=curve)
+    plot_loss_curve(model, path=curve)
     console.line("held-out", f"{result}, trained in {seconds:.1f} s")
     console.line("wrote", f"{place} and {curve}")
     _say_next(console, args, place)

@@ -1,1 +1,1 @@
-"""Floor 7: what people look at: tables, pictures, curves. Host data all; matplotlib is imported when it draws."""
+"""Tools that look into a network: explanations, diagnoses, gradient checks, summaries, pictures and plots."""

@@ -10,15 +10,9 @@ from ..backends import to_numpy
 
 @dataclass(frozen=True)
 class Opened:
-    """An estimator, and what lies inside it down to the network.
+    """An estimator, and what lies inside it down to the network."""
 
-    Attributes
-    ----------
-    estimators : tuple
-        The outermost estimator first; the last is the network, an MLPClassifier or MLPRegressor.
-    """
-
-    estimators: tuple[Any, ...]
+    estimators: tuple[Any, ...]  # the outermost first; the last is the network, an MLPClassifier or MLPRegressor
 
     @property
     def network(self) -> Any:
@@ -54,34 +48,46 @@ class Opened:
         return labels[-1:] if self.network.n_outputs_ == 1 else labels
 
 
-def opened(estimator: Any) -> Opened:
+def opened(estimator: Any, attribute: str | None = None, also: str = "") -> Opened:
     """The estimator and what lies inside it, down to a fitted network of xpnet.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A network, or a pipeline, target transformer or search around one.
+    attribute : str, optional
+        Anything that has this attribute, and it is not empty, will do in place of a network of xpnet.
+    also : str
+        What the caller accepts besides estimators, for the message of an error.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         The estimator, or the network in it, is not fitted.
     ValueError
-        There is no network of xpnet in it.
+        There is no network of xpnet in it, or nothing with the attribute.
     """
     found = [estimator]
     while (inner := _inside(found[-1])) is not None:
         found.append(inner)
     last = found[-1]
-    if hasattr(last, "coefs_") and hasattr(last, "_as_trained"):
+    if getattr(last, attribute, None) if attribute else hasattr(last, "coefs_") and hasattr(last, "_as_trained"):
         return Opened(tuple(found))
     if any(hasattr(last, name) for name in ("_as_trained", "regressor", "estimator")):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(last, msg="this %(name)s is not fitted: call fit first")
+    missing = f"this {type(estimator).__name__} has no {attribute}"
+    if attribute is None:
+        missing = f"there is no network of xpnet in this {type(estimator).__name__}"
     raise ValueError(
-        f"there is no network in this {type(estimator).__name__}; allowed: a fitted MLPClassifier or MLPRegressor of "
-        "xpnet, or a pipeline, target transformer or search around one"
+        f"{missing}; allowed: {also}a fitted MLPClassifier or MLPRegressor, or a pipeline, target transformer or "
+        "search around one"
     )
 
 
 def _inside(estimator: Any) -> Any:
-    """The estimator that this one hands its data to; None for an estimator of another kind or one not fitted."""
+    """What the estimator hands its data on to; None if it hands them on to nothing, or is not fitted."""
     if hasattr(estimator, "steps"):
         return estimator.steps[-1][1]
     return getattr(estimator, "regressor_", None) or getattr(estimator, "best_estimator_", None)

@@ -1,7 +1,7 @@
-"""What is shown: a network over samples of one shape, with its parameters and names where there are any."""
+"""What is shown: a network over samples of one shape, with its parameters and names if they are known."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,16 @@ import numpy as np
 
 from ..backends import check_finite, to_numpy
 from ..equations.activations import Activation, Linear
+from ..equations.layers import Layer, Parameter, Shape
 from ..model import Model
 from ..network import Layout, Sequential
 from .equation_text import equation_of
+from .pipelines import opened
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network and its layout; the link after it, its parameters (host), and names of features and outputs."""
+    """A network and its layout; the link after it, its parameters (host), and the names of features and outputs."""
 
     network: Sequential
     layout: Layout
@@ -25,6 +27,13 @@ class Subject:
     theta: np.ndarray | None = None
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+
+    def layers(self) -> Iterator[tuple[Layer, tuple[Parameter, ...], Shape]]:
+        """Each layer with its parameters and the shape of its output for one sample."""
+        shape = self.layout.in_shape
+        for layer in self.network.layers:
+            parameters, shape = layer.shapes(shape)
+            yield layer, parameters, shape
 
 
 def subject_of(model: Any, n_features: Any = None, theta: Any = None) -> Subject:
@@ -38,20 +47,15 @@ def subject_of(model: Any, n_features: Any = None, theta: Any = None) -> Subject
         layout = whole.layout(n_features)
         link = Linear() if isinstance(model, Sequential) else whole.criterion.link
         return Subject(whole.network, layout, link, whole.precision, _host(theta, layout))
-    path = path_to(model, "coefs_")
-    mlp = path[-1]
-    if not hasattr(mlp, "coefs_") or not hasattr(mlp, "_model"):
-        raise ValueError(
-            f"model is a {type(model).__name__}; allowed: Model, Sequential, or a fitted MLPClassifier or MLPRegressor "
-            "of xpnet, alone or at the end of a pipeline, target transformer or search"
-        )
+    found = opened(model, also="a Model, a Sequential, ")
+    mlp = found.network
     whole = mlp._model()
     layout = whole.layout(mlp.n_features_in_ if n_features is None else n_features)
     arrays = [np.ravel(to_numpy(a)) for a in (*mlp.coefs_, *mlp.intercepts_)]  # the layout's order is scikit-learn's
+    theta = _host(np.concatenate(arrays) if theta is None else theta, layout)
     precision = whole.precision or str(arrays[0].dtype)
-    theta = np.concatenate(arrays) if theta is None else theta
-    names = _feature_names(path), _output_names(mlp)
-    return Subject(whole.network, layout, whole.criterion.link, precision, _host(theta, layout), *names)
+    names = found.feature_names, found.output_names
+    return Subject(whole.network, layout, whole.criterion.link, precision, theta, *names)
 
 
 def _host(theta: Any, layout: Layout) -> np.ndarray | None:
@@ -62,50 +66,14 @@ def _host(theta: Any, layout: Layout) -> np.ndarray | None:
     return theta
 
 
-def path_to(estimator: Any, attribute: str) -> list[Any]:
-    """The estimator, and what lies inside pipelines, target transformers and searches, up to who has the attribute.
-
-    Before ``fit`` there is none: scikit-learn's NotFittedError.
-    """
-    path = [estimator]
-    while not hasattr(path[-1], attribute):
-        inner = path[-1]
-        if hasattr(inner, "steps"):
-            path.append(inner.steps[-1][1])
-        elif hasattr(inner, "regressor_") or hasattr(inner, "best_estimator_"):
-            path.append(getattr(inner, "regressor_", None) or inner.best_estimator_)
-        else:
-            break
-    holds_network = any(hasattr(path[-1], name) for name in ("_model", "regressor", "estimator"))
-    if holds_network and not hasattr(path[-1], attribute):
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(path[-1], msg="this %(name)s is not fitted: call fit first")
-    return path
-
-
-def _feature_names(path: Sequence[Any]) -> tuple[str, ...]:
-    """The columns of the table that was fitted on, as they reach the network; none where nobody names them."""
-    *around, mlp = path
-    names = getattr(mlp, "feature_names_in_", ())
-    for outer in around:
-        if len(getattr(outer, "steps", ())) > 1 and hasattr(outer, "feature_names_in_"):
-            try:
-                names = outer[:-1].get_feature_names_out()
-            except (AttributeError, ValueError):  # a step that can't name what it makes
-                return ()
-    return tuple(map(str, names))
-
-
-def _output_names(mlp: Any) -> tuple[str, ...]:
-    """A class for each output; the second class where one output is its probability."""
-    labels = tuple(map(str, getattr(mlp, "classes_", ())))
-    return labels[-1:] if mlp.n_outputs_ == 1 else labels
-
-
 def equation(part: Any) -> str:
     """What a layer or an activation computes: its ``equation``, or else its class's name."""
     return equation_of(part)
+
+
+def size_of(parameters: Sequence[Parameter]) -> int:
+    """How many numbers these parameters hold."""
+    return sum(math.prod(p.shape) for p in parameters)
 
 
 _UNITS = "kB", "MB", "GB", "TB"

@@ -1,54 +1,64 @@
 """A fitted model is one safetensors file: its arrays as tensors, all else as JSON in the header; no pickle.
 
-Tensors: ``coefs.0``, ``intercepts.0``, ``coefs.1``, ... and, where a model scales its data, ``features.mean``,
+Tensors: ``coefs.0``, ``intercepts.0``, ``coefs.1``, ... and, if a model scales its data, ``features.mean``,
 ``features.scale``, ``features.variance`` and the same for ``target``. Loading runs no code that a file brings along.
 """
 
-import json
 import os
 from typing import Any
 
-from .. import __version__
+import numpy as np
+
 from ..backends import get_backend
-from .document import decode, describe_parts, rebuild, tensors_of
+from .document import rebuilt, to_document
 from .files import check_place, read_file, write_file
-from .parts import Parts, check, put_together, take_apart
+from .header import checked_document, to_header
+from .scaled_network import ScaledNetwork, check, put_together, take_apart
 
-FORMAT = "xpnet"
-"""The one entry of the file's metadata: several would be written in an order that changes from run to run."""
-FORMAT_VERSION = 1
-
-__all__ = ["Parts", "check_place", "describe", "load", "put_together", "save", "take_apart", "write_file"]
+__all__ = ["ScaledNetwork", "check_place", "describe", "load", "put_together", "save", "take_apart", "write_file"]
 
 
 def save(model: Any, path: str | os.PathLike, *, target_names: list[str] | None = None) -> None:
-    """Write a fitted model to one file; an existing file is replaced at once, or kept where anything fails.
+    """Save a fitted model to one file; an existing file is replaced at once, or kept if anything fails.
 
     Parameters
     ----------
     model : MLPClassifier, MLPRegressor, Pipeline or TransformedTargetRegressor
-        Fitted, from any backend. A pipeline is StandardScaler and one of the two; a TransformedTargetRegressor holds
-        such a pipeline and a StandardScaler. The optimiser's slots stay behind, and so does a generator given as
-        random_state, which becomes None.
+        A fitted model, from any backend. A pipeline is StandardScaler and one of the two; a TransformedTargetRegressor
+        holds such a pipeline and a StandardScaler. The optimizer's slots are not saved, and a generator given as
+        random_state becomes None.
     path : path
-        Customarily ends in ``.safetensors``.
+        Where to write; the name customarily ends in ``.safetensors``.
     target_names : list of str, optional
         What the outputs are called: ``python -m xpnet predict`` looks for these columns in a table.
 
     Raises
     ------
+    NotFittedError
+        The model is not fitted.
     ValueError
-        The model is of another kind, not fitted, not finite, or holds labels or parameters that JSON can't.
+        The model is of another kind, not finite, or has labels or parameters that JSON can't hold.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> model = xpnet.MLPClassifier(max_iter=500).fit([[0.0], [1.0]], ["no", "yes"])
+    >>> xpnet.save(model, "model.safetensors")
+    >>> xpnet.load("model.safetensors").predict([[1.0]])
+    array(['yes'], dtype='<U3')
     """
-    parts = take_apart(model)
-    check(parts, f"this {type(model).__name__} can't be saved")
-    versions = {"format_version": FORMAT_VERSION, "xpnet_version": __version__}
-    document = versions | describe_parts(parts) | {"target_names": target_names}
-    write_file(path, tensors_of(parts), {FORMAT: json.dumps(document, allow_nan=False)})
+    network = take_apart(model)
+    check(network, f"this {type(model).__name__} can't be saved")
+    # float32 or float64 in C order, which is all that tensors and this reader know
+    arrays = {
+        name: np.ascontiguousarray(a, np.float32 if a.dtype == np.float32 else np.float64)
+        for name, a in network.arrays().items()
+    }
+    write_file(path, arrays, to_header(to_document(network) | {"target_names": target_names}))
 
 
 def load(path: str | os.PathLike, backend: str | None = None) -> Any:
-    """The model that ``save`` wrote: of the same kind, ready to predict, or to go on with a fresh optimiser.
+    """Load a model that :func:`save` wrote, ready to predict, or to go on training with a fresh optimizer.
 
     Parameters
     ----------
@@ -59,7 +69,8 @@ def load(path: str | os.PathLike, backend: str | None = None) -> Any:
 
     Returns
     -------
-    The model, its arrays on the host.
+    MLPClassifier, MLPRegressor, Pipeline or TransformedTargetRegressor
+        A model of the kind that was saved, its arrays on the host.
 
     Raises
     ------
@@ -70,42 +81,19 @@ def load(path: str | os.PathLike, backend: str | None = None) -> Any:
     """
     if backend is not None:
         get_backend(backend)
-    document, tensors = _read(path)
+    header, tensors = read_file(path)
+    document, file = checked_document(header, path), repr(os.fspath(path))
     try:
-        parts = rebuild(document, tensors)
+        network = rebuilt(document, tensors)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{_quoted(path)} is damaged: {what}; get the file afresh, or save the model again") from error
-    check(parts, f"{_quoted(path)} can't be loaded")
+        raise ValueError(f"{file} is damaged: {what}; get the file afresh, or save the model again") from error
+    check(network, f"{file} can't be loaded")
     if backend is not None:
-        parts.mlp.backend = backend
-    return put_together(parts)
+        network.mlp.backend = backend
+    return put_together(network)
 
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
     """What a model file says about itself: versions, class, parameters, facts, labels, names of the targets."""
-    return _read(path)[0]
-
-
-def _read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The document and the tensors of a model file in a format that this version knows."""
-    header, tensors = read_file(path)
-    if FORMAT not in header:
-        raise ValueError(
-            f"{_quoted(path)} is a safetensors file, but not a model of xpnet: give one that xpnet.save wrote"
-        )
-    try:
-        document = json.loads(header[FORMAT], object_hook=decode)
-        version, writer = int(document["format_version"]), document["xpnet_version"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{_quoted(path)} is damaged: its header is incomplete; get the file afresh") from error
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{_quoted(path)} has format version {version}, written by xpnet {writer}; xpnet {__version__} reads up to "
-            f"{FORMAT_VERSION}: upgrade with  python -m pip install --upgrade xpnet"
-        )
-    return document, tensors
-
-
-def _quoted(path: str | os.PathLike) -> str:
-    return repr(os.fspath(path))
+    return checked_document(read_file(path)[0], path)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place and moved into it; read with care."""
+"""Files that are whole or not there: written beside their place and moved into it; and read with errors that help."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ from safetensors.numpy import save as to_safetensors
 def write_file(path: str | os.PathLike, content: Any, header: dict[str, str] | None = None) -> None:
     """Replace ``path`` at once by ``content``: bytes, or a dictionary of arrays for a safetensors file.
 
-    Whatever fails on the way, a file that was there before is still there, unchanged.
+    If anything fails, a file that was there before is still there, unchanged.
     """
     place = check_place(path)
     data = content if isinstance(content, bytes) else to_safetensors(content, header)
@@ -34,7 +34,7 @@ def write_file(path: str | os.PathLike, content: Any, header: dict[str, str] | N
 
 
 def check_place(path: str | os.PathLike) -> Path:
-    """Where ``path`` leads, links followed; an error where no file can be written there."""
+    """The place that ``path`` leads to, links followed; an error if no file can be written there."""
     place = Path(os.path.realpath(path))
     if not place.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(place.parent)!r} is not there: make it, or give another path")

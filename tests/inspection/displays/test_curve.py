@@ -1,4 +1,4 @@
-"""The learning curve is a readable picture that leaves pyplot alone."""
+"""The loss curve is a readable picture that leaves pyplot alone."""
 
 import struct
 import subprocess
@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xpnet import LossCurveDisplay, MLPClassifier, MLPRegressor, plot_learning_curve
+from xpnet import LossCurveDisplay, MLPClassifier, MLPRegressor, plot_loss_curve
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -40,7 +40,7 @@ def png_size(path):
 
 
 def test_the_picture_is_a_png_of_readable_size(tmp_path):
-    plot_learning_curve(classifier(), path=tmp_path / "curve.png")
+    plot_loss_curve(classifier(), path=tmp_path / "curve.png")
     width, height = png_size(tmp_path / "curve.png")
     assert 800 <= width <= 2000
     assert 500 <= height <= 1400
@@ -51,7 +51,7 @@ def test_the_loss_of_each_epoch_is_drawn():
     from matplotlib.figure import Figure
 
     ax, model = Figure().subplots(), classifier()
-    assert plot_learning_curve(model, ax=ax) is ax
+    assert plot_loss_curve(model, ax=ax) is ax
     (line,) = ax.lines
     assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
     assert line.get_ydata().tolist() == model.loss_curve_
@@ -66,7 +66,7 @@ def test_validation_scores_have_an_axis_of_their_own(kind, name):
     from matplotlib.figure import Figure
 
     model = fitted(kind(hidden_layer_sizes=(4,), max_iter=6, early_stopping=True, random_state=0))
-    ax = plot_learning_curve(model, ax=Figure().subplots())
+    ax = plot_loss_curve(model, ax=Figure().subplots())
     _, right = ax.figure.axes
     assert right.get_ylabel() == f"validation {name}"
     assert right.lines[0].get_ydata().tolist() == model.validation_scores_
@@ -77,15 +77,15 @@ def test_validation_scores_have_an_axis_of_their_own(kind, name):
 
 def test_a_loss_that_falls_far_is_drawn_on_a_log_scale(tmp_path):
     model = classifier()
-    assert plot_learning_curve(model, path=tmp_path / "a.png").get_yscale() == "linear"
+    assert plot_loss_curve(model, path=tmp_path / "a.png").get_yscale() == "linear"
     model.loss_curve_ = [1.0, 0.1, 0.01]
-    assert plot_learning_curve(model, path=tmp_path / "a.png").get_yscale() == "log"
+    assert plot_loss_curve(model, path=tmp_path / "a.png").get_yscale() == "log"
     model.loss_curve_ = [1.0, 0.1, 0.0]
-    assert plot_learning_curve(model, path=tmp_path / "a.png").get_yscale() == "linear"
+    assert plot_loss_curve(model, path=tmp_path / "a.png").get_yscale() == "linear"
 
 
 def test_one_epoch_is_visible(tmp_path):
-    ax = plot_learning_curve(classifier(max_iter=1), path=tmp_path / "a.png")
+    ax = plot_loss_curve(classifier(max_iter=1), path=tmp_path / "a.png")
     assert ax.lines[0].get_marker() == "o"
 
 
@@ -98,7 +98,7 @@ def test_one_epoch_is_visible(tmp_path):
     ],
 )
 def test_models_inside_others_are_found(wrap, tmp_path):
-    plot_learning_curve(
+    plot_loss_curve(
         fitted(wrap(MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, random_state=0))), path=tmp_path / "a.svg"
     )
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
@@ -107,9 +107,9 @@ def test_models_inside_others_are_found(wrap, tmp_path):
 @pytest.mark.parametrize("model", [MLPClassifier(), StandardScaler(), None, make_pipeline(StandardScaler())])
 def test_models_without_a_curve_are_refused(model, tmp_path):
     with pytest.raises(
-        ValueError, match=r"has no learning curve.*after fit|MLPClassifier is not fitted: call fit first"
+        ValueError, match=r"has no loss_curve_; allowed: .*|MLPClassifier is not fitted: call fit first"
     ):
-        plot_learning_curve(model, path=tmp_path / "a.png")
+        plot_loss_curve(model, path=tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -117,7 +117,7 @@ def test_writing_a_file_leaves_pyplot_alone(tmp_path):
     code = (
         "import sys, types, xpnet\n"
         "model = types.SimpleNamespace(loss_curve_=[3.0, 2.0])\n"
-        "xpnet.plot_learning_curve(model, path='a.png')\n"
+        "xpnet.plot_loss_curve(model, path='a.png')\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
@@ -130,7 +130,7 @@ def test_without_a_path_the_figure_is_pyplots(monkeypatch):
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    ax = plot_learning_curve(classifier())
+    ax = plot_loss_curve(classifier())
     assert ax.figure.number in pyplot.get_fignums()
     pyplot.close(ax.figure)
 
@@ -138,7 +138,7 @@ def test_without_a_path_the_figure_is_pyplots(monkeypatch):
 def test_matplotlib_missing_names_the_install_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'needs matplotlib.*pip install "xpnet\[cli\]"'):
-        plot_learning_curve(classifier())
+        plot_loss_curve(classifier())
 
 
 # --- the display

@@ -234,7 +234,7 @@ def test_one_output_of_two_classes_is_the_second():
 
 @pytest.mark.parametrize("model", [make_pipeline(StandardScaler()), None, "net"])
 def test_what_is_no_network_is_refused(model):
-    with pytest.raises(ValueError, match=r"model is a .*; allowed: Model, Sequential, or a fitted"):
+    with pytest.raises(ValueError, match=r"no network of xpnet in this .*; allowed: a Model, a Sequential, a fitted"):
         to_svg(model)
 
 

@@ -1,4 +1,4 @@
-"""Numbers of a network in training: what its units do, what gradients reach its layers, how far a step moves them.
+"""Numbers of a network in training: what its units do, which gradients reach its layers, how far a step moves them.
 
 All come from the code that trains: layers are watched while :meth:`Model.objective` runs, and a step is made by
 :func:`xpnet.epochs`. Everything returned is on the host.
@@ -24,29 +24,17 @@ Array = Any
 
 @dataclass(frozen=True)
 class Units:
-    """One layer's units over all samples, and the gradient that reaches it.
+    """One layer's units over all samples, and the gradient that reaches it."""
 
-    Attributes
-    ----------
-    number : int
-        The layer, counted from 1.
-    activation : Activation or None
-        Its f, where it has one that acts on each unit by itself.
-    slopes : array, (m, n_units), or None
-        f'(Z), by f's own backward, as a fraction of f'(0) where that is not 0.
-    gradient : float
-        The norm of dA over all samples and units.
-    """
-
-    number: int
-    activation: Activation | None
-    slopes: np.ndarray | None
-    gradient: float
+    number: int  # of the layer, counted from 1
+    activation: Activation | None  # its f, if it has one that acts on each unit by itself
+    slopes: np.ndarray | None  # (m, n_units), f'(Z) by f's own backward, as a fraction of f'(0) if that is not 0
+    gradient: float  # the norm of dA over all samples and units
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def units(case: Case) -> list[Units]:
-    """Each layer, after one pass forwards and back."""
+    """Each layer, after one forward and one backward pass."""
     layers = case.model.network.layers
     watched = Sequential(*(watched_layer(layer, k) for k, layer in enumerate(layers, 1)))
     with watching() as seen:
@@ -68,17 +56,17 @@ def _units(number: int, layer: Layer, Z: Array | None, size: float) -> Units:
 
 @np.errstate(over="ignore", invalid="ignore")
 def updates(case: Case) -> dict[str, float]:
-    """||step|| / ||W|| of each array of weights, for the next step from the state; infinite where it diverges."""
+    """||step|| / ||W|| of each array of weights, for the next step from the state; infinite if it diverges."""
     if case.state is None:
         return {}
-    X, Y, w = (A if A is None else A[: case.batch, ...] for A in (case.X, case.Y, case.w))
+    X, Y, w = (A if A is None else A[: case.batch_size, ...] for A in (case.X, case.Y, case.w))
     try:
         state, _ = next(epochs(case.model, case.state, X, Y, sample_weight=w, backend=case.backend))
     except DivergedError:
         return {"the next step": np.inf}
     before, after = to_numpy(case.theta), to_numpy(state.theta)
     found = {}
-    for name, role, at, _ in named_windows(case.model.layout(tuple(case.X.shape[1:]))):
+    for name, role, at, _ in named_windows(case.layout):
         size = np.linalg.norm(before[at])
         if role == "weight" and size > 0.0:
             found[name] = float(np.linalg.norm(after[at] - before[at]) / size)
@@ -91,16 +79,14 @@ def column_moments(A: Array) -> tuple[np.ndarray, np.ndarray]:
         first, second = (B.mean(axis=0) for B in (A, A.multiply(A)))
         first, second = (np.asarray(v if is_host_data(v) else to_numpy(v)).ravel() for v in (first, second))
         return first, np.sqrt(second)
-    host = to_numpy(A)
-    host = host.reshape(len(host), -1)
-    return np.asarray(np.mean(host, axis=0, dtype=np.float64)), np.sqrt(
-        np.mean(np.square(host, dtype=np.float64), axis=0)
-    )
+    columns = to_numpy(A).reshape(A.shape[0], -1)
+    squares = np.square(columns, dtype=np.float64)
+    return columns.mean(axis=0, dtype=np.float64), np.sqrt(squares.mean(axis=0))
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def loss_over_constant(case: Case) -> float:
-    """The loss now over that of the best constant output, penalties left out; near 1 nothing has been learned."""
+    """The loss over that of the best constant output, without penalties; near 1 nothing has been learned."""
     bare = replace(case.model, l1=0.0, l2=0.0)
     loss = bare.objective(case.X, case.Y, case.w, case.backend)(case.theta)[0]
     least = min(constant_loss(case, z) for z in _constants(case))
@@ -115,7 +101,7 @@ def constant_loss(case: Case, z: np.ndarray) -> float:
 
 
 def _constants(case: Case) -> Iterator[np.ndarray]:
-    """Outputs among which the best constant is: the link's inverse of the mean, and for robust losses quantiles."""
+    """Constant outputs, one of them the best: the link's inverse of the mean, and quantiles for robust losses."""
     Y, link = to_numpy(case.Y).astype(np.float64), case.model.criterion.link
     mean = np.average(Y, axis=0, weights=None if case.w is None else to_numpy(case.w))
     if isinstance(link, Linear):

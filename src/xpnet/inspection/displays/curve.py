@@ -1,4 +1,4 @@
-"""The learning curve: the loss of every epoch, in training and validation, and the validation score."""
+"""The loss curve: the loss of every epoch, in training and validation, and the validation score."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..subject import path_to
+from ..pipelines import opened
 from .figures import LOSS_COLOUR, SCORE_COLOUR, VALIDATION_COLOUR, axes, quiet_frame
 
 
@@ -17,11 +17,11 @@ class LossCurveDisplay:
 
     Parameters
     ----------
-    loss_curve : sequence of float
+    loss_curve : sequence of float, (n_epochs,)
         The training loss of every epoch.
-    validation_loss_curve : sequence of float, optional
+    validation_loss_curve : sequence of float, (n_epochs,), optional
         The validation loss of every epoch.
-    validation_scores : sequence of float, optional
+    validation_scores : sequence of float, (n_epochs,), optional
         The validation score of every epoch.
     score_name : str
         What the score is called.
@@ -30,10 +30,14 @@ class LossCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes of the loss.
-    score_ax_ : matplotlib Axes of the score, None where there is none.
-    figure_ : matplotlib Figure.
-    lines_ : list of matplotlib Line2D, one for each curve.
+    ax_ : matplotlib Axes
+        The axes of the loss.
+    score_ax_ : matplotlib Axes or None
+        The axes of the score, if there is one.
+    figure_ : matplotlib Figure
+        The figure of both.
+    lines_ : list of matplotlib Line2D
+        One line for each curve.
     """
 
     def __init__(
@@ -53,81 +57,92 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> "LossCurveDisplay":
-        """Draw what a fitted estimator has recorded.
+        """Plot the losses and scores that a fitted estimator has recorded.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted: MLPClassifier, MLPRegressor, or a pipeline, target transformer or search around one.
+            A fitted MLPClassifier or MLPRegressor, or a pipeline, target transformer or search around one.
+            scikit-learn's own, which have a ``loss_curve_`` too, can also be plotted.
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure of pyplot's.
+            Where to plot; by default a new figure of pyplot's.
+
+        Returns
+        -------
+        LossCurveDisplay
+            The display, already plotted.
 
         Raises
         ------
         ImportError
-            matplotlib is missing; the message has the install line.
+            matplotlib is missing; the message says how to install it.
         ValueError
-            The estimator has no learning curve.
+            The estimator is not fitted, or has recorded no losses.
         """
-        return cls._of(estimator).plot(ax)
-
-    @classmethod
-    def _of(cls, estimator: Any) -> "LossCurveDisplay":
-        mlp = path_to(estimator, "loss_curve_")[-1]
-        if not getattr(mlp, "loss_curve_", None):
-            raise ValueError(
-                f"this {type(estimator).__name__} has no learning curve: give an MLPClassifier or MLPRegressor, or a "
-                "pipeline that ends in one, after fit"
-            )
-        return cls(
+        mlp = opened(estimator, "loss_curve_").network
+        validation = getattr(mlp, "validation_loss_curve_", None) or ()
+        display = cls(
             loss_curve=mlp.loss_curve_,
-            validation_loss_curve=_known(getattr(mlp, "validation_loss_curve_", None)),
+            validation_loss_curve=None if np.isnan(np.asarray(validation, float)).all() else validation,
             validation_scores=getattr(mlp, "validation_scores_", None) or None,
             score_name="accuracy" if hasattr(mlp, "classes_") else "R²",
             estimator_name=type(mlp).__name__,
         )
+        return display.plot(ax)
 
     def plot(self, ax: Any = None) -> "LossCurveDisplay":
-        """Draw on the Axes, or on a new figure of pyplot's; returns the display itself."""
+        """Plot the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to plot; by default a new figure of pyplot's.
+
+        Returns
+        -------
+        LossCurveDisplay
+            The display itself.
+        """
         self.ax_ = ax = axes(ax, type(self).__name__)
         self.figure_, self.score_ax_ = ax.figure, None
         self.lines_: list[Any] = []
-        self._draw_loss(ax)
+        self._plot_loss(ax)
         title = f"{self.estimator_name}: {len(self.loss_curve)} epochs, loss {self.loss_curve[-1]:.4g}"
         if self.validation_scores:
-            title += self._draw_scores(ax)
+            title += self._plot_scores(ax)
         ax.set_title(title, loc="left", color="#222222", fontsize=11)
         return self
 
-    def _draw_loss(self, ax: Any) -> None:
-        loss = self.loss_curve
-        marker = "o" if len(loss) < 3 else None
-        self._line(ax, loss, color=LOSS_COLOUR, marker=marker, label="training")
+    def _plot_loss(self, ax: Any) -> None:
+        label, values = "training loss", np.asarray(self.loss_curve, float)
+        self._line(ax, self.loss_curve, LOSS_COLOUR, label="training")
+        if self.validation_loss_curve:
+            self._line(ax, self.validation_loss_curve, VALIDATION_COLOUR, label="validation", linestyle="--")
+            ax.legend(frameon=False, loc="center right")
+            label, values = "loss", np.concatenate([values, np.asarray(self.validation_loss_curve, float)])
         quiet_frame(ax)
         ax.margins(x=0.02)
-        label = "training loss"
-        if self.validation_loss_curve:
-            self._line(ax, self.validation_loss_curve, color=VALIDATION_COLOUR, marker=marker, label="validation")
-            self.lines_[-1].set_linestyle("--")
-            ax.legend(frameon=False, loc="center right")
-            label = "loss"
-        drawn = np.asarray([*loss, *(self.validation_loss_curve or ())], dtype=float)
-        drawn = drawn[np.isfinite(drawn)]
-        if len(drawn) > 0 and drawn.min() > 0 and drawn.max() > 20 * drawn.min():
-            _log_scale(ax)
+        values = values[np.isfinite(values)]
+        if 0.0 < values.min(initial=np.inf) < values.max(initial=0.0) / 20:  # it would lie flat on a linear axis
+            from matplotlib.ticker import NullLocator
+
+            ax.set_yscale("log")
+            ax.yaxis.set_minor_locator(NullLocator())
+            ax.yaxis.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
+            ax.yaxis.set_major_formatter("{x:g}")
             label += " (log scale)"
         ax.set_ylabel(label, color=LOSS_COLOUR)
         ax.tick_params(axis="y", which="both", colors=LOSS_COLOUR, length=0)
 
-    def _line(self, ax: Any, values: Any, color: str, marker: str | None, label: str) -> None:
-        epochs = np.arange(1, len(values) + 1)
-        self.lines_ += ax.plot(epochs, values, color=color, linewidth=2, marker=marker, label=label)
+    def _line(self, ax: Any, values: Any, color: str, **style: Any) -> None:
+        marker = "o" if len(values) < 3 else None
+        self.lines_ += ax.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=2, marker=marker, **style)
 
-    def _draw_scores(self, ax: Any) -> str:
+    def _plot_scores(self, ax: Any) -> str:
         """The validation scores on an axis at the right, the best one marked and put into words."""
-        scores = np.asarray(self.validation_scores, dtype=float)
+        scores = np.asarray(self.validation_scores, float)
         self.score_ax_ = right = ax.twinx()
-        self._line(right, scores, color=SCORE_COLOUR, marker=None, label=self.score_name)
+        self._line(right, scores, SCORE_COLOUR, label=self.score_name)
         right.set_ylabel(f"validation {self.score_name}", color=SCORE_COLOUR)
         right.tick_params(axis="y", colors=SCORE_COLOUR, length=0)
         right.spines[:].set_visible(False)
@@ -138,46 +153,33 @@ class LossCurveDisplay:
         return f", best validation {self.score_name} {scores[best]:.4g} in epoch {best + 1}"
 
 
-def _known(curve: Any) -> Any:
-    """The curve, or None where no epoch has a value."""
-    return curve if curve and not np.isnan(np.asarray(curve, dtype=float)).all() else None
-
-
-def _log_scale(ax: Any) -> None:
-    """A curve that falls far would lie flat on the axis for most of its length."""
-    from matplotlib.ticker import NullLocator
-
-    ax.set_yscale("log")
-    ax.yaxis.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
-
-
-def plot_learning_curve(estimator: Any, ax: Any = None, path: str | os.PathLike | None = None) -> Any:
-    """:class:`LossCurveDisplay` in one call, which may write a file and leave pyplot alone.
+def plot_loss_curve(estimator: Any, ax: Any = None, path: str | os.PathLike | None = None) -> Any:
+    """Plot the loss curve of a fitted estimator, and write it to a file if a path is given.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted: MLPClassifier, MLPRegressor, or a pipeline, target transformer or search around one.
+        As for :meth:`LossCurveDisplay.from_estimator`.
     ax : matplotlib Axes, optional
-        Where to draw. By default a new figure: pyplot's, or one of its own where ``path`` is given.
+        Where to plot. By default a new figure: pyplot's, or one that pyplot does not know of if ``path`` is given.
     path : path, optional
         Where to write the picture; its ending says which format, such as ``.png`` or ``.svg``.
 
     Returns
     -------
-    The matplotlib Axes of the loss.
+    matplotlib Axes
+        The axes of the loss.
 
     Raises
     ------
     ImportError
-        matplotlib is missing; the message has the install line.
+        matplotlib is missing; the message says how to install it.
     ValueError
-        The estimator has no learning curve.
+        The estimator is not fitted, or has recorded no losses.
     """
-    display = LossCurveDisplay._of(estimator)
-    display.plot(axes(ax, "plot_learning_curve", off_screen=path is not None))
+    if ax is None and path is not None:
+        ax = axes(ax, "plot_loss_curve", off_screen=True)
+    display = LossCurveDisplay.from_estimator(estimator, ax=ax)
     if path is not None:
         display.figure_.savefig(path, dpi=150)
     return display.ax_

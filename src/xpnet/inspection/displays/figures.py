@@ -1,4 +1,4 @@
-"""Where matplotlib's pictures are drawn, and in which colours."""
+"""The axes that displays plot on, and their colours."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ SIZE = (7.2, 4.2)
 
 
 def axes(ax: Any, who: str, off_screen: bool = False) -> Any:
-    """The Axes given, or those of a new figure: pyplot's, or off the screen one that pyplot does not know of."""
+    """The given Axes, or those of a new figure: pyplot's, or off the screen one that pyplot does not know of."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -1,9 +1,9 @@
-"""The picture of a large network: a block for every layer, arrows with the shapes of what is learned between them."""
+"""The picture of a large network: a block for every layer, and arrows with the shapes of its parameters."""
 
 import math
 from collections.abc import Sequence
 
-from ..subject import by_shape
+from ..subject import by_shape, size_of
 from .columns import Column
 from .svg import FILLS, INK, LINE, MARGIN, OUTLINE, element, label, width_of
 
@@ -17,11 +17,12 @@ def drawn_blocks(columns: Sequence[Column]) -> tuple[list[str], float, float]:
     shapes: list[str] = []
     x = left_edge = MARGIN
     for i, column in enumerate(columns):
-        lines = [*column.caption, *([f"{column.n_parameters:,} parameters"] if column.n_parameters else [])]
+        n_learned = size_of(column.parameters)
+        lines = [*column.caption, *([f"{n_learned:,} parameters"] if n_learned else [])]
         half = max(LEAST_WIDTH, width_of(by_shape(column.shape), 18) + 24) / 2
         half_column = max(half, *(width_of(line) / 2 for line in lines))
         learned = [f"{p.name} {by_shape(p.shape)}" for p in column.parameters]
-        room = max(GAP, *(width_of(text, 12) + 20 for text in learned)) if learned else GAP
+        room = max([GAP, *(width_of(text, 12) + 20 for text in learned)])
         centre = x + half_column if i == 0 else max(x + 20 + half_column, left_edge + room + half)
         if i > 0:
             shapes += _arrow(left_edge, centre - half, learned)
@@ -46,8 +47,8 @@ def _block(column: Column, x: float, half: float, share: float, fill: str) -> li
 
 
 def _arrow(x1: float, x2: float, learned: Sequence[str]) -> list[str]:
-    """From block to block, with what is learned on the way above it."""
-    way = f"M{x1 + 6:.1f} {MIDDLE:.1f}H{x2 - 6:.1f}m-7 -5l7 5l-7 5"
-    line = element("path", d=way, fill="none", stroke="currentColor", stroke_width=1.5)
+    """An arrow from block to block, with the parameters above it."""
+    path = f"M{x1 + 6:.1f} {MIDDLE:.1f}H{x2 - 6:.1f}m-7 -5l7 5l-7 5"
+    line = element("path", d=path, fill="none", stroke="currentColor", stroke_width=1.5)
     above = [label(text, (x1 + x2) / 2, MIDDLE - 14 - 16 * k, 12) for k, text in enumerate(reversed(learned))]
     return [line, *above]

@@ -1,4 +1,4 @@
-"""The network as a picture: units, bias nodes and signed weights where it is small, blocks where it is large."""
+"""The network as a picture: units, bias nodes and signed weights if it is small, blocks if it is large."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,10 +21,10 @@ def to_svg(
     output_names: Sequence[str] | None = None,
     max_units: int = 16,
 ) -> SVG:
-    """Draw the network: units, bias nodes and signed weights where it is small, blocks where it is large.
+    """Draw a network: units, bias nodes and signed weights if it is small, blocks if it is large.
 
-    A weight above 0 is a solid blue line, one below 0 a dashed orange one; the wider, the larger. Bias nodes are
-    yellow, one for each layer that has biases (D0, figure 1). The input is not counted as a layer (D3).
+    A weight above 0 is a solid blue line, one below 0 a dashed orange one; the larger the weight, the wider the line.
+    Bias nodes are yellow, one for each layer that has biases (D0, figure 1). The input is not counted as a layer (D3).
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def to_svg(
     n_features : int or tuple of int
         The features of a sample, or its shape; a fitted estimator knows its own.
     theta : array, (n_parameters,), optional
-        The weights to draw, on any backend, such as ``state.theta``; a fitted estimator's own by default. Without them
-        lines are grey.
+        The weights to draw, on any backend, such as ``state.theta``; by default those of a fitted estimator. Without
+        them lines are gray.
     feature_names, output_names : sequence of str, optional
         What stands beside the units of the first and the last column; by default the names of the table and the
         classes that an estimator was fitted on.
@@ -45,6 +45,12 @@ def to_svg(
     -------
     SVG
         A str that notebooks show as a picture; ``write(path)`` makes a file of it.
+
+    Raises
+    ------
+    ValueError
+        The model is not fitted or holds no network, ``n_features`` is missing, ``theta`` does not fit the network, or
+        there are not as many names as units.
     """
     subject = subject_of(model, n_features, theta)
     columns, max_units = columns_of(subject), whole_number("max_units", max_units)

@@ -1,7 +1,7 @@
 """Scalable Vector Graphics (W3C, SVG 1.1) as text: the few shapes that a network is drawn with.
 
-What lies on the page takes the page's own colour of text; what is filled has dark text on light, so that pictures are
-read on light and on dark pages. Nothing has an id or a class: several pictures on one page leave each other alone.
+Text on the page takes the page's own color, and filled shapes have dark text on a light color, so that pictures are
+readable on light and on dark pages. Nothing has an id or a class, so that pictures on one page don't affect each other.
 """
 
 import os
@@ -11,10 +11,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 INK, PAPER, OUTLINE = "#1f2328", "#ffffff", "#57606a"
 FILLS = {"x": "#eaeef2", "a": "#cfe3f8", "ŷ": "#d3efd5", "bias": "#ffdf5d"}
-"""Of the input, hidden units, the output, and bias nodes (yellow in D0's figure 1)."""
+"""The colors of the input, hidden units, the output, and bias nodes (yellow in D0's figure 1)."""
 MARGIN, LINE = 16.0, 18.0
 FONT = "system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif"
-# Inline, the root is the page and not the picture, which then has the page's colour.
+# In a page the root is the page and not the picture, which then has the page's color.
 _ALONE = (
     "<style>svg:root{color:#1f2328;color-scheme:light dark}"
     "@media(prefers-color-scheme:dark){svg:root{color:#e6edf3}}</style>"
@@ -58,32 +58,32 @@ def label(
 
 
 def indexed(letter: str, index: int | None, x: float, y: float) -> str:
-    """A letter with its index below, dark, as it stands in a node."""
+    """A letter with its index below, as it stands in a node."""
     below = "" if index is None else element("tspan", str(index), dy=4, font_size=10)
     inside = escape(letter) + below
     return element("text", inside, x=x, y=y + 4.5, font_size=14, text_anchor="middle", fill=INK, font_style="italic")
 
 
 def titled(text: str) -> str:
-    """What a browser shows where the pointer rests."""
+    """What a browser shows while the pointer rests on a shape."""
     return element("title", escape(text))
 
 
 def width_of(text: str, size: int = 13) -> float:
-    """An upper estimate of a line's width: fonts differ, and there is none at hand to ask."""
+    """An upper estimate of a line's width: fonts differ, and the browser's is not known here."""
     return size * sum(
         1.05 if east_asian_width(c) in "WF" or c in "MWmw@%…" else 0.8 if c.isupper() else 0.62 for c in text
     )
 
 
 def shortened(text: str, most: int = 22) -> str:
-    """The text, its end left out where it is long, and what XML can't hold."""
+    """The text without what XML can't hold, and without its end if it is long."""
     text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def picture(shapes: list[str], width: float, height: float, title: str) -> SVG:
-    """The shapes as one picture of this size, which shrinks where the page is narrower."""
+    """The shapes as one picture of this size, which shrinks if the page is narrower."""
     head = titled(title)
     return SVG(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '

@@ -1,7 +1,10 @@
 """The picture of a small network: every unit, every bias node, every weight with its sign and size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
 
 from .columns import Column
 from .svg import FILLS, INK, LINE, MARGIN, OUTLINE, PAPER, element, indexed, label, shortened, titled, width_of
@@ -13,140 +16,129 @@ _ALONG = 0.3, 0.38, 0.22, 0.46, 0.16, 0.54, 0.62, 0.7
 
 
 @dataclass(frozen=True)
-class Edge:
-    """A weight w between two points; None where it is not known."""
+class Node:
+    """A unit with its letter and index, or a bias node (letter "1"), and the name beside it if it has one."""
 
-    x1: float
-    y1: float
-    x2: float
-    y2: float
+    x: float
+    y: float
+    letter: str
+    index: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A weight w between two nodes; None if it is not known."""
+
+    start: Node
+    end: Node
     name: str
     w: float | None
 
     def at(self, t: float) -> tuple[float, float]:
-        """The point after the share t of the way."""
-        return self.x1 + t * (self.x2 - self.x1), self.y1 + t * (self.y2 - self.y1)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Where everything lies: an x for each column, a y for each unit and for the bias node above them, if any."""
-
-    columns: Sequence[Column]
-    xs: Sequence[float]
-    ys: Sequence[Sequence[float]]
-    bias_ys: Sequence[float | None]
-    width: float
-    bottom: float
+        """The point after the share t of the line."""
+        return self.start.x + t * (self.end.x - self.start.x), self.start.y + t * (self.end.y - self.start.y)
 
 
 def drawn_units(
     columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[str]
 ) -> tuple[list[str], float, float]:
     """The shapes, and the picture's width and height."""
-    inputs, outputs = ([shortened(name) for name in names] for names in (inputs, outputs))
-    plan = _plan(columns, inputs, outputs)
-    edges = [edge for i in range(1, len(columns)) for edge in _edges(plan, i)]
+    nodes, width, bottom = _placed(columns, [*map(shortened, inputs)], [*map(shortened, outputs)])
+    edges = _edges(columns, nodes)
     largest = max((abs(edge.w) for edge in edges if edge.w is not None), default=0.0) or 1.0
+    lines = [_line(edge, largest) for edge in edges]
+    circles = [shape for node in chain(*nodes) for shape in _drawn_node(node)]
     captions = [
-        label(line, x, plan.bottom + LINE * (k + 1.2), font_weight="bold" if k == 0 else None)
-        for column, x in zip(columns, plan.xs, strict=True)
+        label(line, at[0].x, bottom + LINE * (k + 1.2), font_weight="bold" if k == 0 else None)
+        for column, at in zip(columns, nodes, strict=True)
         for k, line in enumerate(column.caption)
     ]
-    bottom = plan.bottom + LINE * (max(len(column.caption) for column in columns) + 0.9)
-    legend, legend_width = _legend(edges, any(y is not None for y in plan.bias_ys), largest, bottom + LINE)
-    lines = [_line(edge, largest) for edge in edges]
-    shapes = [*lines, *_nodes(plan, inputs, outputs), *_values(plan, edges, largest), *captions, *legend]
-    return shapes, max(plan.width, legend_width), bottom + (LINE * 1.8 if legend else 0.0) + MARGIN / 2
+    bottom += LINE * (max(len(column.caption) for column in columns) + 0.9)
+    legend, legend_width = _legend(edges, any(column.learned("bias") for column in columns[1:]), largest, bottom + LINE)
+    shapes = [*lines, *circles, *_values([*chain(*nodes)], edges, largest), *captions, *legend]
+    return shapes, max(width, legend_width), bottom + (LINE * 1.8 if legend else 0.0) + MARGIN / 2
 
 
-def _plan(columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[str]) -> Plan:
-    has_bias = [*(column.has("bias") for column in columns[1:]), False]
-    rows = [column.size + bias for column, bias in zip(columns, has_bias, strict=True)]
+def _placed(
+    columns: Sequence[Column], inputs: Sequence[str], outputs: Sequence[str]
+) -> tuple[list[list[Node]], float, float]:
+    """Each column's units, then its bias node if it has one; the picture's width; and the bottom of the nodes."""
     half = max(width_of(line) for column in columns for line in column.caption) / 2
     pitch = max(LEAST_PITCH, 2 * half + 20)
     left, right = (
-        max(half + 4, RADIUS + 8 + max((width_of(name) for name in names), default=0.0)) for names in (inputs, outputs)
+        max(half + 4, RADIUS + 8 + max(map(width_of, names), default=0.0)) + MARGIN for names in (inputs, outputs)
     )
-    xs = [MARGIN + left + i * pitch for i in range(len(columns))]
-    row = 72.0 if max(rows) <= 4 else 52.0
-    height = (max(rows) - 1) * row
-    tops = [MARGIN + RADIUS + (height - (n - 1) * row) / 2 for n in rows]
-    ys = [
-        [top + row * (bias + j) for j in range(column.size)]
-        for column, top, bias in zip(columns, tops, has_bias, strict=True)
-    ]
-    bias_ys = [top if bias else None for top, bias in zip(tops, has_bias, strict=True)]
-    return Plan(columns, xs, ys, bias_ys, xs[-1] + right + MARGIN, MARGIN + 2 * RADIUS + height)
+    has_bias = [*(bool(column.learned("bias")) for column in columns[1:]), False]
+    n_rows = [column.size + bias for column, bias in zip(columns, has_bias, strict=True)]
+    row, last = 72.0 if max(n_rows) <= 4 else 52.0, len(columns) - 1
+    nodes = []
+    for i, column in enumerate(columns):
+        x, top = left + i * pitch, MARGIN + RADIUS + (max(n_rows) - n_rows[i]) * row / 2
+        letter, names = ("x", inputs) if i == 0 else ("ŷ", outputs) if i == last else ("a", [])
+        names = names if len(names) == column.size else [""] * column.size
+        units = [
+            Node(x, top + row * (has_bias[i] + j), letter, j + 1 if column.size > 1 else None, name)
+            for j, name in enumerate(names)
+        ]
+        nodes.append(units + [Node(x, top, "1")] * has_bias[i])
+    return nodes, left + last * pitch + right, MARGIN + 2 * RADIUS + (max(n_rows) - 1) * row
 
 
-def _edges(plan: Plan, i: int) -> list[Edge]:
-    """The weights from column i - 1 to column i, and the biases."""
-    W, b = plan.columns[i].values("weight"), plan.columns[i].values("bias")
-    layer = plan.columns[i].layers[0]
-    x1, x2, bias_y = plan.xs[i - 1], plan.xs[i], plan.bias_ys[i - 1]
-    edges = [
-        Edge(x1, y1, x2, y2, f"W{layer}[{j + 1}, {k + 1}]", None if W is None else float(W[j, k]))
-        for j, y1 in enumerate(plan.ys[i - 1])
-        for k, y2 in enumerate(plan.ys[i])
-    ]
-    if bias_y is None:
-        return edges
-    return edges + [
-        Edge(x1, bias_y, x2, y2, f"b{layer}[{k + 1}]", None if b is None else float(b[k]))
-        for k, y2 in enumerate(plan.ys[i])
-    ]
+def _edges(columns: Sequence[Column], nodes: Sequence[list[Node]]) -> list[Edge]:
+    """The weights and biases that lead to each column from the one before."""
+    edges = []
+    for i in range(1, len(columns)):
+        ends, k = nodes[i][: columns[i].size], columns[i].layers[0]
+        ((_, W),) = columns[i].learned("weight")
+        for j, start in enumerate(nodes[i - 1][: columns[i - 1].size]):
+            names = (f"W{k}[{j + 1}, {n}]" for n in range(1, len(ends) + 1))
+            edges += _fan(start, ends, names, None if W is None else W[j])
+        for _, b in columns[i].learned("bias"):
+            edges += _fan(nodes[i - 1][-1], ends, (f"b{k}[{n}]" for n in range(1, len(ends) + 1)), b)
+    return edges
+
+
+def _fan(start: Node, ends: Sequence[Node], names: Iterable[str], weights: np.ndarray | None) -> list[Edge]:
+    """The edges from one node to each unit of the next column."""
+    values = [None] * len(ends) if weights is None else map(float, weights)
+    return [Edge(start, end, name, w) for end, name, w in zip(ends, names, values, strict=True)]
 
 
 def _line(edge: Edge, largest: float) -> str:
     name = edge.name if edge.w is None else f"{edge.name} = {edge.w:.4g}"
-    at = {"x1": edge.x1, "y1": edge.y1, "x2": edge.x2, "y2": edge.y2}
+    at = {"x1": edge.start.x, "y1": edge.start.y, "x2": edge.end.x, "y2": edge.end.y}
     return element("line", titled(name), **at, **_stroke(edge.w, largest))
 
 
 def _stroke(w: float | None, largest: float) -> dict[str, object]:
-    """Solid and blue above 0, dashed and orange below, as wide as |w| beside the largest; grey where w is 0
-    or not known.
-    """
+    """Solid and blue above 0, dashed and orange below, the larger the wider; gray if w is 0 or not known."""
     if not w:
         return {"stroke": UNSIGNED, "stroke_width": 1.2 if w is None else 0.8}
     style: dict[str, object] = {"stroke": NEGATIVE, "stroke_dasharray": "7 4"} if w < 0 else {"stroke": POSITIVE}
     return style | {"stroke_width": 0.8 + 3.6 * abs(w) / largest}
 
 
-def _nodes(plan: Plan, inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
-    shapes, last = [], len(plan.columns) - 1
-    for i, (x, ys, bias_y) in enumerate(zip(plan.xs, plan.ys, plan.bias_ys, strict=True)):
-        letter = "x" if i == 0 else "ŷ" if i == last else "a"
-        names = inputs if i == 0 else outputs if i == last else ()
-        for j, y in enumerate(ys):
-            shapes += _node(x, y, FILLS[letter], indexed(letter, j + 1 if len(ys) > 1 else None, x, y))
-            if len(names) == len(ys):
-                side, anchor = (-1, "end") if i == 0 else (1, "start")
-                shapes.append(label(names[j], x + side * (RADIUS + 8), y, anchor=anchor))
-        if bias_y is not None:
-            shapes += _node(x, bias_y, FILLS["bias"], label("1", x, bias_y, 14, fill=INK))
-    return shapes
+def _drawn_node(node: Node) -> list[str]:
+    x, y, fill = node.x, node.y, FILLS["bias" if node.letter == "1" else node.letter]
+    circle = element("circle", cx=x, cy=y, r=RADIUS, fill=fill, stroke=OUTLINE, stroke_width=1.2)
+    if node.letter == "1":
+        return [circle, label("1", x, y, 14, fill=INK)]
+    side, anchor = (-1, "end") if node.letter == "x" else (1, "start")
+    name = [label(node.name, x + side * (RADIUS + 8), y, anchor=anchor)] if node.name else []
+    return [circle, indexed(node.letter, node.index, x, y), *name]
 
 
-def _node(x: float, y: float, fill: str, inside: str) -> list[str]:
-    return [element("circle", cx=x, cy=y, r=RADIUS, fill=fill, stroke=OUTLINE, stroke_width=1.2), inside]
-
-
-def _values(plan: Plan, edges: Sequence[Edge], largest: float) -> list[str]:
-    """Each weight in figures on its line, where they are few and all find a place; otherwise none of them."""
+def _values(nodes: Sequence[Node], edges: Sequence[Edge], largest: float) -> list[str]:
+    """Each weight as a number on its line, if they are few and all find a place; otherwise none of them."""
     if len(edges) > _MOST_VALUES or any(edge.w is None for edge in edges):
         return []
-    columns = zip(plan.xs, plan.ys, plan.bias_ys, strict=True)
-    taken = [
-        (x, y, RADIUS, RADIUS) for x, ys, bias_y in columns for y in [*ys, *([bias_y] if bias_y is not None else [])]
-    ]
+    taken = [(node.x, node.y, RADIUS, RADIUS) for node in nodes]
     shapes = []
     for edge in edges:
         text = f"{edge.w:.3g}".replace("-", "−")
         half = width_of(text, 12) / 2 + 3
-        places = (edge.at(t) for t in _ALONG)
-        free = next((place for place in places if not any(_meet(place, half, other) for other in taken)), None)
+        free = next((edge.at(t) for t in _ALONG if not any(_meet(edge.at(t), half, box) for box in taken)), None)
         if free is None:
             return []
         x, y = free
@@ -157,8 +149,8 @@ def _values(plan: Plan, edges: Sequence[Edge], largest: float) -> list[str]:
     return shapes
 
 
-def _meet(place: tuple[float, float], half: float, other: tuple[float, float, float, float]) -> bool:
-    x, y, half_width, half_height = other
+def _meet(place: tuple[float, float], half: float, box: tuple[float, float, float, float]) -> bool:
+    x, y, half_width, half_height = box
     return abs(place[0] - x) < half + half_width + 2 and abs(place[1] - y) < 9.0 + half_height + 2
 
 

@@ -1,4 +1,4 @@
-"""Rules about the network: units all alike, dead and saturated units, gradients that vanish or explode.
+"""Rules about units and gradients: units all alike, dead or saturated, gradients that vanish or explode.
 
 A rule yields a :class:`Finding` for each place where its number is beyond its threshold.
 """
@@ -12,14 +12,14 @@ from ...equations.activations import ReLU, Sigmoid, Tanh
 from ..problem import named_windows
 from .case import Case
 from .finding import Finding
-from .learning import change
+from .learning_rules import change
 from .measures import Units
 
 
 def alike_units(case: Case) -> Iterator[Finding]:
-    """Hidden units that all have the same weights: they compute one thing, and their gradients are one."""
+    """Hidden units that all have the same weights: they compute the same, and so do their gradients."""
     theta = to_numpy(case.theta)
-    weights = [w for w in named_windows(case.model.layout(tuple(case.X.shape[1:]))) if w[1] == "weight"]
+    weights = [w for w in named_windows(case.layout) if w[1] == "weight"]
     for name, _, at, shape in weights[:-1]:
         if len(shape) != 2 or shape[1] < 2:
             continue
@@ -35,7 +35,7 @@ def alike_units(case: Case) -> Iterator[Finding]:
                 "Goodfellow, Bengio and Courville, Deep Learning, 2016, section 8.4: initial parameters need to break "
                 "the symmetry between units; the threshold is xpnet's own",
                 "start from random weights (initializer='glorot_uniform' of Dense, 'he_uniform' for relu), not zeros"
-                + (", and lower l1, which draws all weights to 0" if case.model.l1 else ""),
+                + (", and lower l1, which pulls all weights to 0" if case.model.l1 else ""),
             )
 
 
@@ -53,9 +53,9 @@ def dead_units(case: Case, found: list[Units], unscaled: bool) -> Iterator[Findi
                 f"the share of units that are 0 on all {len(layer.slopes)} samples, {dead.sum()} of {dead.size}",
                 float(dead.mean()),
                 0.4,
-                "Karpathy, Stanford CS231n notes, Neural Networks 1 (2015), on ReLU: as much as 40 % dead where the "
+                "Karpathy, Stanford CS231n notes, Neural Networks 1 (2015), on ReLU: as much as 40 % dead if the "
                 "rate is too high; Maas, Hannun and Ng, ICML 2013 workshop, section 2",
-                f"{first}, and train afresh, for dead units stay dead; if they die again, take activation='tanh' (or "
+                f"{first}, and train afresh, since dead units stay dead; if they die again, take activation='tanh' (or "
                 "'elu', 'leaky_relu' in a Dense)",
             )
 
@@ -79,7 +79,7 @@ def saturated_units(found: list[Units], unscaled: bool) -> Iterator[Finding]:
                 float(stuck.mean()),
                 0.5,
                 "Glorot and Bengio, AISTATS 2010, section 3; LeCun et al., Efficient BackProp, 1998, section 4.4: "
-                "units are to work where they are nearly linear; the threshold is xpnet's own",
+                "units should work where they are nearly linear; the threshold is xpnet's own",
                 f"{first}, start from smaller weights (initializer='glorot_uniform' of Dense), or take "
                 "activation='relu'; train afresh",
             )
@@ -90,22 +90,19 @@ def gradients_across_layers(found: list[Units]) -> Iterator[Finding]:
     first, last = found[0], found[-1]
     if len(found) < 2 or not last.gradient > 0.0:
         return
-    ratio, where = first.gradient / last.gradient, f"layer 1 against layer {last.number}"
-    measure = "the norm of the gradient by the first layer's outputs over that by the last's"
+    ratio, own = first.gradient / last.gradient, "; the threshold is xpnet's own"
     if ratio < 0.01:
+        kind, threshold = "vanishing gradients", 0.01
         fix = "take activation='relu' with initializer='he_uniform', in Dense, or fewer hidden layers"
-        source = (
-            "Glorot and Bengio, AISTATS 2010, section 4.2: gradients of one size in all layers; the "
-            "threshold is xpnet's own"
-        )
-        yield Finding("vanishing gradients", where, measure, ratio, 0.01, source, fix)
+        source = "Glorot and Bengio, AISTATS 2010, section 4.2: gradients of one size in all layers" + own
     elif not ratio <= 100.0:
+        kind, threshold = "exploding gradients", 100.0
         fix = (
             "start from smaller weights (initializer='glorot_uniform' of Dense, 'he_uniform' for relu), lower the "
             "learning rate, or clip (clip_norm=1 of epochs)"
         )
-        source = (
-            "Pascanu, Mikolov and Bengio, ICML 2013, section 2.1: norms that grow by layers; the "
-            "threshold is xpnet's own"
-        )
-        yield Finding("exploding gradients", where, measure, ratio, 100.0, source, fix)
+        source = "Pascanu, Mikolov and Bengio, ICML 2013, section 2.1: norms that grow from layer to layer" + own
+    else:
+        return
+    measure = "the norm of the gradient by the first layer's outputs over that by the last's"
+    yield Finding(kind, f"layer 1 against layer {last.number}", measure, ratio, threshold, source, fix)

@@ -15,8 +15,6 @@ from .case import Case
 from .finding import Finding
 from .measures import column_moments
 
-Array = Any
-
 _LARGE, _SMALL, _FAR = 10.0, 0.1, 3.0
 _INPUTS = (
     "LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3: inputs of mean 0 and size 1; how far off is "
@@ -35,7 +33,7 @@ def unscaled_features(case: Case) -> Iterator[Finding]:
 
 
 def unscaled_targets(case: Case) -> Iterator[Finding]:
-    """The same of the targets of a regression, but any column ten times smaller: its errors count for little."""
+    """The same for the targets of a regression, but any column ten times smaller: its errors count for little."""
     if type(case.model.criterion.link) is Linear:
         fix = (
             "scale the targets to mean 0 and standard deviation 1, such as "
@@ -44,34 +42,29 @@ def unscaled_targets(case: Case) -> Iterator[Finding]:
         yield from _unscaled("unscaled targets", "y", case.Y, _TARGETS, fix, each=True)
 
 
-def _unscaled(kind: str, name: str, A: Array, source: str, fix: str, each: bool) -> Iterator[Finding]:
+def _unscaled(kind: str, name: str, A: Any, source: str, fix: str, each: bool) -> Iterator[Finding]:
     """One finding at most: the column that is largest, smallest or farthest from mean 0."""
     means, sizes = column_moments(A)
     deviations = np.sqrt(np.maximum(sizes**2 - means**2, 0.0))
-    small = (
-        np.where(deviations > 1e-6 * sizes, sizes, np.inf) if each else np.where(sizes == sizes.max(), sizes, np.inf)
-    )
+    counts = deviations > 1e-6 * sizes if each else sizes == sizes.max()  # a constant target is not small
+    small = np.where(counts, sizes, np.inf)
     far = np.abs(means) / np.maximum(deviations, 1.0)
-    of_mean = "its mean in its standard deviations, or in ones where they are smaller"
-    for measure, numbers, at, threshold, beyond in (
-        ("the root mean square of the largest column", sizes, sizes.argmax(), _LARGE, sizes.max() > _LARGE),
-        (
-            f"the root mean square of the {'smallest' if each else 'largest'} column",
-            sizes,
-            small.argmin(),
-            _SMALL,
-            0.0 < small.min() < _SMALL,
-        ),
-        (of_mean, far, far.argmax(), _FAR, far.max() > _FAR),
-    ):
-        if beyond:
-            where = name if sizes.size == 1 else f"{name}[:, {at}]"
-            yield Finding(kind, where, measure, float(numbers[at]), threshold, source, fix)
-            return
+    size = "the root mean square of the {} column"
+    if sizes.max() > _LARGE:
+        numbers, at, threshold, measure = sizes, sizes.argmax(), _LARGE, size.format("largest")
+    elif 0.0 < small.min() < _SMALL:
+        numbers, at, threshold, measure = sizes, small.argmin(), _SMALL, size.format("smallest" if each else "largest")
+    elif far.max() > _FAR:
+        numbers, at, threshold = far, far.argmax(), _FAR
+        measure = "its mean in its standard deviations, or in ones if they are smaller"
+    else:
+        return
+    where = name if sizes.size == 1 else f"{name}[:, {at}]"
+    yield Finding(kind, where, measure, float(numbers[at]), threshold, source, fix)
 
 
 def class_imbalance(case: Case) -> Iterator[Finding]:
-    """The largest class against the smallest, sample weights counted; for several labels at once there is no such."""
+    """The largest class against the smallest, weighted by sample weights; not if a sample has several labels."""
     loss, Y = case.model.criterion, to_numpy(case.Y)
     w = np.ones(len(Y)) if case.w is None else to_numpy(case.w)
     if isinstance(loss, BinaryCrossEntropy) and Y.shape[1] == 1:
@@ -91,6 +84,6 @@ def class_imbalance(case: Case) -> Iterator[Finding]:
             10.0,
             "xpnet's own threshold; He and Garcia, Learning from Imbalanced Data, IEEE TKDE 2009, section 2, speak of "
             "100:1 and more",
-            "weigh the classes alike, class_weight='balanced' of MLPClassifier (sample_weight= for a Model), or "
+            "weight the classes alike, class_weight='balanced' of MLPClassifier (sample_weight= for a Model), or "
             "collect more samples of this class",
         )
