@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,18 +17,16 @@ def show_versions() -> None:
         print(f"{name:<18} {value}")
 
 
-def versions() -> list[tuple[str, str]]:
-    """What ``show_versions`` prints, as pairs of name and text."""
-    packages = "numpy array-api-compat scikit-learn safetensors pandas matplotlib rich".split()
-    return [
-        ("python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"),
-        ("xpnet", __version__),
-        *((name, _version(name)) for name in packages),
-        ("cupy", _cupy_version()),
-        ("GPU", _gpu()),
-        ("CPU cores", f"{_cores()} for this process"),
-        ("BLAS", _blas()),
-    ]
+def versions() -> Iterator[tuple[str, str]]:
+    """What ``show_versions`` prints, as pairs of name and text; each is looked up when it is asked for."""
+    yield "python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"
+    yield "xpnet", __version__
+    for name in "numpy array-api-compat scikit-learn safetensors pandas matplotlib rich".split():
+        yield name, _version(name)
+    yield "cupy", _cupy_version()
+    yield "GPU", _gpu()
+    yield "CPU cores", f"{_cores()} for this process"
+    yield "BLAS", _blas()
 
 
 def _version(package: str) -> str:
