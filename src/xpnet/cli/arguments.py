@@ -150,11 +150,7 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
         "info", help="versions, GPU and backends, or what a model file holds", description="Print what is here."
     ).add_argument
     add("model", nargs="?", **_MODEL)
-    add(
-        "--check",
-        action="store_true",
-        help="train on the GPU at each level and in each precision, and compare the results",
-    )
+    add("--check", action="store_true", help="train on the GPU at each level in each precision, and compare results")
     add("--backend", **_BACKEND)
 
 
@@ -166,14 +162,10 @@ def _names(text: str) -> list[str]:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    if text == "none":
-        return ()
-    try:
-        return tuple(map(_count, text.split(",")))
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of layer sizes, such as 100 or 100,50, or 'none'"
-        ) from None
+    sizes = [] if text == "none" else text.split(",")
+    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layer sizes, such as 100 or 100,50, or 'none'")
+    return tuple(map(int, sizes))
 
 
 def _number(kind: Callable[[str], float], low: float, high: float, allowed: str) -> Callable[[str], Any]:
