@@ -57,6 +57,10 @@ class Case:
         """The dtype of X; the two narrow precisions compute on float32 data."""
         return "float64" if self.precision == "float64" else "float32"
 
+    def batches(self, array: Any) -> list[Any]:
+        """The rows of each step."""
+        return [array[i * self.batch : (i + 1) * self.batch] for i in range(self.steps)]
+
     @property
     def steps(self) -> int:
         """Batches a pass: many where they are small, so that neither a cache nor a call's overhead decides."""
