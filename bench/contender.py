@@ -18,7 +18,7 @@ class Times(NamedTuple):
     host: float
     """Until the last launching call had returned; on a CPU that is the whole."""
     device: float | None
-    """Between two events on the device, where the library offers them."""
+    """Between two events on the device, if the library offers them."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Contender:
     before: Callable[[], object] = nothing
     """Untimed, before each pass."""
     launching: Callable[[], float] | None = None
-    """Seconds that launching has taken since it was last asked, where a pass itself waits for the device."""
+    """Seconds that launching has taken since it was last asked, if a pass itself waits for the device."""
     passes: int = 1
     """A round's, set by ``warm_up``."""
 

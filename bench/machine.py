@@ -1,4 +1,4 @@
-"""On what was measured: processor, GPU, driver, libraries, BLAS and commit. Two runs compare only where these agree."""
+"""The machine of a run: processor, GPU, driver, libraries, BLAS and commit. Compare two runs only if these agree."""
 
 import contextlib
 import datetime

@@ -61,7 +61,7 @@ class Races:
         self._workers: dict[str, Worker] = {}
 
     def worker(self, library: str) -> Worker:
-        """The library's process, started anew where the last one has ended."""
+        """The library's process, started again if the last one has ended."""
         if library not in self._workers or not self._workers[library].is_alive:
             on_cpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"} if self.device == "cpu" else {}
             self._workers[library] = Worker(library, on_cpu)
@@ -108,7 +108,7 @@ class Races:
         return Remote(self.worker(library), name, case, self.device)
 
     def run(self, case: Case, pedantic: Callable) -> dict[str, Any] | None:
-        """The case's record; None where no backend of this run takes it.
+        """The case's record; None if no backend of this run takes it.
 
         ``pedantic`` is pytest-benchmark's: it runs xpnet's own rounds, and so has their times too.
         """
@@ -145,7 +145,7 @@ class Races:
 
         if first in OURS:
             pedantic(own, setup=lambda: next(turns), rounds=self.rounds)
-        for _ in turns:  # what others still have to do; and all of it where benchmarks are disabled
+        for _ in turns:  # what others still have to do; and all of it if benchmarks are disabled
             own()
         return times
 
