@@ -5,6 +5,7 @@ import os
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 
@@ -50,6 +51,24 @@ def test_rows_before_a_gpu_that_fails_are_kept(monkeypatch, run):
     assert (code, err) == (2, "xpnet info: error: an illegal memory access was encountered\n")
     assert re.search(r"^device +a GPU\n\nprecision .*\nfloat64 +FAILED \[1\] .*\nfloat32 +FAILED \[2\]", out)
     assert "\n[1] float64\n[2] float32\n" in out
+
+
+@pytest.mark.parametrize(("change", "cell"), [(0.0, "ok  0e+00 (1e-04)"), (1e-2, "FAILED [1]")])
+def test_a_level_that_disagrees_with_the_definitions_fails(change, cell, monkeypatch):
+    pytest.importorskip("cupy", reason="CuPy is not installed")
+    from xpnet.cli import gpu_check
+    from xpnet.program.cupy import verdicts
+
+    def trained(gpu, precision, level):
+        if level is not None:
+            monkeypatch.setitem(verdicts, "a program", level)
+        return [np.full(3, 2.0 + (change if level else 0.0), "float32")] * 2, [np.ones(3, "float32")] * 2
+
+    monkeypatch.setattr(gpu_check, "_trained", trained)
+    notes = []
+    assert gpu_check._cell(None, "float32", "graph", notes) == cell
+    if change:
+        assert "differ by 1.0e-02 of what a step changes, and 1e-04 is allowed in float32" in notes[0]
 
 
 def test_info_checks_nothing_but_a_gpu(refused):

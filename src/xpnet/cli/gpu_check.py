@@ -17,14 +17,13 @@ from ..equations.layers import Dense
 from ..equations.optimizers import Momentum
 from ..model import Model
 from ..network import Sequential
-from ..program import definitions_as_they_stand
-from ..program.ladder import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS, TOLERANCES, LevelError, difference
+from ..program import definitions_as_they_stand, ladder
 from ..training import epochs
 
 _SETTINGS = {
-    EPILOGUES: {"XPNET_EPILOGUES": "on"},
-    GRAPH: {"XPNET_EPILOGUES": "off"},
-    LAUNCHES: {"XPNET_EPILOGUES": "off", "XPNET_CAPTURE": "off"},
+    ladder.EPILOGUES: {"XPNET_EPILOGUES": "on"},
+    ladder.GRAPH: {"XPNET_EPILOGUES": "off"},
+    ladder.LAUNCHES: {"XPNET_EPILOGUES": "off", "XPNET_CAPTURE": "off"},
 }
 _SAMPLES, _BATCH = 600, 128
 _LEGEND = "Numbers: the difference from the definitions, relative to what training changed, and how much is allowed."
@@ -37,7 +36,7 @@ def check_levels(backend: str | None) -> bool:
         raise ValueError(f"--check compares what a GPU computes, and the backend is {gpu.name}: use --backend cupy")
     from ..program.cupy import device_name
 
-    levels = [level for level in LEVELS if level != DEFINITIONS]
+    levels = [level for level in ladder.LEVELS if level != ladder.DEFINITIONS]
     notes: list[str] = []
     is_good = True
     with gpu.active():
@@ -45,10 +44,10 @@ def check_levels(backend: str | None) -> bool:
         print()
         _print_row("precision", levels)
         try:
-            for precision in TOLERANCES:
+            for precision in ladder.TOLERANCES:
                 cells = [_cell(gpu, precision, level, notes) for level in levels]
                 _print_row(precision, cells)
-                is_good &= not cells[levels.index(GRAPH)].startswith("FAILED")
+                is_good &= not cells[levels.index(ladder.GRAPH)].startswith("FAILED")
         finally:
             print("", *(f"[{k}] {note}" for k, note in enumerate(notes, 1)), _LEGEND, sep="\n", flush=True)
     return is_good
@@ -62,11 +61,11 @@ def _cell(gpu: Backend, precision: str, level: str, notes: list[str]) -> str:
     """A cell of the table, for one level and precision; longer texts are added to the notes."""
     try:
         found = _difference(gpu, precision, level)
-    except (LevelError, RuntimeWarning) as error:
+    except (ladder.LevelError, ladder.Disagreement, RuntimeWarning) as error:
         return f"FAILED [{_noted(notes, error.__cause__ or error)}]"
     except ValueError as error:  # a precision that this GPU does not have
         return f"not here [{_noted(notes, error)}]"
-    return f"ok  {found:.0e} ({TOLERANCES[precision]:.0e})"
+    return f"ok  {found:.0e} ({ladder.TOLERANCES[precision]:.0e})"
 
 
 def _noted(notes: list[str], error: BaseException) -> int:
@@ -82,7 +81,9 @@ def _difference(gpu: Backend, precision: str, level: str) -> float:
     Raises
     ------
     LevelError
-        The level failed, the programs ran at another one, or the results disagree.
+        The level failed, or the programs ran at another one.
+    Disagreement
+        The results differ by more than the precision explains.
     """
     from ..program.cupy import verdicts
 
@@ -90,13 +91,9 @@ def _difference(gpu: Backend, precision: str, level: str) -> float:
     verdicts.clear()
     found, _ = _trained(gpu, precision, level)
     if {*verdicts.values()} != {level}:
-        raise LevelError(f"programs ran as {sorted({*verdicts.values()})}")
-    error, allowed = difference(found, expected, before, precision, has_slots=True), TOLERANCES[precision]
-    if not error <= allowed:
-        raise LevelError(
-            f"it differs from the definitions by {error:.1e} of what training changed, more than {allowed:.0e}"
-        )
-    return error
+        raise ladder.LevelError(f"programs ran as {sorted({*verdicts.values()})}")
+    ladder.compare("the training and that by the definitions", found, expected, before, precision, True)
+    return ladder.difference(found, expected, before, precision, has_slots=True)
 
 
 def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
