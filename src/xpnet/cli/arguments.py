@@ -44,7 +44,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add = commands.add_parser(
         "train",
         help="train on digits, or on a table of your own",
-        description="Train a network, score it on samples held out, and write the model and its learning curve. "
+        description="Train a network, score it on samples held out, and write the model and its loss curve. "
         f"{_TABLES} Features are scaled to mean 0 and standard deviation 1, and so is a regression's target; the "
         "scaling is saved with the model. Ctrl-C ends training early and keeps the model trained so far.",
         epilog="Text, booleans and at most 20 distinct whole numbers as the target mean classification, other numbers "

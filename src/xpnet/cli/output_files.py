@@ -1,4 +1,4 @@
-"""Where the commands write: the model file, its learning curve, predictions and pictures."""
+"""Where the commands write: the model file, its loss curve, predictions and pictures."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def output_file(option: str, given: str, ending: str, otherwise: str) -> Path:
 
 
 def model_and_curve(out: str | None, data: str) -> tuple[Path, Path]:
-    """The model file, named by ``--out`` or after the data, and the picture of the learning curve beside it."""
+    """The model file, named by ``--out`` or after the data, and the picture of the loss curve beside it."""
     name = out if out is not None else f"{Path(data).stem}.safetensors"
     model = output_file("--out", name, ".safetensors", "a model file ends in .safetensors: add the ending")
     curve = model.with_name(f"{model.stem}.curve.png")

@@ -1,4 +1,4 @@
-"""``xpnet train``: a table in; a model, its held-out score and its learning curve out."""
+"""``xpnet train``: a table in; a model, its held-out score and its loss curve out."""
 
 import argparse
 import time

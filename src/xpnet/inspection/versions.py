@@ -1,4 +1,4 @@
-"""The versions that a report of trouble needs."""
+"""The versions that a bug report needs."""
 
 import importlib.metadata
 import os
@@ -12,7 +12,15 @@ from ..backends import BackendUnavailableError, get_backend
 
 
 def show_versions() -> None:
-    """Print the versions of Python, xpnet and what it stands on, the GPU, and the BLAS with its threads."""
+    """Print the versions of Python, xpnet and its dependencies, the GPU, and the BLAS with its threads.
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> xpnet.show_versions()  # doctest: +SKIP
+    python             3.12.3 (CPython, Linux-6.8.0-x86_64-with-glibc2.39)
+    xpnet              0.1.0
+    """
     for name, value in versions():
         print(f"{name:<18} {value}")
 
@@ -23,9 +31,11 @@ def versions() -> Iterator[tuple[str, str]]:
     yield "xpnet", __version__
     for name in "numpy array-api-compat scikit-learn safetensors pandas matplotlib rich".split():
         yield name, _version(name)
-    yield "cupy", _cupy_version()
+    cupy = importlib.metadata.packages_distributions().get("cupy", [])  # such as cupy-cuda12x
+    yield "cupy", ", ".join(f"{name} {_version(name)}" for name in cupy) or "not installed"
     yield "GPU", _gpu()
-    yield "CPU cores", f"{_cores()} for this process"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield "CPU cores", f"{cores} for this process"
     yield "BLAS", _blas()
 
 
@@ -36,29 +46,16 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _cupy_version() -> str:
-    found = [f"{name} {_version(name)}" for name in ("cupy-cuda12x", "cupy-cuda13x", "cupy")]
-    return ", ".join(line for line in found if not line.endswith("not installed")) or "not installed"
-
-
 def _gpu() -> str:
     try:
-        cuda = get_backend("cupy").xp.cuda
+        runtime = get_backend("cupy").xp.cuda.runtime
     except BackendUnavailableError as error:
         return f"none ({error})"
-    runtime = cuda.runtime
     gpus = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
     named = [f"{gpu['name'].decode()}, {gpu['totalGlobalMem'] / 2**30:.0f} GiB" for gpu in gpus]
-    driver, toolkit = runtime.driverGetVersion(), runtime.runtimeGetVersion()
-    return "; ".join(named) + f" (CUDA driver {_cuda(driver)}, runtime {_cuda(toolkit)})"
-
-
-def _cuda(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    numbers = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    driver, toolkit = (f"{number // 1000}.{number % 1000 // 10}" for number in numbers)
+    return f"{'; '.join(named)} (CUDA driver {driver}, runtime {toolkit})"
 
 
 def _blas() -> str:
@@ -66,6 +63,6 @@ def _blas() -> str:
         from threadpoolctl import threadpool_info
     except ImportError:
         return "unknown (threadpoolctl is not installed)"
-    np.ones((2, 2)) @ np.ones((2, 2))
+    np.ones((2, 2)) @ np.ones((2, 2))  # a BLAS is loaded when it is first used
     found = [f"{i['internal_api']} {i['version']}, {i['num_threads']} threads" for i in threadpool_info()]
     return "; ".join(dict.fromkeys(found)) or "none found by threadpoolctl"
