@@ -19,7 +19,7 @@ def note(text: str) -> None:
 
 
 class Console:
-    """Labeled lines on stdout: rich prints them on a terminal, if it is installed; nobody does if ``quiet``."""
+    """Labeled lines on stdout, in color on a terminal if rich is installed; nothing is printed if ``quiet``."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet

@@ -19,7 +19,7 @@ class Split(NamedTuple):
 
 
 def split(X: pd.DataFrame | np.ndarray, y: np.ndarray, name: str, has_labels: bool, args: argparse.Namespace) -> Split:
-    """Hold out a share of the samples, at random; every class is in both parts, if there are enough samples of it."""
+    """Hold out a share of the samples at random, of every class; an error if there are too few of them."""
     n, classes = len(y), None
     n_held_out = math.ceil(args.test_size * n)
     least, most = 2, n - 2

@@ -5,10 +5,10 @@ from pathlib import Path
 from ..saving import check_place
 
 
-def output_file(option: str, given: str, ending: str, otherwise: str) -> Path:
+def output_file(option: str, given: str, ending: str, rule: str) -> Path:
     """The file that an option names, checked before any work is done: its ending, and that it can be written."""
     if not given.lower().endswith(ending):
-        raise ValueError(f"{option} is {given!r}, and {otherwise}")
+        raise ValueError(f"{option} is {given!r}, and {rule}")
     check_place(given)
     return Path(given)
 

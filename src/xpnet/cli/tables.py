@@ -35,7 +35,10 @@ def read_table(path: str) -> pd.DataFrame:
 
 
 def numbers(table: pd.DataFrame, path: str, or_drop: str = ", or leave them out with --drop") -> pd.DataFrame:
-    """The table as float64; ``or_drop`` ends the advice of an error."""
+    """The table as float64; an error names columns of text and those with missing or infinite values.
+
+    ``or_drop`` ends the advice of these errors.
+    """
     if table.shape[1] == 0:
         raise ValueError(f"{path!r} has no columns left to learn from: at least one feature is needed")
     text = [name for name, column in table.select_dtypes(exclude=["number", "bool"]).items() if not _is_bool(column)]
