@@ -42,7 +42,7 @@ ON_A_GPU = (
 
 
 def on_two_cores(record: Record) -> str:
-    """Training over its products, where a bar is set for two cores."""
+    """Training over its products, if a bar is set for two cores."""
     rows = []
     for result, backend in each(record):
         found = result["ratios"][backend].get("limit")

@@ -30,7 +30,7 @@ class Case:
     precision: str = "float32"
     hidden: str = "relu"
     l2: float = 0.0
-    """The penalty, scaled as scikit-learn's; other peers have none and are left out where it is not 0."""
+    """The penalty, scaled as scikit-learn's; other peers have none and are left out if it is not 0."""
     bar: float | None = None
     """What the upper end of the interval time / limit may be, on two cores of a CPU."""
     claim: bool = False
@@ -57,9 +57,13 @@ class Case:
         """The dtype of X; the two narrow precisions compute on float32 data."""
         return "float64" if self.precision == "float64" else "float32"
 
+    def batches(self, array: Any) -> list[Any]:
+        """The rows of each step."""
+        return [array[i * self.batch : (i + 1) * self.batch] for i in range(self.steps)]
+
     @property
     def steps(self) -> int:
-        """Batches a pass: many where they are small, so that neither a cache nor a call's overhead decides."""
+        """Batches a pass: many if they are small, so that neither a cache nor a call's overhead decides."""
         most = {"update": 32, "backward": 4, "fit": 8}.get(self.path, 64)
         return int(min(max(2, self.pass_flops // flops(self)), most))
 

@@ -9,8 +9,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from tables import OURS, Record
 
-Record = dict[str, Any]
 Lines = dict[str, tuple[list[float], list[float]]]
 
 # One dark ground of its own: the picture looks the same on a light page and on a dark one.
@@ -62,15 +62,14 @@ def _longest(record: Record, along: str, other: str) -> list[Record]:
 
 
 def _lines(group: list[Record], along: str) -> Lines:
-    """Each contender's sizes and seconds; of two limits the faster one."""
+    """Each contender's sizes and seconds."""
     found: Lines = {}
     for name in STYLES:
         for point in group:
-            times = [c["seconds"] for key, c in point["contenders"].items() if key.split(", ")[0] == name]
-            if times:
+            if name in point["contenders"]:
                 x, y = found.setdefault(name, ([], []))
                 x.append(point[along])
-                y.append(min(times) / (point["batch"] if along == "batch" else 1))
+                y.append(point["contenders"][name]["seconds"] / (point["batch"] if along == "batch" else 1))
     return {name: line for name, line in found.items() if len(line[0]) > 1}
 
 
@@ -84,7 +83,7 @@ def draw(record: Record, group: list[Record], along: str, path: Path) -> None:
         _, colour, style = STYLES[name]
         marker = {} if "limit" in name else {"marker": "o", "markersize": 5, "markeredgecolor": GROUND}
         axis.plot(x, y, color=colour, solid_capstyle="round", **marker, **style)
-    for backend in ("numpy", "cupy"):
+    for backend in OURS:
         if backend in lines and f"{backend} limit" in lines:
             (x, y), (_, limit) = lines[backend], lines[f"{backend} limit"]
             axis.fill_between(x, limit, y, color=STYLES[backend][1], alpha=0.14, linewidth=0)

@@ -15,6 +15,7 @@ from machine import machine
 from paired import geometric_mean
 from race import Races
 from report import summary
+from tables import OURS
 from worker import PEERS
 
 from xpnet import BackendUnavailableError, get_backend
@@ -87,7 +88,7 @@ class Run:
     def _means(self):
         """xpnet / peer over the cases of the claim: the geometric mean, its interval, and the number of cases."""
         means = {}
-        for backend in ("numpy", "cupy"):
+        for backend in OURS:
             claimed = [ratios[backend] for case, ratios in self.by_round if case.claim and backend in ratios]
             for label in dict.fromkeys(label for ratios in claimed for label in ratios):
                 of_label = [ratios[label] for ratios in claimed if label in ratios]

@@ -1,7 +1,8 @@
 """A contender: what runs a pass over a case's batches, how it is timed, and the numbers that prove what it computed."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ class Times(NamedTuple):
     host: float
     """Until the last launching call had returned; on a CPU that is the whole."""
     device: float | None
-    """Between two events on the device, where the library offers them."""
+    """Between two events on the device, if the library offers them."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Contender:
     before: Callable[[], object] = nothing
     """Untimed, before each pass."""
     launching: Callable[[], float] | None = None
-    """Seconds that launching has taken since it was last asked, where a pass itself waits for the device."""
+    """Seconds that launching has taken since it was last asked, if a pass itself waits for the device."""
     passes: int = 1
     """A round's, set by ``warm_up``."""
 
@@ -95,3 +96,20 @@ class Contender:
         end, n = time.perf_counter(), passes * self.steps
         elapsed, host = self.device.elapsed, self.launching() if self.launching else host
         return Times((end - start) / n, host / n, elapsed(first, last) / n if elapsed else None)
+
+
+def of_outputs(compute: Callable, batches: Sequence[Any], norm: Callable, device: Device) -> Contender:
+    """A contender that computes the output of each batch; its number is the norm of the last output."""
+    last = None
+
+    def run() -> None:
+        nonlocal last
+        for X in batches:
+            last = compute(X)
+
+    return Contender(run, lambda: [float(norm(last))], len(batches), device)
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,6 +11,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,19 +27,9 @@ import xpnet
 Data = tuple[np.ndarray, np.ndarray]
 
 
-def digits() -> Data:
-    """1797 x 64, 10 classes."""
-    return load_digits(return_X_y=True)
-
-
-def iris() -> Data:
-    """150 x 4, 3 classes."""
-    return load_iris(return_X_y=True)
-
-
-def breast_cancer() -> Data:
-    """569 x 30, 2 classes."""
-    return load_breast_cancer(return_X_y=True)
+digits = partial(load_digits, return_X_y=True)  # 1797 x 64, 10 classes
+iris = partial(load_iris, return_X_y=True)  # 150 x 4, 3 classes
+breast_cancer = partial(load_breast_cancer, return_X_y=True)  # 569 x 30, 2 classes
 
 
 def standardised() -> Data:

@@ -28,7 +28,7 @@ class Products:
         def normal(*shape: int) -> Array:
             return asarray(random(shape, case.dtype) / np.asarray(shape[-1] ** 0.5, case.dtype))
 
-        self.X = normal(case.steps * case.batch, case.widths[0])
+        self.batches = case.batches(normal(case.steps * case.batch, case.widths[0]))
         self.A = [None, *(normal(case.batch, n) for n in case.widths[1:])]
         self.dA = [None, *(normal(case.batch, n) for n in case.widths[1:])]
         self.W, self.dW = [normal(*pair) for pair in pairs], [normal(*pair) for pair in pairs]
@@ -58,11 +58,6 @@ class Products:
             for self.A[0] in self.batches:
                 self.step()
 
-    @property
-    def batches(self) -> list[Array]:
-        """The batches of X."""
-        return [self.X[i * self.case.batch : (i + 1) * self.case.batch] for i in range(self.case.steps)]
-
     def step(self) -> None:
         """The path's products for the batch that is A[0]."""
         if self.case.path != "backward":
@@ -71,28 +66,27 @@ class Products:
             self.backward()
 
 
-def limits(case: Case, backend: Backend, device: Device) -> dict[str, Callable[[], Contender]]:
-    """How to make each of the limits of this path on this backend."""
-
-    def contender(run: Callable[[], object]) -> Contender:
-        return Contender(run, list, steps_of(case), device)
-
-    def copy() -> Contender:
-        n = elementwise_bytes(case) // 2 // np.dtype(case.dtype).itemsize
-        source, target = (backend.asarray(random((n,), case.dtype)) for _ in range(2))
-        target = target + 0.0  # an array of its own, in memory that has been touched
-
-        def run() -> None:
-            for _ in range(case.steps):
-                target[...] = source
-
-        return contender(run)
-
+def limit(case: Case, backend: Backend, device: Device) -> Contender:
+    """The limit of this path on this backend."""
     if case.path == "update":
-        return {"limit": copy}
-    if backend.name == "numpy":
-        return {"limit": lambda: contender(Products(case, np.asarray, np.matmul).one_pass)}
-    return {"limit": lambda: contender(_on_cupy(case))}
+        run = _copies(case, backend)
+    elif backend.name == "numpy":
+        run = Products(case, np.asarray, np.matmul).one_pass
+    else:
+        run = _on_cupy(case)
+    return Contender(run, list, steps_of(case), device)
+
+
+def _copies(case: Case, backend: Backend) -> Callable[[], None]:
+    n = elementwise_bytes(case) // 2 // np.dtype(case.dtype).itemsize
+    source, target = (backend.asarray(random((n,), case.dtype)) for _ in range(2))
+    target = target + 0.0  # an array of its own, in memory that has been touched
+
+    def run() -> None:
+        for _ in range(case.steps):
+            target[...] = source
+
+    return run
 
 
 def steps_of(case: Case) -> int:

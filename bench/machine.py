@@ -1,9 +1,8 @@
-"""On what was measured: processor, GPU, driver, libraries, BLAS and commit. Two runs compare only where these agree."""
+"""The machine of a run: processor, GPU, driver, libraries, BLAS and commit. Compare two runs only if these agree."""
 
 import contextlib
 import datetime
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from contender import cores
 
 import xpnet
 from xpnet.backends import Backend
@@ -23,8 +23,7 @@ def processor() -> str:
             name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {cores()} cores"
 
 
 def commit() -> str:

@@ -6,12 +6,13 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from cases import OPTIMIZERS, Case
-from contender import Contender, Device
+from contender import Contender, Device, of_outputs
 from limit import FIT_EPOCHS, steps_of
 
 import xpnet
@@ -146,22 +147,15 @@ def _update(case: Case, backend: Backend) -> Contender:
 
 
 def _batches(case: Case, backend: Backend) -> tuple[list, list]:
-    X, Y, _ = case.data()
-    cut = [slice(i * case.batch, (i + 1) * case.batch) for i in range(case.steps)]
-    return [backend.asarray(X[at]) for at in cut], [backend.asarray(Y[at]) for at in cut]
+    X, Y = ([backend.asarray(rows) for rows in case.batches(array)] for array in case.data()[:2])
+    return X, Y
 
 
 def _forward(case: Case, backend: Backend) -> Contender:
     model = case.model()
     params = model.layout(case.widths[0]).unpack(backend.asarray(case.theta()))
-    Xs, Z = _batches(case, backend)[0], None
-
-    def run() -> None:
-        nonlocal Z
-        for X in Xs:
-            Z, _ = model.network.forward(params, X, train=Training())
-
-    return Contender(run, lambda: [_norm(Z)], case.steps, device_of(backend))
+    forward = lambda X: model.network.forward(params, X, train=Training())[0]
+    return of_outputs(forward, _batches(case, backend)[0], _norm, device_of(backend))
 
 
 def _backward(case: Case, backend: Backend) -> Contender:
@@ -188,14 +182,7 @@ def _backward(case: Case, backend: Backend) -> Contender:
 
 def _predict(case: Case, backend: Backend) -> Contender:
     model, theta = case.model(), backend.asarray(case.theta())
-    Xs, A = _batches(case, backend)[0], None
-
-    def run() -> None:
-        nonlocal A
-        for X in Xs:
-            A = model.predict(theta, X)
-
-    return Contender(run, lambda: [_norm(A)], case.steps, device_of(backend))
+    return of_outputs(partial(model.predict, theta), _batches(case, backend)[0], _norm, device_of(backend))
 
 
 def estimator(library: Any, case: Case, **settings: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Ratio(NamedTuple):
-    """The median over the rounds of a ratio, and the 95% interval of that median (None where rounds are too few)."""
+    """The median over the rounds of a ratio, and the 95% interval of that median (None if there are too few rounds)."""
 
     ratio: float
     low: float | None
@@ -59,7 +59,7 @@ def noise(times: Sequence[float]) -> float:
 def crossover(sizes: Sequence[float], slow: Sequence[float], fast: Sequence[float]) -> tuple[str, float] | None:
     """From which size on ``fast`` takes less time than ``slow``: ("from", size), linear between logarithms.
 
-    ("below", the smallest size) where it always does, None where it does not at the largest.
+    ("below", the smallest size) if it always does, None if it does not at the largest.
     """
     points = sorted(
         (math.log(size), math.log(a / b)) for size, a, b in zip(sizes, slow, fast, strict=True)

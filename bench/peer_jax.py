@@ -10,7 +10,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the other con
 import jax
 import jax.numpy as jnp
 from cases import OPTIMIZERS, Case
-from contender import Contender, Device
+from contender import Contender, Device, of_outputs
 
 PRECISIONS = {"tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 
@@ -35,16 +35,19 @@ def build(case: Case, name: str, device: str) -> Contender:
     jax.config.update("jax_enable_x64", case.precision == "float64")
     # On a GPU JAX's own default is TF32 for float32.
     jax.config.update("jax_default_matmul_precision", PRECISIONS.get(case.precision, "highest"))
-    cut = [slice(i * case.batch, (i + 1) * case.batch) for i in range(case.steps)]
-    X, Y, _ = case.data()
-    batches = [(jnp.asarray(X[at]), jnp.asarray(Y[at])) for at in cut]
+    X, Y = (list(map(jnp.asarray, case.batches(array))) for array in case.data()[:2])
     params = jax.tree.map(jnp.asarray, case.layers(case.theta()))
     if case.path == "step":
-        return _training(case, params, batches)
-    output = jax.jit(partial(_output, case))
-    if case.path == "predict" and case.hidden != "sigmoid":
-        output = jax.jit(lambda params, X: jax.nn.softmax(_output(case, params, X)))
-    return _outputs(case, output, params, batches)
+        return _training(case, params, list(zip(X, Y, strict=True)))
+    is_softmax = case.path == "predict" and case.hidden != "sigmoid"
+    output = jax.jit(lambda params, X: (jax.nn.softmax if is_softmax else lambda Z: Z)(_output(case, params, X)))
+    last: list = []
+
+    def compute(X: Any) -> Any:
+        last[:] = [output(params, X)]
+        return last[0]
+
+    return of_outputs(compute, X, jnp.linalg.norm, _waiting_for(lambda: last))
 
 
 def _output(case: Case, params: Any, X: Any) -> Any:
@@ -97,20 +100,9 @@ def _training(case: Case, params: Any, batches: list) -> Contender:
         gone = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), carry[0], first)
         return [float(carry[-1]) / case.steps, float(sum(jax.tree.leaves(gone))) ** 0.5]
 
-    return _contender(case, run, numbers, lambda: carry)
+    return Contender(run, numbers, case.steps, _waiting_for(lambda: carry))
 
 
-def _outputs(case: Case, output: Callable, params: Any, batches: list) -> Contender:
-    A = None
-
-    def run() -> None:
-        nonlocal A
-        for X, _ in batches:
-            A = output(params, X)
-
-    return _contender(case, run, lambda: [float(jnp.linalg.norm(A))], lambda: A)
-
-
-def _contender(case: Case, run: Callable, numbers: Callable, last: Callable[[], Any]) -> Contender:
+def _waiting_for(last: Callable[[], Any]) -> Device:
     """JAX has no events; it waits for the last result, behind which nothing of this contender is left."""
-    return Contender(run, numbers, case.steps, Device(wait=lambda: jax.block_until_ready(last())))
+    return Device(wait=lambda: jax.block_until_ready(last()))

@@ -5,7 +5,7 @@ import importlib.metadata
 import numpy as np
 import ours
 from cases import Case
-from contender import Contender, Device
+from contender import Contender, Device, of_outputs
 from sklearn import neural_network
 
 
@@ -33,7 +33,7 @@ def build(case: Case, name: str, device: str) -> Contender:
             array[...] = of_layer[at]
     del net._optimizer  # with the slots of that step: the next call makes a new one
     if case.path == "predict":
-        return _predict(case, net, X)
+        return of_outputs(net.predict_proba, case.batches(X), np.linalg.norm, Device())
     # scikit-learn's squared error is the mean over the outputs too; its gradient is not.
     outputs = case.widths[-1] if case.hidden == "sigmoid" else 1
 
@@ -43,14 +43,3 @@ def build(case: Case, name: str, device: str) -> Contender:
         return [net.loss_ * outputs, float(np.sqrt(sum(np.vdot(d, d) for d in gone)))]
 
     return Contender(lambda: net.partial_fit(X, y), numbers, case.steps, Device())
-
-
-def _predict(case: Case, net: object, X: np.ndarray) -> Contender:
-    A = None
-
-    def run() -> None:
-        nonlocal A
-        for i in range(case.steps):
-            A = net.predict_proba(X[i * case.batch : (i + 1) * case.batch])
-
-    return Contender(run, lambda: [float(np.linalg.norm(A))], case.steps, Device())

@@ -1,12 +1,13 @@
 """PyTorch's contenders: eager, its fused optimiser, torch.compile with the optimiser inside, a captured CUDA graph."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
 from cases import OPTIMIZERS, Case
-from contender import Contender
-from torch_problem import Problem, Tensor, cores, mean_cost, output
+from contender import Contender, cores
+from torch_problem import Problem, Tensor, mean_cost, output
 
 
 def about() -> str:
@@ -116,14 +117,7 @@ def _captured(problem: Problem) -> Callable:
 
 
 def _forward(problem: Problem) -> Contender:
-    Z = None
-
-    def run() -> None:
-        nonlocal Z
-        for X, _ in problem.batches:
-            Z = output(problem.case, problem.params, X)
-
-    return problem.contender(run, lambda: [float(Z.detach().double().norm())])
+    return problem.of_outputs(partial(output, problem.case, problem.params))
 
 
 def _backward(problem: Problem) -> Contender:
@@ -156,14 +150,9 @@ def _update(problem: Problem) -> Contender:
 
 
 def _predict(problem: Problem) -> Contender:
-    A = None
+    def predict(X: Tensor) -> Tensor:
+        Z = output(problem.case, problem.params, X)
+        return Z if problem.case.hidden == "sigmoid" else torch.softmax(Z, 1)
 
-    def run() -> None:
-        nonlocal A
-        with torch.inference_mode():
-            for X, _ in problem.batches:
-                A = output(problem.case, problem.params, X)
-                if problem.case.hidden != "sigmoid":
-                    A = torch.softmax(A, 1)
-
-    return problem.contender(run, lambda: [float(A.double().norm())])
+    contender = problem.of_outputs(predict)
+    return replace(contender, run=torch.inference_mode()(contender.run))

@@ -11,8 +11,9 @@ from typing import Any
 import ours
 from cases import NUMPY_UP_TO, Case, elementwise_bytes, flops
 from contender import Times
-from limit import limits
+from limit import limit
 from paired import noise, paired_ratio
+from tables import OURS
 from worker import PEERS, PeerError, Remote, Worker, installed
 
 from xpnet.backends import Backend
@@ -22,8 +23,6 @@ ADAM = 1e-2
 """PyTorch adds Adam's epsilon to another term than its authors do, which shows where a gradient is near 1e-8."""
 SHUFFLED = 2e-2
 """Each contender shuffles by its own generator: after two passes the costs nearly agree."""
-PLACES = ("numpy", "cupy")
-"""Where xpnet runs, as its contenders are called."""
 SPINS = {"here": 0.15, "scikit-learn": 0.15, "torch": 0.03, "jax": 0.03}
 """Seconds for which a process may still spin on a CPU after its last work: OpenBLAS's threads do for a tenth of one."""
 
@@ -62,7 +61,7 @@ class Races:
         self._workers: dict[str, Worker] = {}
 
     def worker(self, library: str) -> Worker:
-        """The library's process, started anew where the last one has ended."""
+        """The library's process, started again if the last one has ended."""
         if library not in self._workers or not self._workers[library].is_alive:
             on_cpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"} if self.device == "cpu" else {}
             self._workers[library] = Worker(library, on_cpu)
@@ -98,9 +97,7 @@ class Races:
                     continue
                 of_backend = replace(case, pass_flops=Case.pass_flops)
             makers[name] = partial(ours.build, of_backend, "xpnet", backend.name)
-            makers |= {
-                f"{name} {key}": make for key, make in limits(of_backend, backend, ours.device_of(backend)).items()
-            }
+            makers[f"{name} limit"] = partial(limit, of_backend, backend, ours.device_of(backend))
         for library in self.libraries if makers else ():
             for name in PEERS[library].get(case.path, []):
                 if _takes_part(name, case, self.device):
@@ -111,7 +108,7 @@ class Races:
         return Remote(self.worker(library), name, case, self.device)
 
     def run(self, case: Case, pedantic: Callable) -> dict[str, Any] | None:
-        """The case's record; None where no backend of this run takes it.
+        """The case's record; None if no backend of this run takes it.
 
         ``pedantic`` is pytest-benchmark's: it runs xpnet's own rounds, and so has their times too.
         """
@@ -123,9 +120,8 @@ class Races:
                 contender = make()
                 numbers = contender.check()
                 memory[name] = before - self._free_memory()
-                wanted = (
-                    reference.setdefault(contender.steps, numbers) if numbers else []
-                )  # as many steps, the same data
+                # Contenders that make as many steps have the same data.
+                wanted = reference.setdefault(contender.steps, numbers) if numbers else []
                 if not disagreement(numbers, wanted) <= tolerance(case):
                     raise PeerError(f"computes something else: {numbers}, and the first contender {wanted}")
                 contender.warm_up()
@@ -147,9 +143,9 @@ class Races:
         def own() -> None:
             times[first].append(contenders[first].timed(contenders[first].passes))
 
-        if first in PLACES:
+        if first in OURS:
             pedantic(own, setup=lambda: next(turns), rounds=self.rounds)
-        for _ in turns:  # what others still have to do; and all of it where benchmarks are disabled
+        for _ in turns:  # what others still have to do; and all of it if benchmarks are disabled
             own()
         return times
 
@@ -160,7 +156,7 @@ class Races:
             for name in in_turn(where, i):
                 rest = SPINS[last] if last not in (None, where[name]) and self.device == "cpu" else 0.0
                 last = where[name]
-                if name == next(iter(contenders)) and name in PLACES:
+                if name == next(iter(contenders)) and name in OURS:
                     contenders[name].settle(rest)
                     yield
                     continue
@@ -214,20 +210,16 @@ def _record(case: Case, times: dict[str, list[Times]], memory: dict, failed: dic
     }
     found["contenders"] = {name: _figures(of_one, memory.get(name)) for name, of_one in times.items()}
     found["ratios"], found["failed"], found["by_round"] = {}, failed, {}
-    for ours_ in PLACES:
-        if ours_ not in times:
-            continue
-        limits = [name for name in times if name.startswith(f"{ours_} limit")]
-        best = min(limits, key=lambda name: found["contenders"][name]["seconds"], default=None)
-        others = {"limit": best} if best else {}
-        others |= {name: name for name in times if name.split()[0] in (*PEERS, "numpy") and " limit" not in name}
-        wall = [of_round.wall for of_round in times[ours_]]
-        found["ratios"][ours_], found["by_round"][ours_] = {}, {}
+    for backend in (backend for backend in OURS if backend in times):
+        peers = [name for name in times if name.split()[0] in (*PEERS, "numpy") and " limit" not in name]
+        others = {"limit": f"{backend} limit"} | {name: name for name in peers if name != backend}
+        wall = [of_round.wall for of_round in times[backend]]
+        found["ratios"][backend], found["by_round"][backend] = {}, {}
         for label, name in others.items():
-            if name != ours_:
+            if name in times:
                 theirs = [of_round.wall for of_round in times[name]]
-                found["ratios"][ours_][label] = list(paired_ratio(wall, theirs))
-                found["by_round"][ours_][label] = [a / b for a, b in zip(wall, theirs, strict=True)]
+                found["ratios"][backend][label] = list(paired_ratio(wall, theirs))
+                found["by_round"][backend][label] = [a / b for a, b in zip(wall, theirs, strict=True)]
     return found
 
 

@@ -23,12 +23,6 @@ LABELS = (
 )
 
 
-def _limit(result: Record, backend: str) -> tuple[str, Record] | None:
-    """The faster limit: its name and its figures."""
-    found = {key: value for key, value in result["contenders"].items() if key.startswith(f"{backend} limit")}
-    return min(found.items(), key=lambda item: item[1]["seconds"], default=None)
-
-
 def ratios(record: Record) -> str:
     """xpnet's time over the limit's and over each peer's."""
     rows = []
@@ -42,8 +36,8 @@ def figures(record: Record) -> str:
     """Times, rates and memory."""
     rows = []
     for result, backend in each(record):
-        own, best = result["contenders"][backend], _limit(result, backend)
-        limit = best[1]["seconds"] if best else math.nan
+        own = result["contenders"][backend]
+        limit = result["contenders"].get(f"{backend} limit", {}).get("seconds", math.nan)
         is_update = result["path"] == "update"
         rest = own["seconds"] if is_update else own["seconds"] - limit
         rows.append(
@@ -52,11 +46,10 @@ def figures(record: Record) -> str:
                 name(result),
                 backend,
                 *(f"{1e3 * seconds:.3g}" for seconds in (own["seconds"], limit)),
-                "graph" if best and best[0].endswith("graph") else "",
                 *(f"{1e3 * own[clock]:.3g}" if "device" in own else "" for clock in ("device", "host")),
                 "" if is_update else f"{result['flops'] / own['seconds'] / 1e9:.4g}",
                 f"{result['bytes'] / rest / 1e9:.3g}" if rest > 0.05 * own["seconds"] else "",
-                f"{result['bytes'] / limit / 1e9:.3g}" if is_update and best else "",
+                f"{result['bytes'] / limit / 1e9:.3g}" if is_update and limit > 0 else "",
                 f"{own['memory'] / 2**20:.0f}" if own.get("memory") else "",
                 f"{own['noise']:.0%}",
             ]
@@ -67,7 +60,6 @@ def figures(record: Record) -> str:
         "xpnet on",
         "ms a step",
         "ms its limit",
-        "limit by",
         "ms on the device",
         "ms to launch",
         "GFLOP/s",

@@ -6,6 +6,7 @@ from paired import Ratio
 
 Record = dict[str, Any]
 OURS = ("numpy", "cupy")
+"""Where xpnet runs, as its contenders are called."""
 STAGES = {"forward", "backward", "predict"}
 
 

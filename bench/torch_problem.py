@@ -1,20 +1,14 @@
 """The network, cost, batches and optimiser that all contenders of PyTorch share."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from cases import OPTIMIZERS, Case
-from contender import Contender, Device
+from contender import Contender, Device, cores, of_outputs
 
 Tensor = torch.Tensor
 Layers = list[tuple[Tensor, Tensor]]
-
-
-def cores() -> int:
-    """The number of cores that this process may use, which is the number of PyTorch's threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device(name: str) -> Device:
@@ -86,6 +80,10 @@ class Problem:
         """With this problem's device and steps."""
         settings = {} if before is None else {"before": before}
         return Contender(run, numbers, self.case.steps, self.device, **settings)
+
+    def of_outputs(self, compute: Callable) -> Contender:
+        """What this function computes of each batch, with this problem's device."""
+        return of_outputs(compute, [X for X, _ in self.batches], lambda A: A.detach().double().norm(), self.device)
 
     def numbers(self) -> list[float]:
         """The mean cost of a pass, and the distance between the parameters and their initial values."""

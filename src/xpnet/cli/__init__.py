@@ -1,8 +1,9 @@
-"""Floor 8: ``python -m xpnet``: the commands. Heavy packages are imported when one runs."""
+"""``python -m xpnet``: the commands. Each imports the packages that it needs when it runs."""
 
 import argparse
 import importlib
 import importlib.util
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,20 +14,22 @@ _PACKAGES = {"sklearn": "scikit-learn", "pandas": "pandas", "matplotlib": "matpl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command, by default that of the process, and return its exit code.
 
-    The exit code is 0; 1 where diagnose or gradcheck found something; 2 for a mistake that one line on stderr explains;
-    130 after Ctrl-C.
+    It is 0; 1 if diagnose, gradcheck or info --check found something; 2 for a mistake, which one line on stderr
+    explains; 130 after Ctrl-C.
     """
     parser = parser_of_commands()
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
         return 0
+    if args.command != "predict" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # "?" for a letter that the encoding lacks; predictions stay exact
     try:
         return _run(args)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more at its exit.
+        # The reader of our output has gone; Python would complain again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -39,16 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
-    if missing and not _is_plain(args):
+    if missing and _needs_packages(args):
         raise ValueError(f'{" and ".join(missing)} not installed: run python -m pip install "xpnet[cli]"')
     return importlib.import_module(f".{args.command}", __package__).run(args)
 
 
-def _is_plain(args: argparse.Namespace) -> bool:
-    """Whether a command does without the packages of the extra "cli"."""
+def _needs_packages(args: argparse.Namespace) -> bool:
+    """Whether a command needs the packages of the extra "cli"."""
     if args.command == "explain":
-        return args.what in DOCUMENTS
-    return getattr(args, "model", args.command) is None  # info and gradcheck need nothing by themselves
+        return args.what not in DOCUMENTS
+    return getattr(args, "model", args.command) is not None  # info and gradcheck without a model need none
 
 
 def _one_line(error: BaseException) -> str:

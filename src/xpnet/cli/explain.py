@@ -12,7 +12,8 @@ from ..inspection.explanation import Explanation, explain
 from ..inspection.explanation.page import as_page
 from ..model import Model
 from ..network import Sequential
-from .console import computing_on, note
+from .backend_choice import computing_on
+from .console import note
 
 ENDINGS = {".txt": "text", ".md": "markdown", ".html": "html", ".json": "json"}
 _AFRESH = "A model file holds no slots: the rule starts afresh here, and training would have gone on with its own."
@@ -96,8 +97,8 @@ def _saved(args: argparse.Namespace) -> Explanation:
     import numpy as np
 
     from ..inspection.pipelines import opened
-    from .data import as_targets
-    from .diagnose import with_target
+    from .saved_model_data import with_target
+    from .task import as_targets
 
     if args.data is None:
         if Path(args.what).suffix == ".safetensors" or Path(args.what).is_file():

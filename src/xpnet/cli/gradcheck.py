@@ -11,7 +11,8 @@ from ..equations.layers import Dense, PReLU, Training
 from ..inspection.gradient_check import GradientCheck, check_gradients
 from ..model import Model
 from ..network import Sequential
-from .console import Console, computing_on
+from .backend_choice import computing_on
+from .console import Console
 
 LAYERS = (Dense(3), Dense(3, "tanh", bias=False), PReLU(), Dropout(0.5))
 _WIDTH = 32
@@ -46,7 +47,7 @@ def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> 
 
 
 def _of_model(args: argparse.Namespace) -> GradientCheck:
-    from .diagnose import with_target
+    from .saved_model_data import with_target
 
     model, X, y = with_target(args, args.model)
     each = -(-len(y) // _ROWS)

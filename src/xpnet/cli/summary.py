@@ -4,16 +4,15 @@ import argparse
 
 from ..inspection.drawing.network import to_svg
 from ..inspection.summary import summary
-from ..saving import check_place, describe, load, write_file
+from ..saving import describe, load, write_file
 from .console import note
+from .output_files import output_file
 
 
 def run(args: argparse.Namespace) -> int:
-    """The whole command; errors are ValueErrors that explain themselves."""
+    """Run the command; a ValueError says what is wrong with its arguments or files."""
     if args.svg is not None:
-        if not args.svg.lower().endswith(".svg"):
-            raise ValueError(f"--svg is {args.svg!r}, and the picture is written as .svg: add the ending")
-        check_place(args.svg)
+        output_file("--svg", args.svg, ".svg", "the picture is written as .svg: add the ending")
     document, model = describe(args.model), load(args.model)
     print(summary(model, batch_size=args.batch_size))
     if args.svg is not None:
