@@ -41,7 +41,7 @@ FLOORS = {
 
 HANDED_UP = {
     (module, other)
-    for module in ("model", "estimators.inside")
+    for module in ("model", "estimators.base")
     for other in ("inspection.explanation", "inspection.summary", "inspection.drawing.network")
 }
 """A method that hands its caller on to a higher floor, which it imports when it is called."""

@@ -181,6 +181,12 @@ class Model:
         The data are read and checked once. Nothing is drawn, unless ``train`` has a step's key.
         """
         backend, X, Y, w = self.read(X, Y, sample_weight, backend)
+        return self.objective_of(X, Y, w, backend, train)
+
+    def objective_of(
+        self, X: Array, Y: Array, w: Array | None, backend: Backend, train: Training = Training()
+    ) -> Callable[[Any], tuple[float, Array]]:
+        """``objective`` of samples that have been read, and are on the backend."""
         layout = self.layout(X.shape[1:])
 
         def evaluate(theta: Array, X: Array, Y: Array, w: Array | None) -> tuple[Array, Array]:

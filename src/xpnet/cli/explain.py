@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..equations.layers import Dense
 from ..equations.optimizers import Adam
+from ..estimators.settings import update_rule
 from ..inspection.explanation import Record, explain
 from ..inspection.explanation.documents import EXAMPLES
 from ..inspection.explanation.page import as_page
@@ -115,6 +116,6 @@ def _saved(args: argparse.Namespace) -> Record:
     take = min(args.batch_size or SAMPLES, len(y))
     rows = np.linspace(0, len(y) - 1, take).astype(int)  # a sorted file begins with one class
     record = mlp.explain_step(np.asarray(X)[rows], y[rows], check=args.check)
-    if mlp._update_rule().slots:
+    if update_rule(mlp).slots:
         record = dataclasses.replace(record, notes=(*record.notes, _AFRESH))
     return record.beside(f"A step of {args.what} on {args.data}", {})

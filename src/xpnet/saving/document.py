@@ -10,7 +10,8 @@ from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from ..backends import to_numpy
 from ..equations import activations, losses, schedules
 from ..estimators import MLPClassifier, MLPRegressor
-from ..estimators.records import RECORDS
+from ..estimators.history import RECORDS, restore
+from ..estimators.settings import hidden_sizes
 from .parts import Parts
 
 _CLASSES: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
@@ -145,12 +146,12 @@ def rebuild(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> Parts:
     for name in _FACTS:
         if name in facts or name not in ("loss_", "_no_improvement_count", *RECORDS):
             setattr(mlp, name, facts[name])
-    mlp._restore_records(facts.get("_no_improvement_count", 0))
+    restore(vars(mlp), mlp.tol, facts.get("_no_improvement_count", 0))
     if document["labels"] is not None:
         mlp.classes_ = np.asarray(document["labels"]["values"], dtype=np.dtype(document["labels"]["dtype"]))
         seen = np.eye(len(mlp.classes_), dtype=np.int64) if document["multilabel"] else mlp.classes_
         mlp._label_binarizer = LabelBinarizer().fit(seen)
-    layers = range(len(mlp._hidden()) + 1)
+    layers = range(len(hidden_sizes(mlp.hidden_layer_sizes)) + 1)
     mlp.coefs_, mlp.intercepts_ = (
         [_tensor(tensors, f"{kind}.{k}") for k in layers] for kind in ("coefs", "intercepts")
     )

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..backends import to_numpy
 from ..estimators import MLPClassifier, MLPRegressor
+from ..estimators.settings import hidden_sizes
 
 _ALLOWED = (
     "an xpnet MLPClassifier or MLPRegressor, a Pipeline of StandardScaler and one of them, or a "
@@ -86,7 +87,7 @@ def check(parts: Parts, what_fails: str) -> None:
         mlp._validate_params()
     except ValueError as error:
         raise ValueError(f"{what_fails}: {error}") from error
-    sizes = [mlp.n_features_in_, *mlp._hidden(), mlp.n_outputs_]
+    sizes = [mlp.n_features_in_, *hidden_sizes(mlp.hidden_layer_sizes), mlp.n_outputs_]
     shapes = list(pairwise(sizes))
     if not len(mlp.coefs_) == len(mlp.intercepts_) == len(shapes):
         raise ValueError(
