@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Any, Self
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,15 +21,15 @@ from ..state import State
 from ..training import LastSteps
 from . import conversion
 from .callbacks import Callbacks
-from .coefficients import attributes_of, starting_state, theta_of
+from .coefficients import attributes_of, theta_of
 from .data import Samples
 from .history import RECORDS, History, curves, drop_other_kind
 from .lbfgs import minimize
 from .prediction import last_predictions
-from .run import Run, warn
+from .run import Run, starting_state, warn
 from .settings import Settings, hidden_sizes, model_of, precision, schedule
 from .targets import Labels, Numbers
-from .validation import ValidationSet, asks_scorer
+from .validation import ValidationSet
 
 Array = Any
 
@@ -40,9 +38,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
     Between calls ``coefs_`` and ``intercepts_`` are the truth: they are read at every call and may be set by hand.
-    A subclass has a constructor, predictions, and ``_targets`` with ``_learn_targets``.
+    A subclass has a constructor, predictions, and a ``_kind`` of targets.
     """
 
+    _kind: type[Labels] | type[Numbers]
     coefs_: list[Array]
     intercepts_: list[Array]
     n_outputs_: int
@@ -58,10 +57,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     @property
     def _targets(self) -> Labels | Numbers:
         """How y is encoded, judged and scored."""
-        raise TypeError(f"{type(self).__name__} must define _targets")
-
-    def _learn_targets(self, y: Any, incremental: bool) -> None:
-        """Learn what there is to be known of y (host)."""
+        return self._kind.of(self)
 
     # --- fit
 
@@ -146,14 +142,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """The parameters as settings, the data on the backend, and the state that training begins with."""
         self._validate_params()
         settings = Settings.of(self)
-        if asks_scorer(self.scoring):
-            check_scoring(self, self.scoring)
         if self.early_stopping and incremental and validation_data is None:
             raise ValueError("partial_fit does not support early_stopping=True without validation_data")
         self._forget_programs(incremental)
         is_first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        learn = functools.partial(self._learn_targets, incremental=incremental)
-        samples = Samples.read(self, backend, X, y, sample_weight, is_first=is_first, is_part=incremental, learn=learn)
+        of_training = {"trains": True, "is_first": is_first, "is_part": incremental}
+        samples = Samples.read(self, backend, X, y, sample_weight, **of_training)
         model = self._begin_model(samples, is_first)
         validation = None
         if validation_data is not None:
@@ -270,6 +264,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = True
         return tags
 
     # --- what a fitted estimator shows of itself

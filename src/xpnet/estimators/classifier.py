@@ -10,8 +10,7 @@ from sklearn.neural_network import MLPClassifier as ScikitLearns
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.multiclass import type_of_target
 
 from ..backends import array_namespace, get_backend, is_host_data, on_host, to_numpy
 from ..equations.activations import Activation, log_sigmoid, log_softmax, sigmoid
@@ -51,7 +50,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         **BEYOND_SCIKIT_LEARN,
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
-    _y_numeric = False
+    _kind = Labels
     classes_: np.ndarray
 
     def __init__(
@@ -135,7 +134,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         with self._unchanged_by_errors():
             if not hasattr(self, "classes_"):
                 labels = on_host(y)
-                self._learn_labels(labels if type_of_target(labels).startswith("multilabel") else known)
+                is_multilabel = type_of_target(labels).startswith("multilabel")
+                self._label_binarizer = LabelBinarizer().fit(labels if is_multilabel else known)
                 self.classes_ = known
             return self._fit(X, y, sample_weight, validation_data, incremental=True)
 
@@ -238,29 +238,5 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return accuracy_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight))
 
     @property
-    def _targets(self) -> Labels:
-        return Labels(self._label_binarizer, vars(self).get("classes_"), self.class_weight)
-
-    @property
     def _multilabel(self) -> bool:
-        return self._targets.is_multilabel
-
-    def _learn_labels(self, y: Any) -> None:
-        self._label_binarizer = LabelBinarizer().fit(y)
-        self.classes_ = self._label_binarizer.classes_
-
-    def _learn_targets(self, y: Any, incremental: bool) -> None:
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._learn_labels(y)
-        elif self.warm_start and not incremental and set(unique_labels(y)) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {unique_labels(y)}"
-            )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
+        return Labels.of(self).is_multilabel

@@ -1,6 +1,5 @@
 """The samples that are given: read, checked, encoded, and brought to where they are computed with, once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,26 +57,26 @@ class Samples:
         y: Any,
         sample_weight: Any,
         *,
+        trains: bool = False,
         is_first: bool = False,
         is_part: bool = False,
-        learn: Callable[[Any], None] | None = None,
     ) -> "Samples":
         """Samples as an estimator is given them, checked; X is checked for NaN and infinity this once.
 
         Parameters
         ----------
+        trains : bool
+            Whether they are to be trained on, so that the estimator learns the labels.
         is_first : bool
-            Whether the estimator takes the number of features and their names from X; otherwise X must have the same.
+            Whether it takes the number of features and their names from X; otherwise X must have the same.
         is_part : bool
             Whether more training data will follow.
-        learn : callable, optional
-            Learns y, which is on the host, before it is encoded.
         """
-        if learn is not None and estimator.solver == "lbfgs" and is_in_rows(X):
+        if trains and estimator.solver == "lbfgs" and is_in_rows(X):
             X = _all_rows(X)
         X, y, w = _read(estimator, backend, X, y, sample_weight, is_first)
-        if learn is not None:
-            learn(y)
+        if trains:
+            estimator._kind.learn(estimator, y, is_part)
             X = X if is_first or estimator.precision is not None else _in_dtype_of(estimator.coefs_, X)
         kind = estimator._targets
         w, targets = kind.weigh(y, w, is_part), kind.encode(y)
@@ -99,7 +98,7 @@ def _read(estimator: Any, backend: Backend, X: Any, y: Any, sample_weight: Any, 
     y = on_host(y)
     is_checked = is_host_data(X) and not is_in_rows(X)
     if is_checked:
-        kinds = {"multi_output": True, "y_numeric": estimator._y_numeric, "dtype": (np.float64, np.float32)}
+        kinds = {"multi_output": True, "y_numeric": estimator._kind.is_numeric, "dtype": (np.float64, np.float32)}
         X, y = validate_data(estimator, X, y, reset=is_first, accept_sparse=("csr", "csc"), **kinds)
     else:
         y = np.asarray(y)

@@ -8,7 +8,7 @@ import scipy.optimize
 from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
 from sklearn.utils.optimize import _check_optimize_result
 
-from ..backends import data_dtype, to_numpy
+from ..backends import data_dtype, read_data, to_numpy
 from ..state import State
 from .run import NOT_FINITE, Run
 
@@ -23,7 +23,9 @@ class Search:
     def __init__(self, run: Run) -> None:
         self.run, self.start = run, run.state
         self.dtype = data_dtype(run.model.precision, run.backend)
-        X, Y, w = (a if a is None else run.backend.asarray(a, self.dtype) for a in run.data)
+        X, *others = run.data
+        _, X = read_data(X, "X", run.backend, self.dtype, is_checked=True)
+        Y, w = (a if a is None else run.backend.asarray(a, self.dtype) for a in others)
         self.cost_and_gradient = run.model.objective_of(X, Y, w, run.backend)
         self.evaluated: tuple[np.ndarray, float] | None = None
         self.began: float | None = None

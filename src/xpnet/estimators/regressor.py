@@ -48,7 +48,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         **BEYOND_SCIKIT_LEARN,
         "loss": [str, Loss],
     }
-    _y_numeric = True
+    _kind = Numbers
 
     def __init__(
         self,
@@ -146,7 +146,3 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             1 at best.
         """
         return r2_score(on_host(y), on_host(self.predict(X)), sample_weight=on_host(sample_weight))
-
-    @property
-    def _targets(self) -> Numbers:
-        return Numbers(self.loss)

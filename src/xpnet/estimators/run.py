@@ -13,14 +13,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..backends import Backend
 from ..backends.threads import threads_for
+from ..equations.dropout import draw_seed
 from ..equations.schedules import Plateau
 from ..model import Model
 from ..program.steps import Batch
-from ..state import State
+from ..state import State, initial_state
 from ..training import DivergedError, LastSteps, passes
 from .callbacks import Callbacks
 from .history import History, print_epoch
-from .settings import Settings
+from .settings import Settings, update_rule
 
 Array = Any
 
@@ -176,6 +177,17 @@ class Run:
         if given > m:
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         return int(min(given, m))
+
+
+def starting_state(estimator: Any, model: Model, backend: Backend, X: Array, rng: Any, resumes: bool) -> State:
+    """New parameters, or those of a fitted estimator, and with them its slots if training ``resumes``."""
+    if not hasattr(estimator, "coefs_"):
+        state = initial_state(backend.asarray(model.draw(rng, X.shape[1]), X.dtype), update_rule(estimator))
+    else:
+        theta = estimator._theta(backend, X)
+        resumes = resumes and hasattr(estimator, "_resume")
+        state = replace(estimator._resume, theta=theta) if resumes else initial_state(theta, update_rule(estimator))
+    return replace(state, seed=draw_seed(rng)) if model.is_stochastic and state.seed == 0 else state
 
 
 class Shuffles:

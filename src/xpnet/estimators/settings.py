@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import check_scoring
 
 from ..equations.activations import Activation, Sigmoid, activation
 from ..equations.dropout import Dropout
@@ -83,6 +84,8 @@ def check_together(params: Any) -> None:
     given, solver = params.learning_rate, params.solver
     if isinstance(given, type):
         raise ValueError(f"learning_rate is the class {given.__name__}; give an object of it")
+    if params.scoring not in (None, "loss"):
+        check_scoring(params, params.scoring)
     if solver in ("adam", "adamw") and given in ("invscaling", "adaptive"):
         _say_that_it_is_ignored(given, solver)
     if solver != "lbfgs":

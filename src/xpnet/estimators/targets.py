@@ -41,6 +41,28 @@ class Labels:
     classes: Any
     class_weight: Any = None
 
+    is_numeric: ClassVar[bool] = False
+    """Whether y must hold numbers."""
+
+    @classmethod
+    def of(cls, classifier: Any) -> "Labels":
+        """The labels that a classifier has learned."""
+        return cls(classifier._label_binarizer, vars(classifier).get("classes_"), classifier.class_weight)
+
+    @staticmethod
+    def learn(classifier: Any, y: Any, is_part: bool) -> None:
+        """Give a classifier the labels of y, or check that it has the same; y ``is_part`` of the training data."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(classifier, "classes_") or (not classifier.warm_start and not is_part):
+            classifier._label_binarizer = LabelBinarizer().fit(y)
+            classifier.classes_ = classifier._label_binarizer.classes_
+        elif not is_part and set(unique_labels(y)) != set(classifier.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {classifier.classes_}, `y` has {unique_labels(y)}"
+            )
+
     @property
     def is_multilabel(self) -> bool:
         """Whether a sample may have several labels."""
@@ -126,6 +148,17 @@ class Numbers:
     """Real targets; ``loss_given`` is the regressor's parameter ``loss``."""
 
     loss_given: str | Loss
+
+    is_numeric: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, regressor: Any) -> "Numbers":
+        """The targets of a regressor."""
+        return cls(regressor.loss)
+
+    @staticmethod
+    def learn(regressor: Any, y: Any, is_part: bool) -> None:
+        """Nothing is learned of numbers."""
 
     def loss(self, n_outputs: int) -> Loss:
         """The loss that is given, or that has this name."""

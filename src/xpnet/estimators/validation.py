@@ -91,14 +91,9 @@ class ValidationSet:
         return float(check_scoring(fitted, estimator.scoring)(fitted, X, self.y, **weighted))
 
 
-def asks_scorer(scoring: Any) -> bool:
-    """Whether the score is a scorer's of scikit-learn's, or a function of the user's."""
-    return scoring not in (None, "loss")
-
-
 def _for_scorer(X: Any, y: Any, scoring: Any) -> tuple:
     """X and y as a scorer takes them, both on X's device if scikit-learn computes there, otherwise on the host."""
-    if not asks_scorer(scoring) or is_host_data(X):
+    if scoring in (None, "loss") or is_host_data(X):
         return X, y
     if get_config()["array_api_dispatch"] and y.dtype.kind in "biuf":
         return X, get_backend(None, X).asarray(y)
