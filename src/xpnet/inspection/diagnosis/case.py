@@ -78,7 +78,7 @@ def of_estimator(estimator: Any, X: Any, y: Any, sample_weight: Any, backend: An
     backend = get_backend(mlp.backend if backend is None else backend, X)
     model = mlp._model()
     y, w = to_numpy(y), None if sample_weight is None else to_numpy(sample_weight)
-    backend, X, Y, w = model.read(X, mlp._encode(y), mlp._weigh_classes(y, w, incremental=False), backend)
+    backend, X, Y, w = model.read(X, mlp._targets.encode(y), mlp._targets.weigh(y, w), backend)
     with backend.active():
         X, Y, w, n = _evenly(model, X, Y, w)
     theta = mlp._theta(backend, X)
