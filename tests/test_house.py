@@ -20,7 +20,7 @@ ORDER = (
     "distributed",
     "network",
     "state",
-    "prediction",
+    "row_blocks",
     "model",
     "step",
     "training",

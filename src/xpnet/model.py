@@ -28,8 +28,8 @@ from .equations.losses import CrossEntropy, Loss, loss
 from .equations.optimizers import Optimizer
 from .equations.penalties import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
-from .prediction import LastPredictions, in_row_blocks, rows_a_block
 from .program import Replayed
+from .row_blocks import LastPredictions, in_row_blocks, rows_a_block
 from .state import State, initial_state
 
 Array = Any
@@ -181,6 +181,12 @@ class Model:
         The data are read and checked once. Nothing is drawn, unless ``train`` has a step's key.
         """
         backend, X, Y, w = self.read(X, Y, sample_weight, backend)
+        return self.objective_of(X, Y, w, backend, train)
+
+    def objective_of(
+        self, X: Array, Y: Array, w: Array | None, backend: Backend, train: Training = Training()
+    ) -> Callable[[Any], tuple[float, Array]]:
+        """``objective`` of samples that have been read, and are on the backend."""
         layout = self.layout(X.shape[1:])
 
         def evaluate(theta: Array, X: Array, Y: Array, w: Array | None) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ from xpnet import MLPClassifier, MLPRegressor
 from xpnet.backends import to_numpy
 from xpnet.equations.activations import ELU, Activation
 from xpnet.equations.schedules import Adaptive, Cosine
-from xpnet.estimators import stochastic
+from xpnet.estimators import settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -340,7 +340,7 @@ def test_schedules_work_for_every_solver_that_steps(diabetes, solver):
 
 
 def test_sgds_schedules_say_that_others_do_not_have_them(diabetes, caplog):
-    stochastic._say_that_it_is_ignored.cache_clear()
+    settings._say_that_it_is_ignored.cache_clear()
     for _ in range(2):
         MLPRegressor(learning_rate="adaptive", max_iter=1).fit(*diabetes)
     (record,) = (r for r in caplog.records if r.name == "xpnet")

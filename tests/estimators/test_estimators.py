@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV
 import xpnet
 from xpnet import DivergedError, MLPClassifier, MLPRegressor
 from xpnet.equations.losses import Quantile
+from xpnet.estimators.history import History
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -321,14 +322,15 @@ def test_divergence_under_early_stopping_ends_training_with_the_best_parameters(
 def test_interrupting_keeps_the_model_so_far(monkeypatch):
     X, y = iris()
     model = MLPClassifier(max_iter=100, random_state=0)
-    counted = MLPClassifier._count_epoch
+    add = History.add
 
-    def interrupt_at_three(self, cost):
-        counted(self, cost)
+    def interrupt_at_three(self, *values, **course):
+        is_best = add(self, *values, **course)
         if self.n_iter_ == 3:
             raise KeyboardInterrupt
+        return is_best
 
-    monkeypatch.setattr(MLPClassifier, "_count_epoch", interrupt_at_three)
+    monkeypatch.setattr(History, "add", interrupt_at_three)
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(X, y)
     assert len(model.loss_curve_) == 3

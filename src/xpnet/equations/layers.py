@@ -44,8 +44,8 @@ class Training(NamedTuple):
     Attributes
     ----------
     key : float or 0-d array, optional
-        A whole number below 2^24, another one for each step. None if nothing is to be drawn: then the cost is a function
-        of the parameters alone.
+        A whole number below 2^24, another one for each step. None if nothing is to be drawn: then the cost is a
+        function of the parameters alone.
     layer : int
         The number of the layer, from 0.
     """

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from ..estimators import MLPClassifier, MLPRegressor
+from ..estimators.history import restore
 from .header import encoded
 from .scaled_network import LEARNED, ScaledNetwork, is_multilabel
 
@@ -64,7 +65,7 @@ def rebuilt(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> ScaledN
     mlp, facts = _CLASSES[document["class"]](**document["params"]), document["facts"]
     for name in (*_NEEDED, *(name for name in _RECORDED if name in facts)):
         setattr(mlp, name, facts[name])
-    mlp._restore_records(facts.get("_no_improvement_count", 0))
+    restore(vars(mlp), mlp.tol, facts.get("_no_improvement_count", 0))
     if document["labels"] is not None:
         mlp.classes_ = np.asarray(document["labels"]["values"], dtype=np.dtype(document["labels"]["dtype"]))
         seen = np.eye(len(mlp.classes_), dtype=np.int64) if is_multilabel(mlp) else mlp.classes_

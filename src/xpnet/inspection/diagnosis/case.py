@@ -10,7 +10,7 @@ import numpy as np
 from ...backends import Backend
 from ...model import Model
 from ...network import Layout
-from ...prediction import rows_a_block
+from ...row_blocks import rows_a_block
 from ...state import State
 from ..pipelines import opened
 
