@@ -251,7 +251,7 @@ def test_the_same_operation_on_the_same_operands_is_one():
 def test_zeros_and_ones_are_float64_by_default_also_by_name():
     for options in ({}, {"dtype": None}):
         program = record(
-            lambda x, s: (array_namespace(x).zeros(3, **s), array_namespace(x).ones((), **s)), *[np.zeros(3), settings]
+            lambda x, s: (array_namespace(x).zeros(3, **s), array_namespace(x).ones((), **s)), *[np.zeros(3), options]
         )
         assert [x.dtype for x in program.outputs] == [np.float64] * 2
 
