@@ -36,18 +36,18 @@ def check_levels(backend: str | None) -> bool:
         raise ValueError(f"--check compares what a GPU computes, and the backend is {gpu.name}: use --backend cupy")
     from ..program.cupy import device_name
 
-    levels = [level for level in ladder.LEVELS if level != ladder.DEFINITIONS]
+    columns = [level for level in ladder.LEVELS if level != ladder.DEFINITIONS]
     notes: list[str] = []
     is_good = True
     with gpu.active():
         _print_row("device", [device_name()])
         print()
-        _print_row("precision", levels)
+        _print_row("precision", columns)
         try:
             for precision in ladder.TOLERANCES:
-                cells = [_cell(gpu, precision, level, notes) for level in levels]
+                cells = [_cell(gpu, precision, level, notes) for level in columns]
                 _print_row(precision, cells)
-                is_good &= not cells[levels.index(ladder.GRAPH)].startswith("FAILED")
+                is_good &= not cells[columns.index(ladder.GRAPH)].startswith("FAILED")
         finally:
             print("", *(f"[{k}] {note}" for k, note in enumerate(notes, 1)), _LEGEND, sep="\n", flush=True)
     return is_good
