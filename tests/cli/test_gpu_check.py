@@ -45,7 +45,7 @@ def test_rows_before_a_gpu_that_fails_are_kept(monkeypatch, run):
 
     gpu = SimpleNamespace(name="cupy:0", active=contextlib.nullcontext)
     monkeypatch.setattr(gpu_check, "get_backend", lambda name: gpu)
-    monkeypatch.setattr("xpnet.program.cupy.device_name", lambda: "a GPU")
+    monkeypatch.setattr("xpnet.program.cuda.launches.device_name", lambda: "a GPU")
     monkeypatch.setattr(gpu_check, "_cell", cell)
     code, out, err = run("info", "--check")
     assert (code, err) == (2, "xpnet info: error: an illegal memory access was encountered\n")

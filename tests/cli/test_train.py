@@ -109,10 +109,13 @@ def test_an_interrupted_training_keeps_its_model(monkeypatch, run):
 
 
 def test_an_interruption_before_the_first_epoch_writes_nothing(monkeypatch, run, contents):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    from xpnet.cli import train
 
-    monkeypatch.setattr(xpnet.MLPClassifier, "_count_epoch", interrupt)
+    def interrupt(self, estimator, context):
+        if context.task_name == "epoch":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.ShowEpochs, "on_fit_task_begin", interrupt)
     before = contents()
     code, _, err = run("train", "iris.csv", "--target", "species")
     assert (code, err) == (130, "interrupted; nothing was written\n")

@@ -17,13 +17,13 @@ from ..equations.layers import Dense
 from ..equations.optimizers import Momentum
 from ..model import Model
 from ..network import Sequential
-from ..program import definitions_as_they_stand, levels as gpu_levels
+from ..program import definitions_as_they_stand, levels
 from ..training import epochs
 
 _SETTINGS = {
-    gpu_levels.EPILOGUES: {"XPNET_EPILOGUES": "on"},
-    gpu_levels.GRAPH: {"XPNET_EPILOGUES": "off"},
-    gpu_levels.LAUNCHES: {"XPNET_EPILOGUES": "off", "XPNET_CAPTURE": "off"},
+    levels.EPILOGUES: {"XPNET_EPILOGUES": "on"},
+    levels.GRAPH: {"XPNET_EPILOGUES": "off"},
+    levels.LAUNCHES: {"XPNET_EPILOGUES": "off", "XPNET_CAPTURE": "off"},
 }
 _SAMPLES, _BATCH = 600, 128
 _LEGEND = "Numbers: the difference from the definitions, relative to what training changed, and how much is allowed."
@@ -36,18 +36,18 @@ def check_levels(backend: str | None) -> bool:
         raise ValueError(f"--check compares what a GPU computes, and the backend is {gpu.name}: use --backend cupy")
     from ..program.cuda.launches import device_name
 
-    levels = [level for level in gpu_levels.LEVELS if level != gpu_levels.DEFINITIONS]
+    columns = [level for level in levels.LEVELS if level != levels.DEFINITIONS]
     notes: list[str] = []
     is_good = True
     with gpu.active():
         _print_row("device", [device_name()])
         print()
-        _print_row("precision", levels)
+        _print_row("precision", columns)
         try:
-            for precision in gpu_levels.TOLERANCES:
-                cells = [_cell(gpu, precision, level, notes) for level in levels]
+            for precision in levels.TOLERANCES:
+                cells = [_cell(gpu, precision, level, notes) for level in columns]
                 _print_row(precision, cells)
-                is_good &= not cells[levels.index(gpu_levels.GRAPH)].startswith("FAILED")
+                is_good &= not cells[columns.index(levels.GRAPH)].startswith("FAILED")
         finally:
             print("", *(f"[{k}] {note}" for k, note in enumerate(notes, 1)), _LEGEND, sep="\n", flush=True)
     return is_good
@@ -61,11 +61,11 @@ def _cell(gpu: Backend, precision: str, level: str, notes: list[str]) -> str:
     """A cell of the table, for one level and precision; longer texts are added to the notes."""
     try:
         found = _difference(gpu, precision, level)
-    except (gpu_levels.LevelError, gpu_levels.Disagreement, RuntimeWarning) as error:
+    except (levels.LevelError, levels.Disagreement, RuntimeWarning) as error:
         return f"FAILED [{_noted(notes, error.__cause__ or error)}]"
     except ValueError as error:  # a precision that this GPU does not have
         return f"not here [{_noted(notes, error)}]"
-    return f"ok  {found:.0e} ({gpu_levels.TOLERANCES[precision]:.0e})"
+    return f"ok  {found:.0e} ({levels.TOLERANCES[precision]:.0e})"
 
 
 def _noted(notes: list[str], error: BaseException) -> int:
@@ -91,9 +91,9 @@ def _difference(gpu: Backend, precision: str, level: str) -> float:
     chosen_levels.clear()
     found, _ = _trained(gpu, precision, level)
     if {*chosen_levels.values()} != {level}:
-        raise gpu_levels.LevelError(f"programs ran as {sorted({*chosen_levels.values()})}")
-    gpu_levels.compare("the training and that by the definitions", found, expected, before, precision, True)
-    return gpu_levels.difference(found, expected, before, precision, has_slots=True)
+        raise levels.LevelError(f"programs ran as {sorted({*chosen_levels.values()})}")
+    levels.compare("the training and that by the definitions", found, expected, before, precision, True)
+    return levels.difference(found, expected, before, precision, has_slots=True)
 
 
 def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
