@@ -250,7 +250,7 @@ def test_the_same_operation_on_the_same_operands_is_one():
     assert program.outputs[0] is program.outputs[1]
 
 
-def test_zeros_and_ones_are_float64_by_default_also_by_name():
+def test_zeros_and_ones_are_float64_by_default():
     for settings in ({}, {"dtype": None}):
         program = record(
             lambda x, s: (array_namespace(x).zeros(3, **s), array_namespace(x).ones((), **s)), *[np.zeros(3), settings]
