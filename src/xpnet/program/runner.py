@@ -27,7 +27,6 @@ def training_steps(
     X : array
         The samples, or similar ones: steps on sparse samples are not replayed.
     backend : Backend
-        The backend that computes.
     has_norm : bool
         Whether the gradient's norm is recorded.
     work : float

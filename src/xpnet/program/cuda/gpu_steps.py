@@ -134,10 +134,15 @@ class GPUSteps(Overwriting):
         """Run n steps of this size, beginning with step ``first`` of the epoch."""
         if n == 0:
             return
-        key, given = (size, is_whole, first), StepData(self.data, None if is_whole else tables.rows(first, n))
+        key = size, is_whole, first
+        bound = self._bound.get(key)
+        if bound is not None:
+            bound.run(first, n)
+            return
+        given = StepData(self.data, None if is_whole else tables.rows(first, n))
         if key not in self._bound and not self._is_warm_up(key, n):
-            self._bound[key] = self._bind(key[:2], given, tables, first, steps_a_graph(n, size))
-        self._run(self._bound.get(key), given, tables, first, n)
+            bound = self._bound[key] = self._bind(key[:2], given, tables, first, steps_a_graph(n, size))
+        self._run(bound, given, tables, first, n)
 
     def _run_from_host(self, tables: EpochTables, at: Any, i: int, is_warm_up: bool) -> None:
         """Run step i on these rows of the host: they are copied while the step before is computed."""
