@@ -231,7 +231,7 @@ class GPUSteps(Overwriting):
 
         settings = precision, len(self._carry.slots) > 0
         with self._restoring() as (carry, before):
-            # Rounding rarely changes the sign of a ReLU's input: if it did, it does not from other parameters as well.
+            # Rounding may change the sign of a ReLU's input, but hardly from other parameters as well.
             for starts in (before, [0.9 * before[0], *before[1:]]):
                 expected, found = after(self.step, self._carry, batch, row), after(bound.launch, first, 1)
                 host = [*map(cupy.asnumpy, starts)]

@@ -205,16 +205,16 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def captured(ask: Callable[[Any], None]) -> Any:
-    """The CUDA graph of all launches that ``ask(stream)`` makes on a new stream, which is the current one meanwhile.
+def captured(launch: Callable[[Any], None]) -> Any:
+    """The CUDA graph of all launches that ``launch(stream)`` makes on a new stream, which is the current one meanwhile.
 
-    If ``ask`` raises an error, the capture is ended, and the error is raised again.
+    If ``launch`` raises an error, the capture is ended, and the error is raised again.
     """
     stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
     with _without_garbage_collection(), stream:
         try:
             stream.begin_capture()
-            ask(stream)
+            launch(stream)
             return stream.end_capture()
         except BaseException:
             # CuPy's is_capturing raises an error if CUDA has invalidated the capture, so that it can't be asked here.
