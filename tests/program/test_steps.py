@@ -145,8 +145,8 @@ def test_data_that_do_not_lie_row_by_row(rng):
 def test_a_large_net_is_replayed_from_its_first_step(rng, monkeypatch):
     X, Y = rng.normal(size=(80, 200)), rng.normal(size=(80, 100))
     model, stood = Model(Sequential(Dense(150, "relu"), Dense(100))), []
-    original = Replays._as_it_stands
-    monkeypatch.setattr(Replays, "_as_it_stands", lambda *a: stood.append(1) or original(*a))
+    original = Replays._run_definition
+    monkeypatch.setattr(Replays, "_run_definition", lambda *a: stood.append(1) or original(*a))
     trained(model, X, Y, GradientDescent(1e-3), n=1, batch_size=80)
     assert stood == []
     small = Model(Sequential(Dense(4), Dense(100)))
@@ -487,7 +487,7 @@ def warnings_of(caplog):
         yield lambda: [record.getMessage() for record in caplog.records]
 
 
-def test_a_layer_that_cannot_be_recorded_trains_as_it_stands(warnings_of, rng):
+def test_a_layer_that_cannot_be_recorded_trains_run_definition(warnings_of, rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Sorted(), Dense(2)))
     found = trained(model, X, Y, Adam(0.01))
@@ -500,7 +500,7 @@ def test_a_layer_that_cannot_be_recorded_trains_as_it_stands(warnings_of, rng):
 
 
 @pytest.mark.parametrize("layer", [Noise, lambda rng: Skipped(rng, Dense(5))], ids=["noise", "skipped"])
-def test_a_layer_that_draws_on_the_host_trains_as_it_stands(layer, warnings_of, rng):
+def test_a_layer_that_draws_on_the_host_trains_run_definition(layer, warnings_of, rng):
     X, Y = data("half_squared_error", 2, rng)
     costs = set()
     for seed in range(4):

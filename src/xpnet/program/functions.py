@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
 from ..backends.environment import setting
 from .levels import say_why
@@ -91,7 +92,7 @@ class Replayed:
 
     def _bind(self, arrays: tuple) -> None:
         every = [*leaves((arrays, self.fixed))]
-        is_on_gpu = all(type(a).__module__.partition(".")[0] == "cupy" for a in every)
+        is_on_gpu = all(map(is_cupy_array, every))
         program = recorded(self.function, *arrays, *self.fixed) if may_replay(*() if is_on_gpu else every) else None
         if program is None:
             return

@@ -16,21 +16,11 @@ Call = tuple[Callable, tuple]
 
 
 class Replay:
-    """A program over these arrays: ``replay()`` computes it, and allocates nothing.
+    """A program over these arrays: ``replay()`` makes its ``calls``, computes its ``outputs``, and allocates nothing.
 
-    Parameters
-    ----------
-    plan : Plan
-    inputs : sequence of ndarray, C-contiguous
-        The program's inputs, which are read in place each time, and overwritten by outputs as the plan says.
-    memory : ndarray of bytes, optional
-        Memory for everything else; allocated here if it is missing or too small. Replays that never run at the same
-        time may share it.
-
-    Attributes
-    ----------
-    calls : list of (function, arguments)
-    outputs : list of ndarray
+    ``inputs`` are C-contiguous arrays, which are read in place each time and overwritten by outputs as the plan says.
+    ``memory`` is used for everything else; it is allocated here if it is missing or too small, and replays that never
+    run at the same time may share it.
     """
 
     def __init__(self, plan: Plan, inputs: Sequence[np.ndarray], memory: np.ndarray | None = None) -> None:

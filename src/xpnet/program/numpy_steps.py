@@ -50,14 +50,14 @@ class Replays(Overwriting):
                 is_early = self._step < FIRST_CALLS and size * self.work < SMALL_PRODUCT
                 bound = None if is_early else self._bound_for(at, len(row))
                 if bound is None:
-                    self._as_it_stands(at, row)
+                    self._run_definition(at, row)
                 else:
                     bound(self.data, at, row)
                 self._step += 1
             is_finite = math.isfinite(np.add.reduce(theta)) or bool(np.isfinite(theta).all())
         return float(cost), None if square is None else float(square), is_finite and math.isfinite(cost)
 
-    def _as_it_stands(self, at: Any, row: np.ndarray) -> None:
+    def _run_definition(self, at: Any, row: np.ndarray) -> None:
         batch = mapped(lambda A: gather(A, at), self.data)
         self._take_over(self.step(self._carry, batch, tuple(row)), np.may_share_memory)
 

@@ -22,16 +22,10 @@ class Span(NamedTuple):
 
 
 class Arrangement:
-    """Finds a place for every value, from the times at which it is written and read.
+    """Finds the ``places`` of all values except for views and constants, from when they are written and read.
 
-    Attributes
-    ----------
-    places : dict
-        By value; views and constants have none.
-    copies : list of (Value, int)
-        Outputs that are copied to an input at the end, as they could not be computed there.
-    memory : int
-        Bytes of all that lies in no input; at their end lies what a group in blocks alone needs.
+    ``copies`` are the outputs that are copied to an input at the end, as they can't be computed there. ``memory`` is
+    the size in bytes of all that lies in no input; its end is used for what groups in blocks alone need.
     """
 
     def __init__(self, items: list[Item], homes: Homes, outputs: list[Value], has_kernels: bool) -> None:
@@ -56,7 +50,7 @@ class Arrangement:
     def arrange(
         self, inputs: list[Value], overwrites: Mapping[int, int], written: dict[Value, tuple[int, int]]
     ) -> None:
-        """Find all places; ``overwrites`` are the inputs that outputs replace, ``written`` the operations that do so."""
+        """Find all places; ``overwrites`` are the inputs that outputs replace, ``written`` the operations that do."""
         may = {op: self._may_write(op, at, inputs[j]) for op, (j, at) in written.items()}
         for k, j in overwrites.items():
             if all(may[op] for op, _ in self.homes.makers(self.outputs[k])):
@@ -78,7 +72,7 @@ class Arrangement:
             self.places[value] = Place(self.places[joined].root, self.places[joined].offset + offset)
 
     def _may_write(self, new: Value, offset: int, old: Value) -> bool:
-        """Whether the new value may be written into the old one at this offset in bytes: no operation reads it later."""
+        """Whether a value may be written into an old one at this offset in bytes: no operation reads that later."""
         start = offset // new.dtype.itemsize
         for reader, x in self._reads.get(old, ()):
             first, last = x.extent

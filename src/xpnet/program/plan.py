@@ -25,15 +25,7 @@ MOST_BLOCKS = 1 << 10
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A program in order of execution.
-
-    Attributes
-    ----------
-    items : list of Item
-    outputs : list of Value
-    places, copies, memory
-        See :class:`Arrangement`.
-    """
+    """A program in order of execution. ``places``, ``copies`` and ``memory`` are those of :class:`Arrangement`."""
 
     program: Program
     items: list[Item]
@@ -46,13 +38,8 @@ class Plan:
 def plan(program: Program, overwrites: Mapping[int, int] | None = None, has_kernels: bool = False) -> Plan:
     """The plan of a program.
 
-    Parameters
-    ----------
-    program : Program
-    overwrites : mapping of int to int, optional
-        For outputs, by number: the input of the same shape and dtype in whose memory the output lies at the end.
-    has_kernels : bool
-        Whether a group is one kernel of a GPU, whose rows all run at once. By default it is calls of NumPy.
+    ``overwrites`` are the outputs, by number, that replace an input of the same shape and dtype. With ``has_kernels`` a
+    group is one kernel of a GPU, whose rows all run at once; by default it is calls of NumPy.
     """
     order, outputs = InParts(program, None if has_kernels else BLOCK).order_and_outputs()
     for k, x in enumerate(outputs):

@@ -27,7 +27,6 @@ def training_steps(
     X : array
         The samples, or similar ones: steps on sparse samples are not replayed.
     backend : Backend
-        The backend that computes.
     has_norm : bool
         Whether the gradient's norm is recorded.
     work : float
@@ -45,7 +44,7 @@ def training_steps(
         if precision is not None:
             say_that_it_is_float32(precision)
         return Definitions(step, backend, has_norm)
-    if backend.name.startswith("cupy"):
+    if backend.is_cupy:
         from .cuda.gpu_steps import GPUSteps
 
         return GPUSteps(step, has_norm, backend, precision)

@@ -150,13 +150,14 @@ class Definitions:
         self.data = data
 
     def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
-        self._now = theta, slots
+        self._now = theta, *slots
 
     def epoch(self, order: Any, size: int, table: np.ndarray) -> tuple[float, float | None, bool]:
-        self._earlier = theta, slots = self._now
+        self._earlier = self._now
+        theta, *slots = self._now
         xp, here = array_namespace(theta), device(theta)
         zero = xp.zeros((), dtype=theta.dtype, device=here)
-        carry = Carry(theta, slots, zero, zero if self.has_norm else None)
+        carry = Carry(theta, tuple(slots), zero, zero if self.has_norm else None)
         rows = order if isinstance(order, range) else xp.asarray(order, device=here)
         scalars = xp.asarray(table, dtype=theta.dtype, device=here)
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -166,7 +167,7 @@ class Definitions:
                 at = slice(i * size, min((i + 1) * size, len(order)))
                 batch = mapped(lambda A, at=at: self._rows(A, order[at], rows[at]), self.data)
                 carry = self.step(carry, batch, tuple(scalars[i, j] for j in range(table.shape[1])))
-        self._now = carry.theta, carry.slots
+        self._now = carry.theta, *carry.slots
         return sums_in(to_numpy(ending(carry.theta, carry.cost, carry.square)), self.has_norm)
 
     def _rows(self, A: Any, order: Any, rows: Any) -> Array:
@@ -177,10 +178,10 @@ class Definitions:
         return gather(A, rows) if is_here else self.backend.asarray(gather(A, order))
 
     def after(self) -> Kept:
-        return Kept((self._now[0], *self._now[1]))
+        return Kept(self._now)
 
     def before(self) -> Kept:
-        return Kept((self._earlier[0], *self._earlier[1]))
+        return Kept(self._earlier)
 
     def close(self) -> None:
         del self.data

@@ -1,5 +1,6 @@
 """Programs and their values: what a recorded function did, operation by operation."""
 
+import hashlib
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -193,15 +194,16 @@ class Program:
         """All that is known of each value, except for the line that asked for it."""
         number = {x: i for i, x in enumerate(self.values)}
         return [
-            (x.operation, tuple(number[y] for y in x.operands), x.settings, x.shape, x.dtype, x.offset, x.strides)
-            + (() if x.data is None else (x.data.tobytes(),))
+            (x.operation, [number[y] for y in x.operands], x.settings, x.shape, x.dtype, x.offset, x.strides)
+            + (() if x.data is None else (hashlib.sha256(x.data.tobytes()).digest(),))
             for x in self.values
         ]
 
     @property
-    def identity(self) -> tuple:
-        """Equal for two programs if and only if their operations, constants and outputs are."""
-        return tuple(self.descriptions), tuple(map(self.values.index, self.outputs))
+    def identity(self) -> str:
+        """A digest of all operations, constants and outputs, so that it is equal for two programs if those are."""
+        outputs = [self.values.index(x) for x in self.outputs]
+        return hashlib.sha256(repr((self.descriptions, outputs)).encode()).hexdigest()
 
     @property
     def flops(self) -> int:

@@ -14,6 +14,7 @@ from xpnet.program.cuda import indices, reductions
 from xpnet.program.cuda.lowering import lowered
 from xpnet.program.cuda.memory import Kernel
 from xpnet.program.cuda.source import source
+from xpnet.program.numpy import Replay as NumPyReplay
 from xpnet.program.plan import plan
 from xpnet.program.recorder import leaves, record
 from xpnet.program.steps import Carry, step_on_rows
@@ -21,6 +22,7 @@ from xpnet.program.values import ELEMENTWISE
 from xpnet.step import step_scalars, steps_of
 
 from ..samples import M, data
+from ..test_recorder import OPERATIONS, evaluated, numbers
 from .kernels_on_host import HostReplay
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
@@ -240,6 +242,33 @@ def test_views_copies_parts_and_broadcasting(rng):
         )
 
     check(every, a, b, v)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_expressions(seed):
+    rng = np.random.default_rng(seed)
+    steps = [(int(rng.integers(len(OPERATIONS))), *map(int, rng.integers(0, 1000, 3))) for _ in range(12)]
+
+    def function(*arrays):
+        return evaluated(array_namespace(arrays[0]), steps, arrays)[-4:]
+
+    inputs = numbers("float64")
+    with np.errstate(all="ignore"):
+        program = record(function, *inputs)
+        expected = NumPyReplay(plan(program), inputs)
+        expected()
+        try:
+            planned = plan(lowered(program), {}, has_kernels=True)
+            made = source(planned)
+        except NotRecordable:
+            pytest.skip("there is no kernel for an operation")
+        replay = HostReplay(made, planned, inputs)
+        for is_reversed in (False, True):
+            replay.memory[:] = 0xFF
+            replay(is_reversed)
+            for a, b in zip(replay.outputs, expected.outputs, strict=True):
+                assert (a.dtype, a.shape) == (b.dtype, b.shape)
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
 def test_softmax_of_wide_rows_and_of_one_row(rng):

@@ -38,9 +38,9 @@ class BoundStep:
         """Capture the graphs, unless that has been done."""
         self._count(0)  # CUDA may load a kernel when it first runs, and must not do so during a capture
         for n in {1, self.n_a_graph} - self._graphs.keys():
-            self._graphs[n] = captured(functools.partial(self._ask, n))
+            self._graphs[n] = captured(functools.partial(self._launch_all, n))
 
-    def _ask(self, n: int, stream: Any) -> None:
+    def _launch_all(self, n: int, stream: Any) -> None:
         """Launch n steps, and move the counter on."""
         for k in range(n):
             self.launches(stream, k)

@@ -187,7 +187,7 @@ class Multiplication:
         self.workspace = self._found.workspace_bytes
 
     def place(self, addresses: Mapping[int, int]) -> None:
-        """The roots of the operands begin at these addresses."""
+        """Let the roots of the operands begin at these addresses."""
         A, B, out, *bias = _addresses(self._product, addresses)
         self._A, self._B, self._out = A, B, out
         if bias:

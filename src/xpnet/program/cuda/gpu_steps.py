@@ -134,10 +134,15 @@ class GPUSteps(Overwriting):
         """Run n steps of this size, beginning with step ``first`` of the epoch."""
         if n == 0:
             return
-        key, given = (size, is_whole, first), StepData(self.data, None if is_whole else tables.rows(first, n))
+        key = size, is_whole, first
+        bound = self._bound.get(key)
+        if bound is not None:
+            bound.run(first, n)
+            return
+        given = StepData(self.data, None if is_whole else tables.rows(first, n))
         if key not in self._bound and not self._is_warm_up(key, n):
-            self._bound[key] = self._bind(key[:2], given, tables, first, steps_a_graph(n, size))
-        self._run(self._bound.get(key), given, tables, first, n)
+            bound = self._bound[key] = self._bind(key[:2], given, tables, first, steps_a_graph(n, size))
+        self._run(bound, given, tables, first, n)
 
     def _run_from_host(self, tables: EpochTables, at: Any, i: int, is_warm_up: bool) -> None:
         """Run step i on these rows of the host: they are copied while the step before is computed."""
@@ -226,7 +231,7 @@ class GPUSteps(Overwriting):
 
         settings = precision, len(self._carry.slots) > 0
         with self._restoring() as (carry, before):
-            # Rounding rarely changes the sign of a ReLU's input: if it did, it does not from other parameters as well.
+            # Rounding may change the sign of a ReLU's input, but hardly from other parameters as well.
             for starts in (before, [0.9 * before[0], *before[1:]]):
                 expected, found = after(self.step, self._carry, batch, row), after(bound.launch, first, 1)
                 host = [*map(cupy.asnumpy, starts)]

@@ -17,7 +17,7 @@ from ..plan import Plan, plan
 from ..values import Program
 from .cublaslt import SPARE, Multiplication, Refused, is_safe
 from .lowering import lowered
-from .memory import COUNTER, THREADS, Kernel, Product
+from .memory import COUNTER, THREADS, Kernel, Product, ceil_divide
 from .source import Source, source
 
 Array = Any
@@ -81,18 +81,10 @@ class Compiled:
 class Launches:
     """A compiled program over these inputs: ``launches(stream, k)`` launches step k on the current stream.
 
-    Refused is raised if cuBLASLt can't add a product's bias, and CuPy's OutOfMemoryError if the GPU's memory is full.
-
-    Parameters
-    ----------
-    compiled : Compiled
-    inputs : sequence of ndarray, C-contiguous
-        Arrays of the device, which are used in place and overwritten by outputs as the plan says.
-    counter : ndarray, optional
-        One int64, the number of the step that ``k = 0`` is. Needed if there are sliding inputs.
-    memory : ndarray of bytes, optional
-        Memory for everything else; allocated here if it is missing or too small. Launches that never run at the same
-        time may share it.
+    ``inputs`` are C-contiguous arrays of the device, which are used in place and overwritten by outputs as the plan
+    says. ``counter``, one int64, is the number of the step that ``k = 0`` is; sliding inputs need it. ``memory`` is
+    used for everything else; it is allocated here if it is missing or too small, and launches that never run at the
+    same time may share it. Refused is raised if cuBLASLt can't add a product's bias.
     """
 
     def __init__(
@@ -105,22 +97,19 @@ class Launches:
             addresses[COUNTER] = counter.data.ptr
         # The plan's memory is not allocated yet: CuPy aligns it to 256 bytes or more, as the address 0 is.
         addresses[MEMORY] = 0
-        self._products = [
-            _ProductCall(x, addresses, compiled.is_tf32) for x in source.launches if isinstance(x, Product)
+        module = cupy.RawModule(code=source.text, options=("-std=c++17",))
+        self._calls: list[_KernelCall | _ProductCall] = [
+            _KernelCall(module, x, compiled.sliding)
+            if isinstance(x, Kernel)
+            else _ProductCall(x, addresses, compiled.is_tf32)
+            for x in source.launches
         ]
         start = rounded(source.memory, 256)
-        size = start + rounded(max((x.workspace for x in self._products), default=0), 256) + SPARE
+        size = start + rounded(max((call.workspace for call in self._calls), default=0), 256) + SPARE
         self.memory = cupy.empty(size, cupy.uint8) if memory is None or memory.size < size else memory
         addresses[MEMORY] = self.memory.data.ptr
-        module, products = cupy.RawModule(code=source.text, options=("-std=c++17",)), iter(self._products)
-        self._calls: list[Callable[[Any, int], None]] = []
-        for x in source.launches:
-            if isinstance(x, Kernel):
-                self._calls.append(_KernelCall(module, x, addresses, compiled.sliding))
-            else:
-                call = next(products)
-                call.place(addresses, addresses[MEMORY] + start)
-                self._calls.append(call)
+        for call in self._calls:
+            call.place(addresses, addresses[MEMORY] + start)
 
     def __call__(self, stream: Any, k: int = 0) -> None:
         for call in self._calls:
@@ -128,8 +117,9 @@ class Launches:
 
     def multiply(self, stream: Any) -> None:
         """Launch the products alone, whose time is a lower bound for the time of all launches."""
-        for call in self._products:
-            call(stream, 0)
+        for call in self._calls:
+            if isinstance(call, _ProductCall):
+                call(stream, 0)
 
     @property
     def outputs(self) -> list[Array]:
@@ -145,12 +135,18 @@ class Launches:
 class _KernelCall:
     """A kernel with its arguments."""
 
-    def __init__(self, module: Any, kernel: Kernel, addresses: Mapping[int, int], sliding: Mapping[int, int]) -> None:
-        self.function, self.grid = module.get_function(kernel.name), (kernel.blocks,)
-        self.arguments = [(addresses[root], sliding.get(root, 0)) for root in kernel.roots]
+    workspace = 0
+
+    def __init__(self, module: Any, kernel: Kernel, sliding: Mapping[int, int]) -> None:
+        self._kernel, self._sliding = kernel, sliding
+        self._function, self._grid = module.get_function(kernel.name), (kernel.blocks,)
+
+    def place(self, addresses: Mapping[int, int], workspace: int) -> None:
+        """Let the roots begin at these addresses."""
+        self._arguments = [(addresses[root], self._sliding.get(root, 0)) for root in self._kernel.roots]
 
     def __call__(self, stream: Any, k: int) -> None:
-        self.function(self.grid, (THREADS,), tuple(at + k * step for at, step in self.arguments))
+        self._function(self._grid, (THREADS,), tuple(at + k * step for at, step in self._arguments))
 
 
 class _ProductCall:
@@ -168,7 +164,7 @@ class _ProductCall:
         self.workspace = 0 if self.multiplication is None else self.multiplication.workspace
 
     def place(self, addresses: Mapping[int, int], workspace: int) -> None:
-        """The roots of the operands begin at these addresses, and the workspace at another one."""
+        """Let the roots of the operands and the workspace begin at these addresses."""
         if self.multiplication is not None:
             self.multiplication.place(addresses)
         self._at = workspace
@@ -189,7 +185,7 @@ class _ProductCall:
                 self.multiplication = None
         m, n = self.product.out.shape
         function = _product_kernels(cupy.cuda.Device().id).get_function(f"product_{self.product.A.dtype.name}")
-        function((-(-m * n // THREADS),), (THREADS,), self._arguments)
+        function((ceil_divide(m * n, THREADS),), (THREADS,), self._arguments)
 
 
 @functools.cache
@@ -209,16 +205,16 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def captured(ask: Callable[[Any], None]) -> Any:
-    """The CUDA graph of all launches that ``ask(stream)`` makes on a new stream, which is the current one meanwhile.
+def captured(launch: Callable[[Any], None]) -> Any:
+    """The CUDA graph of all launches that ``launch(stream)`` makes on a new stream, which is the current one meanwhile.
 
-    If ``ask`` raises an error, the capture is ended, and the error is raised again.
+    If ``launch`` raises an error, the capture is ended, and the error is raised again.
     """
     stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
     with _without_garbage_collection(), stream:
         try:
             stream.begin_capture()
-            ask(stream)
+            launch(stream)
             return stream.end_capture()
         except BaseException:
             # CuPy's is_capturing raises an error if CUDA has invalidated the capture, so that it can't be asked here.

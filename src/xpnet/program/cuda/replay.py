@@ -54,21 +54,10 @@ def context_error(error: Exception) -> RuntimeError:
 def at_highest_level(program: Any, make: Callable[[str, bool], Any]) -> Any:
     """``make(level, is_known)`` at the highest level at which it succeeds; None if that is the definitions' level.
 
-    Parameters
-    ----------
-    program : hashable
-        Says what is made: the level that is found is used for everything equal to it in this process.
-    make : callable
-        Raises an error if the level can't be trusted. A level that ``is_known`` has been checked before.
-
-    Raises
-    ------
-    LevelError
-        A level failed, and XPNET_CAPTURE=require does not allow that.
-    RuntimeError
-        The CUDA context has ended.
-    MemoryError
-        The GPU's memory is full: a lower level would need as much.
+    ``make`` raises an error if the level can't be trusted; a level that ``is_known`` has been checked before. The level
+    that is found is used in this process for every equal ``program``, which is any hashable object. A LevelError is
+    raised if XPNET_CAPTURE=require does not allow that a level fails, a RuntimeError if the CUDA context has ended, and
+    a MemoryError if the GPU's memory is full: a lower level would need as much.
     """
     first = first_level()
     key = cupy.cuda.Device().id, first, program
