@@ -141,7 +141,7 @@ def summary(model: Any, n_features: Any = None, batch_size: int = 200, dtype: st
     ----------
     model : Model, Sequential or fitted estimator
         An estimator may stand at the end of a pipeline, target transformer or search. Layers of your own appear by
-        their class's name, and by their attribute ``equation`` or the first line of their docstring.
+        their class's name, and by their attribute ``equation`` if they have one.
     n_features : int or tuple of int
         The features of a sample, or its shape; a fitted estimator knows its own.
     batch_size : int
