@@ -145,6 +145,19 @@ def test_a_kink_at_the_parameters_themselves():
     assert "at these very parameters" in at_0.reason
 
 
+@pytest.mark.parametrize("seed", [0, 14, 17, 18, 23])
+def test_samples_of_zeros_before_training_are_not_blamed(seed):
+    """All units of two layers lie on ReLU's kink at once: biases start at 0."""
+    rng = np.random.default_rng(seed)
+    model = Model(Sequential(Dense(40, "relu"), Dense(20, "relu"), Dense(3)), "cross_entropy", l1=0.001, l2=0.01)
+    X_0, Y_0 = np.concatenate([np.zeros((4, 6)), rng.normal(size=(8, 6))]), np.eye(3)[rng.integers(0, 3, 12)]
+    state = model.initial(rng, 6, xpnet.Adam())
+    check = check_gradients(model, X_0, Y_0, theta=state.theta, rng=rng)
+    assert check.ok, str(check)
+    explanation = xpnet.explain(model, X_0, Y_0, state=state)
+    assert {q.check.verdict for q in explanation if q.check is not None} == {"agrees", "kink"}
+
+
 @dataclass(frozen=True)
 class HardTanh(Activation):
     """A user's own: z within [-1, 1], at its ends beyond them."""
