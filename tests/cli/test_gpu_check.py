@@ -24,10 +24,9 @@ def test_info_checks_every_level_in_every_precision(monkeypatch, succeed):
 @pytest.mark.gpu
 def test_info_says_which_level_fails(monkeypatch, run):
     pytest.importorskip("cupy", reason="CuPy is not installed")
-    from xpnet.program import cupy
 
-    monkeypatch.setattr(cupy, "captured", lambda ask: 1 / 0)
-    monkeypatch.setattr("xpnet.program.gpu_steps.captured", lambda ask: 1 / 0)
+    monkeypatch.setattr("xpnet.program.cuda.replay.captured", lambda ask: 1 / 0)
+    monkeypatch.setattr("xpnet.program.cuda.bound_step.captured", lambda ask: 1 / 0)
     code, out, _ = run("info", "--check")
     assert code == 1
     assert re.search(r"^float64 +FAILED \[1\] +FAILED \[1\] +ok", out, re.M), out
@@ -56,13 +55,13 @@ def test_rows_before_a_gpu_that_fails_are_kept(monkeypatch, run):
 @pytest.mark.parametrize(("change", "cell"), [(0.0, "ok  0e+00 (1e-04)"), (1e-2, "FAILED [1]")])
 def test_a_level_that_disagrees_with_the_definitions_fails(change, cell, monkeypatch):
     pytest.importorskip("cupy", reason="CuPy is not installed")
-    from xpnet.program.cupy import verdicts
+    from xpnet.program.cuda.replay import chosen_levels
 
     from xpnet.cli import gpu_check
 
     def trained(gpu, precision, level):
         if level is not None:
-            monkeypatch.setitem(verdicts, "a program", level)
+            monkeypatch.setitem(chosen_levels, "a program", level)
         return [np.full(3, 2.0 + (change if level else 0.0), "float32")] * 2, [np.ones(3, "float32")] * 2
 
     monkeypatch.setattr(gpu_check, "_trained", trained)

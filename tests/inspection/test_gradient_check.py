@@ -145,6 +145,19 @@ def test_a_kink_at_the_parameters_themselves():
     assert "at these very parameters" in at_0.reason
 
 
+@pytest.mark.parametrize("seed", [0, 14, 17, 18, 23])
+def test_samples_of_zeros_before_training_are_not_blamed(seed):
+    """All units of two layers lie on ReLU's kink at once: biases start at 0."""
+    rng = np.random.default_rng(seed)
+    model = Model(Sequential(Dense(40, "relu"), Dense(20, "relu"), Dense(3)), "cross_entropy", l1=0.001, l2=0.01)
+    X_0, Y_0 = np.concatenate([np.zeros((4, 6)), rng.normal(size=(8, 6))]), np.eye(3)[rng.integers(0, 3, 12)]
+    state = model.initial(rng, 6, xpnet.Adam())
+    check = check_gradients(model, X_0, Y_0, theta=state.theta, rng=rng)
+    assert check.ok, str(check)
+    explanation = xpnet.explain(model, X_0, Y_0, state=state)
+    assert {q.check.verdict for q in explanation if q.check is not None} == {"agrees", "kink"}
+
+
 @dataclass(frozen=True)
 class HardTanh(Activation):
     """A user's own: z within [-1, 1], at its ends beyond them."""
@@ -425,3 +438,76 @@ def test_public_names_are_functions_whatever_is_imported_first(first):
 def test_no_public_name_is_a_modules():
     names = {name for home, names in xpnet._HOMES.items() if home != "equations" for name in names.split()}
     assert not names & set(xpnet._HOMES)
+
+
+# --- estimators
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fitted_estimators_and_what_holds_them():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from xpnet import MLPClassifier, MLPRegressor
+
+    few = {"hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 3, "random_state": 0, "alpha": 0.1}
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(30, 4)), np.asarray(["a", "b", "c"])[np.arange(30) % 3]
+    classifier = make_pipeline(StandardScaler(), MLPClassifier(**few)).fit(features, labels)
+    check = check_gradients(classifier, features, labels, sample_weight=np.arange(1.0, 31.0))
+    assert check.ok
+    assert check.error <= 1e-12
+    assert "W" in check.parameter or "b" in check.parameter
+    network = classifier[-1]
+    backend, (X, Y, w) = network._as_trained(classifier[:-1].transform(features), labels, np.arange(1.0, 31.0))
+    gradient = network._model().cost_and_gradient(network._theta(backend, X), X, Y, w)[1]
+    assert check.norm == pytest.approx(np.linalg.norm(gradient), rel=1e-13)
+    moved = np.linspace(-1.0, 1.0, gradient.size)
+    assert check_gradients(network, X, labels, theta=moved).norm == pytest.approx(
+        np.linalg.norm(network._model().cost_and_gradient(moved, X, Y)[1]), rel=1e-13
+    )
+    for loss, y in (("squared_error", rng.normal(size=30)), ("squared_error", rng.normal(size=(30, 2)))):
+        inner = make_pipeline(StandardScaler(), MLPRegressor(loss, **few))
+        model = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(features, 100.0 * y)
+        assert check_gradients(model, features, 100.0 * y).raise_if_wrong().error <= 1e-12
+    search = GridSearchCV(MLPClassifier(**few), {"solver": ["sgd"]}, cv=2).fit(features.astype("float32"), labels)
+    assert check_gradients(search, features.astype("float32"), labels).ok
+    with pytest.raises(ValueError, match="there is no network in this LogisticRegression"):
+        check_gradients(LogisticRegression().fit(features, labels), features, labels)
+    with pytest.raises(ValueError, match="Y is missing: a Pipeline"):
+        check_gradients(classifier, features)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_wrong_gradient_in_an_estimator_is_found(monkeypatch):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    from xpnet import MLPRegressor
+
+    network = MLPRegressor(hidden_layer_sizes=(), alpha=0.0, max_iter=1, random_state=0).fit(X, Y[:, 0])
+    assert check_gradients(network, X, Y[:, 0]).ok
+    monkeypatch.setattr(HalfSquaredError, "per_element", lambda self, Z, Y: ((Z - Y) ** 2, Z - Y))
+    check = check_gradients(network, X, Y[:, 0])
+    assert not check.ok
+    assert check.numeric == pytest.approx(2.0 * check.analytic, rel=1e-6)
+
+
+def test_a_gradient_at_a_kink_must_be_one_of_those_around_it():
+    """|z| has slope -1, 0 or 1 at 0; a "gradient" of 5 there is no derivative of it on either side."""
+
+    @dataclass(frozen=True)
+    class Absolute(Activation):
+        at_0: float
+
+        def forward(self, Z):
+            return np.abs(Z)
+
+        def derivative(self, Z, A):
+            return np.where(Z == 0.0, self.at_0, np.sign(Z))
+
+    for slope, ok in ((0.0, True), (1.0, True), (-1.0, True), (5.0, False)):
+        check = check_gradients(Absolute(slope), [[0.0, 1.0]], [[1.0, 1.0]], every=True)
+        assert check.ok == ok, str(check)

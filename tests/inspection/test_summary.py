@@ -102,7 +102,7 @@ def test_equations_are_the_layers_own():
     assert [row.equation for row in summary(network, 3).rows] == [
         "X",
         "A = elu(X W)",
-        "a = z where z >= 0, else alpha_j z",
+        "a = z if z >= 0, else alpha_j z",
         "A = linear(X W + b)",
         "A = softmax(X W + b)",
     ]
@@ -110,7 +110,9 @@ def test_equations_are_the_layers_own():
 
 @dataclass(frozen=True)
 class Centred:
-    """A = X - mean of X   (a layer of the user's own)."""
+    """A layer of the user's own."""
+
+    equation = "A = X - mean of X"
 
     def shapes(self, in_shape):
         return (), in_shape
@@ -138,7 +140,7 @@ class Named(Silent):
 
 def test_layers_of_ones_own_appear():
     of = summary(Sequential(Centred(), Silent(5), Named(2)), (8, 8, 3))
-    assert [row.equation for row in of.rows[1:]] == ["A = X - mean of X", "", "A = X * K"]
+    assert [row.equation for row in of.rows[1:]] == ["A = X - mean of X", "Silent", "A = X * K"]
     assert [row.layer for row in of.rows[1:]] == ["1 Centred", "2 Silent", "3 Named"]
     assert [row.shape for row in of.rows] == [(8, 8, 3), (8, 8, 3), (6, 6, 5), (4, 4, 2)]
     assert of.rows[2].flops == 2 * (3 * 3 * 3) * (6 * 6 * 5)  # a kernel counts at every place

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..backends import host
@@ -12,7 +12,7 @@ from ..equations.optimizers import GradientDescent
 from ..inspection.explanation import Explanation, Quantity, explain
 from ..model import Model
 from ..network import Sequential
-from ..state import State, initial_state
+from ..state import initial_state
 
 DOCUMENTS = {
     "D0": "Neural Networks (tutorial), HyperionDev, 2024",
@@ -45,19 +45,16 @@ class Example:
     parameters: tuple
     X: Any
     Y: Any
-    learning_rate: float
     symbols: Mapping[str, str]
-    printed: Mapping[str, Any]
+    printed: Mapping[str, Any] = field(default_factory=dict)
+    learning_rate: float = 0.5
 
-    def state(self, learning_rate: float | None = None) -> State:
-        """The state before the step."""
+    def explanation(self, learning_rate: float | None = None, check: bool = True) -> Explanation:
+        """The step explained in the document's notation, with where the documents have each equation."""
         nested = tuple(tuple(host.asarray(a, dtype=host.float64) for a in layer) for layer in self.parameters)
         theta = self.model.layout(len(self.X[0])).pack(nested)
-        return initial_state(theta, GradientDescent(learning_rate or self.learning_rate))
-
-    def explanation(self, learning_rate: float | None = None, check: bool = True, backend: Any = None) -> Explanation:
-        """The step explained in the document's notation, with where the documents have each equation."""
-        step = explain(self.model, self.X, self.Y, state=self.state(learning_rate), check=check, backend=backend)
+        state = initial_state(theta, GradientDescent(learning_rate or self.learning_rate))
+        step = explain(self.model, self.X, self.Y, state=state, check=check)
         step = step.beside(self.title, self.symbols, self.printed)
         quantities = tuple(replace(q, source=q.source or self._citation(q)) for q in step)
         references = tuple(f"{document}: {said}" for document, said in DOCUMENTS.items())
@@ -76,15 +73,10 @@ def feedforward() -> list[Example]:
     model = Model(Sequential(Dense(2, "sigmoid"), Dense(3)), "cross_entropy", l1=0.01, l2=0.1)
     parameters = ([[0.5, -0.4], [0.3, 0.8]], [0.1, -0.1]), ([[0.6, -0.2, 0.1], [-0.5, 0.4, 0.9]], [0.0, 0.1, -0.1])
     X, Y = [[1.0, 0.5], [-0.5, 2.0], [0.0, -1.0], [2.0, 1.0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    own = "X W1 b1 Z1 A1 W2 b2 Z2 A2 Y dZ2 db2 dA1 dZ1 db1".split()
-    symbols = {name: name for name in own} | {
-        "dW2": "dW2, with L1 and L2",
-        "dW1": "dW1, with L1 and L2",
-        "c": "1/m",
-        "rate": "α",
-        **{f"{name} new": f"{name} −= α d{name}" for name in ("W1", "b1", "W2", "b2")},
-    }
-    return [Example("D0: a feedforward network with bias terms", model, parameters, X, Y, 0.5, symbols, {})]
+    symbols = {name: name for name in "X W1 b1 Z1 A1 W2 b2 Z2 A2 Y dZ2 db2 dA1 dZ1 db1".split()}
+    symbols |= {"dW2": "dW2, with L1 and L2", "dW1": "dW1, with L1 and L2", "c": "1/m", "rate": "α"}
+    symbols |= {f"{name} new": f"{name} −= α d{name}" for name in ("W1", "b1", "W2", "b2")}
+    return [Example("D0: a feedforward network with bias terms", model, parameters, X, Y, symbols)]
 
 
 def walkthrough() -> list[Example]:
@@ -95,40 +87,27 @@ def walkthrough() -> list[Example]:
     symbols = {"X": "X", "Y": "y", "W1": "W⁽¹⁾", "Z1": "z⁽²⁾", "A1": "a⁽²⁾", "W2": "W⁽²⁾", "Z2": "z⁽³⁾", "A2": "ŷ"}
     symbols |= {"J": "J", "dA2": "−(y − ŷ)", "dZ2": "−(y − ŷ) f′(z⁽³⁾)", "dW2": "∂J/∂W⁽²⁾", "dW1": "∂J/∂W⁽¹⁾"}
     symbols |= {"rate": "η", "W1 new": "W⁽¹⁾ − η ∂J/∂W⁽¹⁾", "W2 new": "W⁽²⁾ − η ∂J/∂W⁽²⁾"}
-    return [Example("D1: a network with one hidden layer", model, parameters, X, Y, 0.5, symbols, {})]
+    return [Example("D1: a network with one hidden layer", model, parameters, X, Y, symbols)]
 
 
 def perceptron_to_mlp() -> list[Example]:
     """D2: one perceptron with 1/(2r) squared error; an MLP of N = 2 hidden layers, φ = tanh and φ₀ = sigmoid."""
     model = Model(Sequential(Dense(1, "sigmoid")), HalfSquaredError(mean_over_outputs=True))
+    parameters: tuple = (([[0.5], [-1.0], [0.25]], [0.1]),)
     symbols = {"X": "x", "Y": "y", "W1": "w", "b1": "b", "Z1": "a", "A1": "ŷ = σ(a)", "J": "ℒ"}
     symbols |= {"dA1": "ŷ − y", "dZ1": "(ŷ − y) σ′(a)", "dW1": "∂ℒ/∂w_k", "db1": "∂ℒ/∂b", "rate": "α"}
-    one = Example(
-        "D2, section 2: the perceptron",
-        model,
-        (([[0.5], [-1.0], [0.25]], [0.1]),),
-        [[1.0, 2.0, -1.0]],
-        [[1.0]],
-        0.5,
-        symbols | {"W1 new": "w_k − α (ŷ − y) σ′(a) x_k", "b1 new": "b − α (ŷ − y) σ′(a), corrected"},
-        {},
-    )
+    symbols |= {"W1 new": "w_k − α (ŷ − y) σ′(a) x_k", "b1 new": "b − α (ŷ − y) σ′(a), corrected"}
+    one = Example("D2, section 2: the perceptron", model, parameters, [[1.0, 2.0, -1.0]], [[1.0]], symbols)
     model = Model(Sequential(Dense(2, "tanh"), Dense(2, "tanh"), Dense(2, "sigmoid")))
-    symbols = {"X": "x[0]", "Y": "y", "dA3": "ŷ − y", "A3": "ŷ = φ₀(a[3])", "rate": "α"}
+    first, second = ([[0.4, -0.3], [0.2, 0.9], [-0.7, 0.1]], [0.1, 0.0]), ([[0.8, -0.6], [0.5, 0.3]], [0.0, -0.1])
+    parameters = first, second, ([[0.7, -0.4], [-0.2, 0.6]], [0.05, 0.1])
+    symbols = {"X": "x[0]", "Y": "y", "dA3": "ŷ − y", "A1": "x[1]", "A2": "x[2]", "A3": "ŷ = φ₀(a[3])", "rate": "α"}
     for k in (1, 2, 3):
         symbols |= {f"W{k}": f"w[{k}]", f"b{k}": f"b[{k}]", f"Z{k}": f"a[{k}]", f"dZ{k}": f"δ[{k}]"}
         symbols |= {f"dW{k}": f"∂ℒ/∂w[{k}]", f"db{k}": f"∂ℒ/∂b[{k}]"}
         symbols |= {f"W{k} new": f"(13) of w[{k}]", f"b{k} new": f"(14) of b[{k}]"}
-    symbols |= {"A1": "x[1]", "A2": "x[2]"}
-    parameters = (
-        ([[0.4, -0.3], [0.2, 0.9], [-0.7, 0.1]], [0.1, 0.0]),
-        ([[0.8, -0.6], [0.5, 0.3]], [0.0, -0.1]),
-        ([[0.7, -0.4], [-0.2, 0.6]], [0.05, 0.1]),
-    )
-    several = Example(
-        "D2, section 3: a multilayer perceptron", model, parameters, [[0.5, -1.0, 2.0]], [[1.0, 0.0]], 0.5, symbols, {}
-    )
-    return [one, several]
+    title = "D2, section 3: a multilayer perceptron"
+    return [one, Example(title, model, parameters, [[0.5, -1.0, 2.0]], [[1.0, 0.0]], symbols)]
 
 
 def logistic_regression_to_two_layers() -> list[Example]:
@@ -139,14 +118,14 @@ def logistic_regression_to_two_layers() -> list[Example]:
     symbols |= {"W1 new": "w − learning rate dw", "b1 new": "b − learning rate db"}
     model = Model(Sequential(Dense(1)), "binary_cross_entropy")
     parameters: tuple = (([[0.2], [-0.1], [0.3], [-0.4]], [0.0]),)
-    one = Example("D3: logistic regression, one layer", model, parameters, X, Y, 0.5, symbols, {})
+    one = Example("D3: logistic regression, one layer", model, parameters, X, Y, symbols)
     symbols = {"X": "x, transposed", "Y": "y", "A1": "a[1]", "A2": "a[2]", "dZ2": "a[2] − y", "c": "1/m"}
     for k in (1, 2):
         symbols |= {f"W{k}": f"W[{k}], transposed", f"b{k}": f"b[{k}]", f"Z{k}": f"z[{k}]"}
         symbols |= {f"dW{k}": f"dW[{k}], transposed", f"db{k}": f"db[{k}]"}
     model = Model(Sequential(Dense(2, "sigmoid"), Dense(1)), "binary_cross_entropy")
     parameters = ([[0.2, -0.5], [-0.1, 0.4], [0.3, 0.6], [-0.4, 0.1]], [0.0, 0.1]), ([[0.7], [-0.6]], [0.2])
-    return [one, Example("D3: two layers", model, parameters, X, Y, 0.5, symbols, {})]
+    return [one, Example("D3: two layers", model, parameters, X, Y, symbols)]
 
 
 def worked_exercise() -> list[Example]:
@@ -172,7 +151,7 @@ def worked_exercise() -> list[Example]:
     }
     symbols = {name: symbol for name, (symbol, _) in said.items()}
     printed = {name: numbers for name, (_, numbers) in said.items()}
-    return [Example("D4: the worked exercise", model, ((W1,), (W2,)), X, Y, 0.1, symbols, printed)]
+    return [Example("D4: the worked exercise", model, ((W1,), (W2,)), X, Y, symbols, printed, learning_rate=0.1)]
 
 
 EXAMPLES: Mapping[str, Callable[[], list[Example]]] = {

@@ -1,5 +1,6 @@
 """Derivatives by central differences, and what they say of a gradient: explain and check_gradients share it."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ _HALVINGS = 17
 """From STEP down to 1e-7, below which rounding leaves seven digits of a slope and fewer."""
 _ROUNDING = 20 * float(np.finfo(np.float64).eps)
 """What a difference is off by for a step of 1 and a cost of size 1, added up over samples and eight points."""
-_ASIDE = 1e-3
-"""How far from a kink at the parameters themselves differences are taken instead."""
+_ASIDE, _TRIES = 1e-3, 4
+"""How far from a kink at the parameters themselves differences are taken instead, and at how many points at most."""
 _KINK = "a kink or a sharp bend (such as ReLU's at 0, or |w|'s)"
 
 CostAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -114,22 +115,22 @@ class Slopes:
         return found, self.rtol * self.norm + self.noise + _ROUNDING * max(sizes) / h
 
     def along(self, direction: np.ndarray) -> Line:
-        """The line in this direction; if a kink lies right at theta, the line beside theta.
+        """The line in this direction; if a kink lies right at theta, the line at a point beside theta.
 
-        The gradient at a kink must be one of those around it: no further from one side's than the sides are apart.
+        The gradient at a kink must be one of those around it: hardly further from one than they are from each other.
         """
-        line = self._halving(direction)
-        if line.ok:
-            return line
-        aside = _ASIDE * unit_direction(self.rng, self.theta.size)
-        beside = slopes_at(self.cost_and_gradient, self.theta + aside, self.rtol, self.rng)
-        agreeing = beside._halving(direction)
-        jump = beside.gradient - self.cost_and_gradient(self.theta - aside)[1]
-        limit = 2.0 * float(np.linalg.norm(jump)) + self.rtol * self.norm
-        if not agreeing.ok or not np.linalg.norm(self.gradient - beside.gradient) <= limit:
-            return line
-        reason = f"{_KINK} lies at these very parameters: differences are those right beside them, where all agrees"
-        return replace(agreeing, longest=line.longest, kink=True, reason=reason, at_kink=True)
+        line, around = self._halving(direction), []
+        for _ in range(0 if line.ok else _TRIES):
+            aside = _ASIDE * unit_direction(self.rng, self.theta.size)
+            beside = slopes_at(self.cost_and_gradient, self.theta + aside, self.rtol, self.rng)
+            around += [beside.gradient, self.cost_and_gradient(self.theta - aside)[1]]
+            spread = max(np.linalg.norm(g - other) for g, other in itertools.combinations(around, 2))
+            agreeing = beside._halving(direction)
+            distance = np.linalg.norm(self.gradient - beside.gradient)
+            if agreeing.ok and distance <= 1.5 * spread + self.rtol * self.norm:
+                reason = f"{_KINK} lies at these very parameters: differences are those beside them, where all agrees"
+                return replace(agreeing, longest=line.longest, kink=True, reason=reason, at_kink=True)
+        return line
 
     def _halving(self, direction: np.ndarray) -> Line:
         """Differences of ever smaller steps, until they agree with the gradient, or with one another and not with it.

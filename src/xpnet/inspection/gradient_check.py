@@ -176,19 +176,11 @@ def check_gradients(
     by_place = slopes.each(places if every or len(places) <= FEW else slopes.narrowed(places))
     worst, place = max(by_place, key=lambda found: found[0].badness)
     line = max([worst, *lines], key=lambda line: line.badness)
-    norm = slopes.norm or 1.0  # a constant cost: differences of 0
     is_noise = line.ok and not line.reason and 0.0 < slopes.norm <= slopes.noise
+    reason = "the gradient is 0 but for rounding: an optimum" if is_noise else line.reason
+    looked_at = f"{'each' if every else f'{directions} directions'} of {len(places)} parameters"
+    norm = slopes.norm or 1.0  # a constant cost: differences of 0
+    numbers = asked.name(place), worst.analytic, worst.numeric
     return GradientCheck(
-        ok=line.ok,
-        error=line.error / norm,
-        tolerance=line.allowed / norm,
-        parameter=asked.name(place),
-        analytic=worst.analytic,
-        numeric=worst.numeric,
-        kink=line.kink,
-        reason="the gradient is 0 but for rounding: an optimum" if is_noise else line.reason,
-        norm=slopes.norm,
-        looked_at=f"each of {len(places)} parameters"
-        if every
-        else f"{directions} directions of {len(places)} parameters",
+        line.ok, line.error / norm, line.allowed / norm, *numbers, line.kink, reason, slopes.norm, looked_at
     )

@@ -74,17 +74,8 @@ def explain(
     >>> print(explain(fitted_pipeline, X, y))
     """
     if not isinstance(model, Model):
-        if not hasattr(model, "fit"):
-            raise ValueError(
-                f"model is a {type(model).__name__}; explain takes a Model with its state, or a fitted MLPClassifier "
-                "or MLPRegressor, alone or in a pipeline, target transformer or search"
-            )
-        if state is not None or clip_norm is not None or backend is not None or schedule != ConstantRate():
-            raise ValueError(
-                f"state, schedule, clip_norm and backend are for a Model, and model is a {type(model).__name__}"
-            )
-        of = opened(model)
-        return of.network.explain_step(*of.reached(X, Y), sample_weight, check=check)
+        has_options = clip_norm is not None or backend is not None or schedule != ConstantRate()
+        return _of_estimator(model, X, Y, sample_weight, check, state is not None or has_options)
     if not isinstance(state, State):
         raise ValueError(
             "state is missing: explain(model, X, Y, state=state) takes the state in which a Model's step begins, such "
@@ -102,3 +93,18 @@ def explain(
         notes.append("The step diverges: the cost or a parameter is no longer finite. No gradient was checked.")
     quantities = tuple(replace(q, check=checked.get(q.name)) for q in found)
     return Explanation(quantities, facts(step), tuple(map(described, model.network.layers)), notes=tuple(notes))
+
+
+def _of_estimator(model: Any, X: Any, Y: Any, w: Any, check: bool, has_options: bool) -> Explanation:
+    """The step that the network in a fitted estimator would make next."""
+    if not hasattr(model, "fit"):
+        raise ValueError(
+            f"model is a {type(model).__name__}; explain takes a Model with its state, or a fitted MLPClassifier "
+            "or MLPRegressor, alone or in a pipeline, target transformer or search"
+        )
+    if has_options:
+        raise ValueError(
+            f"state, schedule, clip_norm and backend are for a Model, and model is a {type(model).__name__}"
+        )
+    of = opened(model)
+    return of.network.explain_step(*of.reached(X, Y), w, check=check)
