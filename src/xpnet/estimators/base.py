@@ -22,14 +22,13 @@ from ..training import LastSteps
 from . import conversion
 from .callbacks import Callbacks
 from .coefficients import attributes_of, theta_of
-from .data import Samples
+from .data import Samples, ValidationSet
 from .history import RECORDS, History, curves, drop_other_kind
 from .lbfgs import minimize
 from .prediction import last_predictions
 from .run import Run, starting_state, warn
 from .settings import Settings, hidden_sizes, model_of, precision, schedule
 from .targets import Labels, Numbers
-from .validation import ValidationSet
 
 Array = Any
 

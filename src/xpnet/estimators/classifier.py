@@ -16,8 +16,8 @@ from ..backends import array_namespace, get_backend, is_host_data, on_host, to_n
 from ..equations.activations import Activation, log_sigmoid, log_softmax, sigmoid
 from ..equations.schedules import Adaptive, Schedule
 from .base import BaseMLP
-from .parameters import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .prediction import check_library, predicted
+from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .targets import Labels
 
 Array = Any
@@ -239,4 +239,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @property
     def _multilabel(self) -> bool:
-        return Labels.of(self).is_multilabel
+        return self._label_binarizer.y_type_.startswith("multilabel")

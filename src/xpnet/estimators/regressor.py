@@ -14,8 +14,8 @@ from ..equations.activations import Activation
 from ..equations.losses import Loss
 from ..equations.schedules import Adaptive, Schedule
 from .base import BaseMLP
-from .parameters import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .prediction import check_library, predicted
+from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .targets import Numbers
 
 Array = Any
