@@ -13,6 +13,7 @@ from ..backends import on_host
 from ..equations.activations import Activation
 from ..equations.losses import Loss
 from ..equations.schedules import Adaptive, Schedule
+from . import fitting
 from .base import BaseMLP
 from .prediction import check_library, predicted
 from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
@@ -110,7 +111,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             As in ``fit``.
         """
-        return self._fit(X, y, sample_weight, validation_data, incremental=True)
+        return fitting.fit(self, X, y, sample_weight, validation_data, is_part=True)
 
     def predict(self, X: Any) -> Array:
         """Predict the targets.
