@@ -7,7 +7,6 @@ import weakref
 
 import numpy as np
 import pytest
-from xpnet.row_blocks import rows_a_block
 
 from xpnet import row_blocks
 from xpnet.backends import Backend, get_backend, to_numpy
@@ -17,6 +16,7 @@ from xpnet.equations.losses import BinaryCrossEntropy, HalfSquaredError
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.model import Model
 from xpnet.network import Layout, Sequential
+from xpnet.row_blocks import rows_a_block
 from xpnet.state import initial_state
 from xpnet.training import epochs
 

@@ -55,9 +55,8 @@ def test_rows_before_a_gpu_that_fails_are_kept(monkeypatch, run):
 @pytest.mark.parametrize(("change", "cell"), [(0.0, "ok  0e+00 (1e-04)"), (1e-2, "FAILED [1]")])
 def test_a_level_that_disagrees_with_the_definitions_fails(change, cell, monkeypatch):
     pytest.importorskip("cupy", reason="CuPy is not installed")
-    from xpnet.program.cuda.replay import chosen_levels
-
     from xpnet.cli import gpu_check
+    from xpnet.program.cuda.replay import chosen_levels
 
     def trained(gpu, precision, level):
         if level is not None:

@@ -9,8 +9,7 @@ from xpnet import MLPClassifier, MLPRegressor
 from xpnet.backends import RowSource, get_backend, inputs
 from xpnet.estimators import settings
 from xpnet.estimators.base import BaseMLP
-from xpnet.estimators.data import Samples
-from xpnet.estimators.validation import ValidationSet
+from xpnet.estimators.data import Samples, ValidationSet
 from xpnet.model import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

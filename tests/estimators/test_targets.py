@@ -67,7 +67,7 @@ def test_class_weights_multiply_the_samples_weights():
     assert labels_of(y).weigh(y, w) is w
     np.testing.assert_allclose(labels_of(y, class_weight="balanced").weigh(y, None), [2.0, 2 / 3, 2 / 3, 2 / 3])
     by_dict = labels_of(y, class_weight={0: 3.0, 1: 0.5})
-    np.testing.assert_allclose(by_dict.weigh(y[:, None], w), [3.0, 1.0, 0.5, 0.5])
+    np.testing.assert_allclose(by_dict.weigh(y, w), [3.0, 1.0, 0.5, 0.5])
     np.testing.assert_allclose(by_dict.weigh(y[1:], None, is_part=True), [0.5] * 3)
     with pytest.raises(ValueError, match=r"'balanced', which partial_fit can't know"):
         labels_of(y, class_weight="balanced").weigh(y, None, is_part=True)

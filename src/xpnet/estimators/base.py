@@ -1,15 +1,11 @@
 """What the classifier and the regressor share: fit, what a fitted estimator shows, copies and conversion."""
 
-import contextlib
 import copy
-import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,21 +14,15 @@ from ..equations.schedules import Plateau
 from ..inspection.drawing.network import to_svg
 from ..inspection.explanation import Explanation, explain
 from ..inspection.summary import Summary, summary
-from ..model import Model, check_weights
-from ..program.steps import Batch
+from ..model import Model
 from ..state import State
-from ..step import LastSteps
-from . import conversion
-from .callbacks import Callbacks
-from .coefficients import attributes_of, theta_of
+from . import conversion, fitting
+from .coefficients import theta_of
 from .data import Samples
-from .history import RECORDS, History, curves, drop_other_kind
-from .lbfgs import minimize
-from .prediction import last_predictions
-from .run import Run, starting_state, warn
-from .settings import Settings, hidden_sizes, model_of, precision, schedule
+from .history import curves
+from .run import starting_state
+from .settings import hidden_sizes, model_of, precision, schedule
 from .targets import Labels, Numbers
-from .validation import ValidationSet
 
 Array = Any
 
@@ -93,130 +83,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         DivergedError
             The cost or a parameter became NaN or infinite, without early stopping.
         """
-        return self._fit(X, y, sample_weight, validation_data, incremental=False)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool) -> Self:
-        backend = get_backend(self.backend, X)
-        with backend.active():
-            with self._unchanged_by_errors():
-                rng = check_random_state(self.random_state)
-                run = self._prepare(backend, X, y, sample_weight, validation_data, incremental, rng)
-                if not incremental and hasattr(self, "_skl_callbacks"):
-                    layout = run.model.layout(self.n_features_in_)
-                    run.callbacks = Callbacks(self, X, y, sample_weight, lambda theta: attributes_of(layout, theta))
-            stopped = True
-            try:
-                if self.solver == "lbfgs":
-                    minimize(run)
-                else:
-                    last_steps = self.__dict__.get("_last_steps")
-                    stopped = run.train(rng, last_steps, n_epochs=1 if incremental else self.max_iter)
-            finally:
-                self._finish(run, None if is_host_data(X) else get_backend(None, X))
-            if incremental:
-                self._keep_best(run)
-            elif not stopped:
-                warn(
-                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
-                    "converged yet.",
-                    ConvergenceWarning,
-                )
-            if self.early_stopping and run.plateau.best == math.inf:
-                warn("No validation score was finite: the parameters are the last ones.")
-            if run.callbacks is not None:
-                run.callbacks.end()
-            return self
-
-    @contextlib.contextmanager
-    def _unchanged_by_errors(self) -> Iterator[None]:
-        """Bad input leaves a fitted model as it was."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            begun = {name: value for name, value in self.__dict__.items() if name in _OF_CALLBACKS}
-            self.__dict__.clear()
-            self.__dict__.update(before | begun)  # callbacks that were set up are still to be torn down
-            raise
-
-    def _prepare(
-        self, backend: Backend, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool, rng: Any
-    ) -> Run:
-        """The parameters as settings, the data on the backend, and the state that training begins with."""
-        self._validate_params()
-        settings = Settings.of(self)
-        if self.early_stopping and incremental and validation_data is None:
-            raise ValueError("partial_fit does not support early_stopping=True without validation_data")
-        self._forget_programs(incremental)
-        is_first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        of_training = {"trains": True, "is_first": is_first, "is_part": incremental}
-        samples = Samples.read(self, backend, X, y, sample_weight, **of_training)
-        model = self._begin_model(samples, is_first)
-        validation = None
-        if validation_data is not None:
-            validation = ValidationSet.given(validation_data, self, model, backend)
-        drop_other_kind(self.__dict__, settings)
-        history = History.of(self.__dict__, self.early_stopping, validation is not None or self.early_stopping)
-        plateau = replace(getattr(self, "_plateau", Plateau()), tol=self.tol)
-        state = starting_state(self, model, backend, samples.X, rng, resumes=incremental)
-        if incremental and self.early_stopping and hasattr(self, "coefs_") and not hasattr(self, "_best"):
-            self._best = {"coefs_": self.coefs_, "intercepts_": self.intercepts_}
-        if self.early_stopping and validation is None:
-            samples, validation = ValidationSet.split_off(samples, self, rng)
-        if samples.w is not None:
-            check_weights(samples.w)
-        judge = None if validation is None else validation.judge(self, model, backend)
-        data = Batch(samples.X, samples.Y, samples.w)
-        run = Run(settings, model, backend, data, state, history, plateau, judge, attributes=self.__dict__)
-        run.publish()
-        return run
-
-    def _forget_programs(self, incremental: bool) -> None:
-        """Programs of steps and predictions serve the next call of partial_fit, and end with the next fit."""
-        if not incremental:
-            self.__dict__.pop("_last_steps", None)
-            last_predictions.pop(self, None)
-        elif "_last_steps" not in self.__dict__:
-            self._last_steps = LastSteps()
-
-    def _begin_model(self, samples: Samples, is_first: bool) -> Model:
-        """The model that is trained; at first, or afresh, with the attributes that follow from its layers."""
-        n_outputs = samples.targets.shape[1]
-        if not is_first and n_outputs != self.n_outputs_:
-            raise ValueError(f"y has {n_outputs} outputs, but the fitted model has {self.n_outputs_}; call fit afresh")
-        if is_first:
-            for name in ("coefs_", "intercepts_", "loss_", "stopped_early_", "_resume", "_plateau", "_best", *RECORDS):
-                self.__dict__.pop(name, None)
-            self.n_outputs_, self.t_ = n_outputs, 0
-        model = self._model()
-        if is_first:
-            self.n_layers_ = len(hidden_sizes(self.hidden_layer_sizes)) + 2
-            link = type(model.criterion.link).__name__
-            self.out_activation_ = _SCIKIT_LEARN_NAMES.get(link, link.lower())
-        model.criterion.check(samples.Y)
-        return model
-
-    def _finish(self, run: Run, home: Backend | None) -> None:
-        """Set coefs_ and intercepts_ in the library that X came from (None: the host), and keep the slots there."""
-        run.publish()
-        bring = to_numpy if home is None else home.asarray
-        self.__dict__.update(attributes_of(run.model.layout(self.n_features_in_), bring(run.state.theta)))
-        if self.solver == "lbfgs":
-            del self._resume  # no optimizer's state: partial_fit by another solver begins afresh
-            return
-        self._resume = replace(run.state, theta=None, slots=tuple(map(bring, run.state.slots)), rng=None, order=None)
-
-    def _keep_best(self, run: Run) -> None:
-        """partial_fit's early stopping: the best coefficients are kept aside until it stops, and then come back."""
-        if not self.early_stopping:
-            return
-        if run.is_best or not hasattr(self, "_best"):
-            self._best = {"coefs_": self.coefs_, "intercepts_": self.intercepts_}
-        self.stopped_early_ = run.stops
-        if run.stops:
-            self.__dict__.update(self._best)
-            del self._resume  # the slots are those of other coefficients
-            self._plateau = replace(self._plateau, epochs=0)
+        return fitting.fit(self, X, y, sample_weight, validation_data)
 
     # --- the model and its data, for the rest of the package
 
@@ -400,7 +267,3 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if "_resume" in state:
             state["_resume"] = replace(self._resume, slots=tuple(map(to_numpy, self._resume.slots)))
         return state
-
-
-_OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-_SCIKIT_LEARN_NAMES = {"Linear": "identity", "Sigmoid": "logistic", "Softmax": "softmax", "Exp": "exp"}

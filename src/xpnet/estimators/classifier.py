@@ -15,9 +15,10 @@ from sklearn.utils.multiclass import type_of_target
 from ..backends import array_namespace, get_backend, is_host_data, on_host, to_numpy
 from ..equations.activations import Activation, log_sigmoid, log_softmax, sigmoid
 from ..equations.schedules import Adaptive, Schedule
+from . import fitting
 from .base import BaseMLP
-from .parameters import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .prediction import check_library, predicted
+from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .targets import Labels
 
 Array = Any
@@ -131,13 +132,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"`classes={known}` is not the same as on last call to partial_fit, was: {self.classes_}; "
                 "leave it out after the first call"
             )
-        with self._unchanged_by_errors():
+        with fitting.unchanged_by_errors(self):
             if not hasattr(self, "classes_"):
                 labels = on_host(y)
                 is_multilabel = type_of_target(labels).startswith("multilabel")
                 self._label_binarizer = LabelBinarizer().fit(labels if is_multilabel else known)
                 self.classes_ = known
-            return self._fit(X, y, sample_weight, validation_data, incremental=True)
+            return fitting.fit(self, X, y, sample_weight, validation_data, is_part=True)
 
     def predict(self, X: Any) -> Array:
         """Predict the label of the largest probability.
@@ -239,4 +240,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @property
     def _multilabel(self) -> bool:
-        return Labels.of(self).is_multilabel
+        return self._label_binarizer.y_type_.startswith("multilabel")

@@ -1,10 +1,18 @@
-"""The samples that are given: read, checked, encoded, and brought to where they are computed with, once."""
+"""The samples that are given: read, checked, encoded, and brought to where they are computed with, once.
 
+And the validation set: samples that are not trained on.
+"""
+
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
+from sklearn import get_config
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import _check_n_features, _check_sample_weight, column_or_1d, validate_data
 
 from ..backends import (
     Backend,
@@ -18,9 +26,12 @@ from ..backends import (
     is_in_rows,
     on_host,
     read_data,
+    reading_order,
     subset,
     to_numpy,
 )
+from ..model import Model
+from .coefficients import attributes_of
 
 Array = Any
 
@@ -39,7 +50,7 @@ class Samples:
     targets : host array, (m, n_outputs)
         Y before it took X's dtype.
     y : host array, (m,) or (m, n_outputs)
-        What was given.
+        As it was given.
     """
 
     X: Array
@@ -61,20 +72,16 @@ class Samples:
         is_first: bool = False,
         is_part: bool = False,
     ) -> "Samples":
-        """Samples as an estimator is given them, checked; X is checked for NaN and infinity this once.
+        """Samples as an estimator is given them; X is checked for NaN and infinity this once.
 
-        Parameters
-        ----------
-        trains : bool
-            Whether they are to be trained on, so that the estimator learns the labels.
-        is_first : bool
-            Whether it takes the number of features and their names from X; otherwise X must have the same.
-        is_part : bool
-            Whether more training data will follow.
+        Of samples that it ``trains`` on, it learns the labels; if they come ``is_first``, also the number of features
+        and their names; they are a part of the training data (``is_part``) if more will follow.
         """
         if trains and estimator.solver == "lbfgs" and is_in_rows(X):
             X = _all_rows(X)
         X, y, w = _read(estimator, backend, X, y, sample_weight, is_first)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=trains)
         if trains:
             estimator._kind.learn(estimator, y, is_part)
             X = X if is_first or estimator.precision is not None else _in_dtype_of(estimator.coefs_, X)
@@ -91,6 +98,79 @@ class Samples:
         X = gather(self.X, there) if of_file is None else of_file
         w = None if self.w is None else gather(self.w, there)
         return Samples(X, gather(self.Y, there), w, self.targets[at], self.y[at])
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Samples that are not trained on, and the same as scorers of scikit-learn's take them: X and y."""
+
+    samples: Samples
+    X: Any
+    y: Any
+
+    @classmethod
+    def given(cls, validation_data: Any, estimator: Any, model: Model, backend: Backend) -> "ValidationSet":
+        """What the user gives, checked as the training data were."""
+        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                f"validation_data is a {type(validation_data).__name__}; give a tuple (X, y) or (X, y, sample_weight)"
+            )
+        X, y, w = (*validation_data, None)[:3]
+        try:
+            samples = Samples.read(estimator, backend, X, y, w)
+            n_outputs = samples.targets.shape[1]
+            if n_outputs != estimator.n_outputs_:
+                raise ValueError(f"y has {n_outputs} outputs, and the training data have {estimator.n_outputs_}")
+            model.criterion.check(samples.Y)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+        return cls(samples, *_for_scorer(X, samples.y, estimator.scoring))
+
+    @classmethod
+    def split_off(cls, samples: Samples, estimator: Any, rng: Any) -> tuple[Samples, "ValidationSet"]:
+        """The samples that are left to train on, and a validation set of ``validation_fraction`` of them."""
+        places = train_test_split(
+            np.arange(samples.X.shape[0]),
+            random_state=rng,
+            test_size=estimator.validation_fraction,
+            stratify=estimator._targets.strata(samples.targets),
+        )
+        if len(places[1]) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        train, rest = (samples.rows(reading_order(samples.X, at)) for at in places)
+        return train, cls(rest, *_for_scorer(rest.X, rest.y, estimator.scoring))
+
+    def judge(self, estimator: Any, model: Model, backend: Backend) -> Callable[[Array], tuple[float, float]]:
+        """theta -> the loss of the samples, without the penalty, and their score, of which more is better."""
+        X, Y, w = self.samples.X, self.samples.Y, self.samples.w
+        evaluate, weights = model.evaluation(X, Y, w, backend), None if w is None else to_numpy(w)
+
+        @np.errstate(over="ignore", invalid="ignore")  # training that diverges says so itself
+        def judge(theta: Array) -> tuple[float, float]:
+            loss, A = evaluate(theta)
+            A = to_numpy(A)
+            if not np.isfinite(A).all():
+                return loss, np.nan
+            if estimator.scoring is None:
+                return loss, estimator._targets.score(self.samples.targets, A, weights)
+            return loss, -loss if estimator.scoring == "loss" else self._by_scorer(estimator, model, theta, weights)
+
+        return judge
+
+    def _by_scorer(self, estimator: Any, model: Model, theta: Array, w: np.ndarray | None) -> float:
+        """The score of the parameters theta; a scorer of scikit-learn's, by its name, is given the weights too."""
+        fitted, X = copy.copy(estimator), self.X
+        bring = to_numpy if is_host_data(X) else get_backend(None, X).asarray
+        vars(fitted).update(attributes_of(model.layout(estimator.n_features_in_), bring(theta)))
+        if not is_host_data(theta) and (backend := get_backend(None, theta)).is_cupy:
+            fitted.backend = backend.name  # which an X on the host does not tell
+        if not hasattr(X, "columns"):
+            vars(fitted).pop("feature_names_in_", None)  # X no longer has the table's names
+        is_weighted = w is not None and not callable(estimator.scoring)
+        weighted = {"sample_weight": bring(w)} if is_weighted else {}
+        return float(check_scoring(fitted, estimator.scoring)(fitted, X, self.y, **weighted))
 
 
 def _read(estimator: Any, backend: Backend, X: Any, y: Any, sample_weight: Any, is_first: bool) -> tuple:
@@ -142,3 +222,12 @@ def _all_rows(X: Any) -> np.ndarray:
         f"X is a {type(X).__name__} that is read in rows, and solver='lbfgs' computes with all at once: pass X[:], or "
         "use solver='adam'"
     )
+
+
+def _for_scorer(X: Any, y: Any, scoring: Any) -> tuple:
+    """X and y as a scorer takes them, both on X's device if scikit-learn computes there, otherwise on the host."""
+    if scoring in (None, "loss") or is_host_data(X):
+        return X, y
+    if get_config()["array_api_dispatch"] and y.dtype.kind in "biuf":
+        return X, get_backend(None, X).asarray(y)
+    return on_host(X), y

@@ -13,9 +13,10 @@ from ..backends import on_host
 from ..equations.activations import Activation
 from ..equations.losses import Loss
 from ..equations.schedules import Adaptive, Schedule
+from . import fitting
 from .base import BaseMLP
-from .parameters import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .prediction import check_library, predicted
+from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .targets import Numbers
 
 Array = Any
@@ -110,7 +111,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             As in ``fit``.
         """
-        return self._fit(X, y, sample_weight, validation_data, incremental=True)
+        return fitting.fit(self, X, y, sample_weight, validation_data, is_part=True)
 
     def predict(self, X: Any) -> Array:
         """Predict the targets.

@@ -1,6 +1,5 @@
 """What differs between classes and real numbers: the targets that are trained on, their loss, and their score."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,18 +8,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import column_or_1d
 
-from ..equations.losses import (
-    AbsoluteError,
-    BinaryCrossEntropy,
-    CrossEntropy,
-    HalfPoissonDeviance,
-    HalfSquaredError,
-    Huber,
-    Loss,
-    Quantile,
-)
+from ..equations import losses
 
 
 @dataclass(frozen=True)
@@ -52,8 +41,6 @@ class Labels:
     @staticmethod
     def learn(classifier: Any, y: Any, is_part: bool) -> None:
         """Give a classifier the labels of y, or check that it has the same; y ``is_part`` of the training data."""
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
         if not hasattr(classifier, "classes_") or (not classifier.warm_start and not is_part):
             classifier._label_binarizer = LabelBinarizer().fit(y)
             classifier.classes_ = classifier._label_binarizer.classes_
@@ -68,13 +55,13 @@ class Labels:
         """Whether a sample may have several labels."""
         return self.binarizer.y_type_.startswith("multilabel")
 
-    def loss(self, n_outputs: int) -> Loss:
+    def loss(self, n_outputs: int) -> losses.Loss:
         """Binary cross-entropy for one output, or for each label; otherwise cross-entropy."""
-        return BinaryCrossEntropy() if n_outputs == 1 or self.is_multilabel else CrossEntropy()
+        return losses.BinaryCrossEntropy() if n_outputs == 1 or self.is_multilabel else losses.CrossEntropy()
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """The targets of y, (n_samples, n_outputs), bool: a column for each class, or one if there are two."""
-        y = _flat(y)
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         kinds = {"number" if a.dtype.kind in "biuf" else a.dtype.kind for a in (y, self.classes)}
         if y.ndim == 1 and not self.is_multilabel and kinds in ({"number"}, {"U"}):
             places = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
@@ -101,7 +88,6 @@ class Labels:
                 "class_weight is 'balanced', which partial_fit can't know from a part of the samples; give a dict such "
                 "as dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
             )
-        y = _flat(y)
         if not isinstance(self.class_weight, dict):
             of_samples = compute_sample_weight(self.class_weight, y)
         elif self.is_multilabel:
@@ -118,15 +104,11 @@ class Labels:
         return accuracy_score(Y > 0.5, A > 0.5, sample_weight=w)
 
 
-def _flat(y: np.ndarray) -> np.ndarray:
-    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-
-
 @dataclass(frozen=True)
-class ReportedPerOutput(HalfSquaredError):
+class ReportedPerOutput(losses.HalfSquaredError):
     """Half squared error whose value, not its gradient, is divided by the number of outputs: scikit-learn's report."""
 
-    descended: ClassVar[Loss] = HalfSquaredError()
+    descended: ClassVar[losses.Loss] = losses.HalfSquaredError()
     """The loss that has this gradient."""
 
     def per_element(self, Z, Y):
@@ -134,12 +116,12 @@ class ReportedPerOutput(HalfSquaredError):
         return L / Z.shape[1], dZ
 
 
-_LOSSES: Mapping[str, Loss] = {
-    "squared_error": HalfSquaredError(),
-    "poisson": HalfPoissonDeviance(),
-    "huber": Huber(),
-    "quantile": Quantile(),
-    "absolute_error": AbsoluteError(),
+_LOSSES: dict[str, losses.Loss] = {
+    "squared_error": losses.HalfSquaredError(),
+    "poisson": losses.HalfPoissonDeviance(),
+    "huber": losses.Huber(),
+    "quantile": losses.Quantile(),
+    "absolute_error": losses.AbsoluteError(),
 }
 
 
@@ -147,7 +129,7 @@ _LOSSES: Mapping[str, Loss] = {
 class Numbers:
     """Real targets; ``loss_given`` is the regressor's parameter ``loss``."""
 
-    loss_given: str | Loss
+    loss_given: str | losses.Loss
 
     is_numeric: ClassVar[bool] = True
 
@@ -160,9 +142,9 @@ class Numbers:
     def learn(regressor: Any, y: Any, is_part: bool) -> None:
         """Nothing is learned of numbers."""
 
-    def loss(self, n_outputs: int) -> Loss:
+    def loss(self, n_outputs: int) -> losses.Loss:
         """The loss that is given, or that has this name."""
-        if isinstance(self.loss_given, Loss):
+        if isinstance(self.loss_given, losses.Loss):
             return self.loss_given
         if self.loss_given not in _LOSSES:
             raise ValueError(
@@ -180,8 +162,6 @@ class Numbers:
             raise ValueError("y contains NaN or infinity; remove or impute those samples first")
         if isinstance(self.loss_given, str) and self.loss_given == "poisson" and (y < 0).any():
             raise ValueError("loss='poisson' needs y >= 0, and y has negative values; use loss='squared_error'")
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
         return y.reshape(-1, 1) if y.ndim == 1 else y
 
     def strata(self, Y: np.ndarray) -> None:
