@@ -26,7 +26,7 @@ _HOMES = {
     "inspection.displays.histograms": "HistogramDisplay",
     "inspection.drawing.network": "to_svg",
     "inspection.recorder": "Recorder Snapshot",
-    "inspection.summary": "summary",
+    "inspection.summary": "Summary summary",
     "inspection.versions": "show_versions",
     "inspection.displays.weights": "FirstLayerWeightsDisplay",
 }

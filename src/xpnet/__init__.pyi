@@ -25,14 +25,14 @@ from .inspection.displays.curve import LossCurveDisplay as LossCurveDisplay, plo
 from .inspection.displays.histograms import HistogramDisplay as HistogramDisplay
 from .inspection.displays.weights import FirstLayerWeightsDisplay as FirstLayerWeightsDisplay
 from .inspection.drawing.network import to_svg as to_svg
-from .inspection.explanation import explain as explain
-from .inspection.gradcheck import (
+from .inspection.explanation import Explanation as Explanation, Quantity as Quantity, explain as explain
+from .inspection.gradient_check import (
     GradientCheck as GradientCheck,
     GradientError as GradientError,
     check_gradients as check_gradients,
 )
-from .inspection.recorder import Recorder as Recorder
-from .inspection.summary import summary as summary
+from .inspection.recorder import Recorder as Recorder, Snapshot as Snapshot
+from .inspection.summary import Summary as Summary, summary as summary
 from .inspection.versions import show_versions as show_versions
 from .model import Model as Model
 from .network import Layout as Layout, Sequential as Sequential

@@ -18,9 +18,15 @@ FEW = 64
 
 
 class GradientError(AssertionError):
-    """A gradient is not the cost's derivative; ``check`` is the :class:`GradientCheck` that found it."""
+    """A gradient is not the cost's derivative.
 
-    def __init__(self, check: "GradientCheck"):
+    Attributes
+    ----------
+    check : GradientCheck
+        What was found.
+    """
+
+    def __init__(self, check: "GradientCheck") -> None:
         super().__init__(str(check))
         self.check = check
 
