@@ -11,8 +11,8 @@ from ..backends import array_namespace
 from . import plain_numbers
 
 __all__ = [
-    "BY_NAME",
     "Activation",
+    "BY_NAME",
     "ELU",
     "Exp",
     "LeakyReLU",
@@ -22,6 +22,10 @@ __all__ = [
     "Softmax",
     "Tanh",
     "activation",
+    "log_sigmoid",
+    "log_softmax",
+    "sigmoid",
+    "softmax",
 ]
 
 Array = Any
@@ -93,7 +97,17 @@ class Sigmoid(Activation):
 
 
 def sigmoid(Z: Array) -> Array:
-    """1 / (1 + e^-z); neither exponential can overflow, and both tails keep their relative accuracy."""
+    """1 / (1 + e^-z); neither exponential can overflow, and both tails keep their relative accuracy.
+
+    Parameters
+    ----------
+    Z : array, (m, n)
+        The logits.
+
+    Returns
+    -------
+    array, (m, n)
+    """
     xp = array_namespace(Z)
     return xp.exp(xp.minimum(Z, 0.0)) / (1.0 + xp.exp(-xp.abs(Z)))
 
@@ -220,7 +234,17 @@ class Softmax(Activation):
 
 
 def softmax(Z: Array) -> Array:
-    """e^z_j / sum_k e^z_k over the last axis; each row's maximum is taken off first, so that e^z can't overflow."""
+    """e^z_j / sum_k e^z_k over the last axis; each row's maximum is taken off first, so that e^z can't overflow.
+
+    Parameters
+    ----------
+    Z : array, (m, n)
+        The logits.
+
+    Returns
+    -------
+    array, (m, n)
+    """
     xp = array_namespace(Z)
     E = xp.exp(below_maximum(Z))
     return E / xp.sum(E, axis=-1, keepdims=True)
@@ -232,7 +256,17 @@ def softmax_gradient(dA: Array, A: Array) -> Array:
 
 
 def log_softmax(Z: Array) -> Array:
-    """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, where log(softmax) has -inf."""
+    """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, where log(softmax) has -inf.
+
+    Parameters
+    ----------
+    Z : array, (m, n)
+        The logits.
+
+    Returns
+    -------
+    array, (m, n)
+    """
     xp = array_namespace(Z)
     S = below_maximum(Z)
     return S - xp.log(xp.sum(xp.exp(S), axis=-1, keepdims=True))
@@ -246,7 +280,17 @@ def below_maximum(Z: Array) -> Array:
 
 
 def log_sigmoid(Z: Array) -> Array:
-    """log(1 / (1 + e^-z)) = min(z, 0) - log(1 + e^-|z|), from the logits."""
+    """log(1 / (1 + e^-z)) = min(z, 0) - log(1 + e^-|z|), from the logits.
+
+    Parameters
+    ----------
+    Z : array, (m, n)
+        The logits.
+
+    Returns
+    -------
+    array, (m, n)
+    """
     xp = array_namespace(Z)
     return xp.minimum(Z, 0.0) - xp.log1p(xp.exp(-xp.abs(Z)))
 

@@ -14,7 +14,7 @@ from . import whole_number
 from .activations import Activation, Linear, Softmax, activation
 from .initializers import Constant, initializer
 
-__all__ = ["Dense", "Layer", "PReLU", "Parameter", "Shape", "Training"]
+__all__ = ["Dense", "Layer", "PReLU", "Parameter", "Shape", "Training", "affine", "affine_gradients"]
 
 Array = Any
 Shape = tuple[int, ...]
@@ -72,13 +72,42 @@ class Layer(Protocol):
 
 
 def affine(X: Array, W: Array, b: Array | None) -> Array:
-    """Z = X W + b   (D0 forward 1, 3; D1; D2 eq. (1), (2); D3; D4 section 3)."""
+    """Z = X W + b   (D0 forward 1, 3; D1; D2 eq. (1), (2); D3; D4 section 3).
+
+    Parameters
+    ----------
+    X : array, (m, n_in)
+        Samples.
+    W : array, (n_in, n_out)
+        Weights.
+    b : array, (n_out,), or None
+        Biases.
+
+    Returns
+    -------
+    array, (m, n_out)
+    """
     Z = array_namespace(X).matmul(X, W)
     return Z if b is None else Z + b
 
 
 def affine_gradients(X: Array, W: Array, b: Array | None, dZ: Array, need_dX: bool) -> tuple:
-    """dW = X^T dZ; db = sum_i dZ_i; dX = dZ W^T   (D0 backward 2-4, 7, 8; D1; D2 eq. (8), (9), (11); D3; D4)."""
+    """dW = X^T dZ; db = sum_i dZ_i; dX = dZ W^T   (D0 backward 2-4, 7, 8; D1; D2 eq. (8), (9), (11); D3; D4).
+
+    Parameters
+    ----------
+    X, W, b : arrays
+        As for :func:`affine`.
+    dZ : array, (m, n_out)
+        The gradient by the layer's Z.
+    need_dX : bool
+        Whether dX is asked for; the first layer does without it.
+
+    Returns
+    -------
+    tuple of arrays
+        dX or None, dW, and db or None.
+    """
     xp = array_namespace(X)
     dW = xp.matmul(xp.matrix_transpose(X), dZ)
     db = None if b is None else column_sum(dZ)

@@ -13,8 +13,8 @@ from . import plain_numbers
 from .activations import Activation, Exp, Linear, Sigmoid, Softmax, below_maximum, log_sigmoid, log_softmax, sigmoid
 
 __all__ = [
-    "BY_NAME",
     "AbsoluteError",
+    "BY_NAME",
     "BinaryCrossEntropy",
     "CrossEntropy",
     "HalfPoissonDeviance",
@@ -22,6 +22,8 @@ __all__ = [
     "Huber",
     "Loss",
     "Quantile",
+    "binary_cross_entropy",
+    "cross_entropy",
     "loss",
 ]
 
@@ -185,7 +187,17 @@ class BinaryCrossEntropy(Loss):
 
 
 def binary_cross_entropy(Z: Array, Y: Array) -> Array:
-    """max(z, 0) - z y + log(1 + e^-|z|), which is -[y log a + (1 - y) log(1 - a)]."""
+    """max(z, 0) - z y + log(1 + e^-|z|), which is -[y log a + (1 - y) log(1 - a)].
+
+    Parameters
+    ----------
+    Z, Y : array, (m, n)
+        The logits, and targets from 0 to 1.
+
+    Returns
+    -------
+    array, (m, n)
+    """
     xp = array_namespace(Z)
     return xp.maximum(Z, 0.0) - Z * Y + xp.log1p(xp.exp(-xp.abs(Z)))
 
@@ -216,7 +228,18 @@ class CrossEntropy(Loss):
 
 
 def cross_entropy(Z: Array, Y: Array) -> tuple[Array, Array]:
-    """-y_j log a_j, whose sum is the loss, and a - y, for a = softmax(z)   (D0 backward 1)."""
+    """-y_j log a_j, whose sum is the loss, and a - y, for a = softmax(z)   (D0 backward 1).
+
+    Parameters
+    ----------
+    Z, Y : array, (m, n)
+        The logits, and targets whose rows sum to 1.
+
+    Returns
+    -------
+    tuple of two arrays, (m, n)
+        The addends of the loss, and dZ.
+    """
     xp = array_namespace(Z)
     S = below_maximum(Z)
     E = xp.exp(S)
