@@ -58,7 +58,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, (n_samples, n_features)
-            Real and finite. The library and the device of an array also compute; sparse data (CSR, and CSC, which
+            Real and finite. Training runs on the library and the device of an array; sparse data (CSR, and CSC, which
             becomes CSR) are never made dense.
         y : array-like, (n_samples,) or (n_samples, n_outputs)
             Class labels or targets.
