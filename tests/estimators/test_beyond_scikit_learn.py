@@ -138,8 +138,8 @@ def test_scoring_chooses_the_best_parameters(digits, scoring, solver):
     assert model.best_validation_score_ == max(model.validation_scores_)
 
 
-@pytest.mark.parametrize("held_out", ["split", "given"])
-def test_a_scorer_gets_labels_and_samples(digits, held_out):
+@pytest.mark.parametrize("source", ["split", "given"])
+def test_a_scorer_gets_labels_and_samples(digits, source):
     X, y = digits
     names = np.asarray([f"digit {k}" for k in range(10)])[y]
     seen = []
@@ -148,7 +148,7 @@ def test_a_scorer_gets_labels_and_samples(digits, held_out):
         seen.append((type(estimator), X.shape, set(y) <= set(names)))
         return estimator.score(X, y)
 
-    given = (X[500:], names[500:]) if held_out == "given" else None
+    given = (X[500:], names[500:]) if source == "given" else None
     model = MLPClassifier(early_stopping=True, scoring=scorer, max_iter=2, random_state=0)
     model.fit(X[:500], names[:500], validation_data=given)
     assert seen == [(MLPClassifier, (100 if given else 50, 64), True)] * 2
@@ -165,17 +165,17 @@ def test_regression_is_stopped_by_its_loss(diabetes):
 
 def test_partial_fit_stops_early_by_given_data(digits):
     X, y = digits
-    held_out = (X[400:], y[400:])
+    validation_data = (X[400:], y[400:])
     model = MLPClassifier((16,), early_stopping=True, n_iter_no_change=3, random_state=0, learning_rate_init=0.05)
     for _ in range(200):
-        model.partial_fit(X[:400], y[:400], classes=range(10), validation_data=held_out)
+        model.partial_fit(X[:400], y[:400], classes=range(10), validation_data=validation_data)
         if model.stopped_early_:
             break
-        assert model.score(*held_out) == model.validation_scores_[-1]  # until then the last parameters are shown
+        assert model.score(*validation_data) == model.validation_scores_[-1]  # until then the last parameters are shown
     assert model.stopped_early_
     assert len(model.validation_scores_) == len(model.loss_curve_) < 200
-    assert model.score(*held_out) == model.best_validation_score_ == max(model.validation_scores_)
-    again = pickle.loads(pickle.dumps(model)).partial_fit(X[:400], y[:400], validation_data=held_out)
+    assert model.score(*validation_data) == model.best_validation_score_ == max(model.validation_scores_)
+    again = pickle.loads(pickle.dumps(model)).partial_fit(X[:400], y[:400], validation_data=validation_data)
     assert not again.stopped_early_
     with pytest.raises(ValueError, match=r"early_stopping=True without validation_data"):
         model.partial_fit(X, y)
@@ -747,7 +747,7 @@ def test_class_weights_of_classes_that_a_part_lacks(digits):
     same(model.partial_fit(X[some], y[some], classes=range(10)), weighted)
 
 
-def test_balanced_weights_where_held_out_samples_lack_a_class(digits):
+def test_balanced_weights_if_the_validation_set_lacks_a_class(digits):
     X, y = digits
     some = y < 4
     model = MLPClassifier(class_weight="balanced", max_iter=2).fit(X, y, validation_data=(X[some], y[some]))

@@ -1,4 +1,4 @@
-"""Samples: what is given, read and checked once, encoded, and placed where it is computed with."""
+"""Samples, read, checked, encoded and brought to the backend once; and the validation set."""
 
 import numpy as np
 import pytest

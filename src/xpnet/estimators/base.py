@@ -61,8 +61,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, (n_samples, n_features)
-            Real and finite. An array of a GPU or another Array API library is computed where it is; sparse data (CSR,
-            and CSC, which becomes CSR) are never made dense.
+            Real and finite. Training runs on the library and the device of an array; sparse data (CSR, and CSC, which
+            becomes CSR) are never made dense.
         y : array-like, (n_samples,) or (n_samples, n_outputs)
             Class labels or targets.
         sample_weight : array-like, (n_samples,), optional

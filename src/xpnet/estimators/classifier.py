@@ -37,7 +37,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 """
         + PARAMETERS
         + """    class_weight : dict or "balanced", optional
-        Label: weight, by which the samples' weights are multiplied; "balanced" makes all classes weigh the same.
+        Each label's weight, by which the samples' weights are multiplied; with "balanced" all classes weigh the same.
 
     Attributes
     ----------
@@ -157,10 +157,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self._multilabel and is_host_data(X):
             return self._label_binarizer.inverse_transform(predicted(self, X))  # sparse if y was
         places = to_numpy(predicted(self, X, self._places))
-        if self._multilabel:
-            return self._labels(places, X)
         # y may have had one class only, as in scikit-learn.
-        return self._labels(self.classes_[np.minimum(places, len(self.classes_) - 1)], X)
+        labels = places if self._multilabel else self.classes_[np.minimum(places, len(self.classes_) - 1)]
+        is_text = labels.dtype.kind not in "biuf"
+        return labels if is_text or is_host_data(X) else get_backend(None, X).asarray(labels)
 
     def _places(self, A: Array) -> Array:
         """The place of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
@@ -168,13 +168,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self._multilabel:
             return xp.astype(A > 0.5, xp.int64)
         return xp.argmax(A, axis=1) if self.n_outputs_ > 1 else xp.astype(A[:, 0] > 0.5, xp.int64)
-
-    @staticmethod
-    def _labels(labels: Any, X: Any) -> Array:
-        """Labels in X's library if it can hold them; text stays NumPy's."""
-        if is_host_data(X) or (isinstance(labels, np.ndarray) and labels.dtype.kind not in "biuf"):
-            return labels
-        return get_backend(None, X).asarray(labels)
 
     def predict_proba(self, X: Any) -> Array:
         """Predict the probability of each class.

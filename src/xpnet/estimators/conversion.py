@@ -23,10 +23,10 @@ _OF_NO_CONSEQUENCE = ("backend", "precision")
 def to_sklearn(estimator: Any) -> Any:
     """A fitted estimator as scikit-learn's own."""
     kind = getattr(sklearn.neural_network, type(estimator).__name__)
-    params, known = _given(estimator), kind().get_params(deep=False)
+    params, known = estimator.get_params(deep=False), kind().get_params(deep=False)
     translated = {name: _translated(estimator, name, params[name]) for name in known}
     lost = [name for name in known if translated[name] != params[name] and name != "activation"]
-    standard = _given(type(estimator)())
+    standard = type(estimator)().get_params(deep=False)
     lost += [n for n in params if n not in (*known, *_OF_NO_CONSEQUENCE) and params[n] != standard[n]]
     if lost:
         named = ", ".join(f"{name}={params[name]!r}" for name in lost)
@@ -48,13 +48,9 @@ def from_sklearn(kind: type, estimator: Any) -> Any:
             f"estimator is {estimator!r}; {kind.__name__}.from_sklearn takes a fitted sklearn.neural_network."
             f"{kind.__name__}"
         )
-    copied = _copied(estimator, kind(**_given(estimator)))
+    copied = _copied(estimator, kind(**estimator.get_params(deep=False)))
     restore(vars(copied), copied.tol, getattr(estimator, "_no_improvement_count", 0))
     return copied
-
-
-def _given(estimator: Any) -> dict[str, Any]:
-    return estimator.get_params(deep=False)
 
 
 def _translated(estimator: Any, name: str, value: Any) -> Any:

@@ -1,7 +1,4 @@
-"""The samples that are given: read, checked, encoded, and brought to where they are computed with, once.
-
-And the validation set: samples that are not trained on.
-"""
+"""Samples, read, checked, encoded and brought to the backend once; and the validation set."""
 
 import copy
 from collections.abc import Callable
@@ -38,7 +35,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples where they are computed with; host data too large for a GPU stay on the host.
+    """Samples on the backend that computes with them; host data too large for a GPU stay on the host.
 
     Attributes
     ----------
@@ -72,10 +69,10 @@ class Samples:
         is_first: bool = False,
         is_part: bool = False,
     ) -> "Samples":
-        """Samples as an estimator is given them; X is checked for NaN and infinity this once.
+        """Read what an estimator is given; X is checked for NaN and infinity this once.
 
-        Of samples that it ``trains`` on, it learns the labels; if they come ``is_first``, also the number of features
-        and their names; they are a part of the training data (``is_part``) if more will follow.
+        If it ``trains`` on the samples, it learns their labels, and if they are the first (``is_first``), also the
+        number of features and their names; ``is_part`` says that more training data will follow.
         """
         if trains and estimator.solver == "lbfgs" and is_in_rows(X):
             X = _all_rows(X)

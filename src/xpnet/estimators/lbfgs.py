@@ -1,4 +1,4 @@
-"""scikit-learn's L-BFGS: SciPy searches on the host in float64; the cost and its gradient come from where X is."""
+"""L-BFGS: SciPy searches on the host in float64, as in scikit-learn; the backend computes the cost and its gradient."""
 
 import time
 from dataclasses import replace
@@ -31,12 +31,12 @@ class Search:
         self.began: float | None = None
 
     def state_at(self, theta: np.ndarray) -> State:
-        """The state with these parameters, where they are computed with."""
+        """The state with these parameters, on the backend."""
         return replace(self.start, theta=self.run.backend.asarray(theta, self.dtype))
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """J(theta) and its gradient, on the host."""
-        if self.began is None:  # an iteration begins where SciPy first asks for it
+        if self.began is None:  # an iteration begins when SciPy first asks for a cost
             self.began = time.perf_counter()
             self.run.begin_epoch(self.run.state)
         cost, gradient = self.cost_and_gradient(self.state_at(theta).theta)

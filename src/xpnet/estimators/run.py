@@ -211,6 +211,7 @@ class Shuffles:
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of the line that called the estimator: the first one outside of this package and scikit-learn's wrapper."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(("xpnet.", "sklearn.callback.")):
+    inside = ("xpnet.", "sklearn.callback.")
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(inside):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -152,7 +152,7 @@ def hidden_sizes(given: Any) -> list[int]:
 
 
 def activations(params: Any, n_hidden: int) -> list[Activation]:
-    """Of each hidden layer; and once more the last one's, by which the output layer's initial weights are drawn."""
+    """One for each hidden layer; and the last once more, by which the output layer's initial weights are drawn."""
     given = _for_each_layer(params, "activation", n_hidden)
     one = params.activation if isinstance(params.activation, str | Activation) else "linear"
     return [activation(f) for f in (*given, given[-1] if given else one)]
@@ -214,8 +214,8 @@ PARAMETERS = """\
     hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer; () is logistic or linear regression.
     activation : str, Activation, or a list of them
-        Of the hidden layers; a list has one for each. scikit-learn's "identity", "logistic", "tanh" and "relu", any
-        other name of :data:`xpnet.activations.BY_NAME`, or an object, also of a class of your own.
+        One for all hidden layers, or a list with one for each: scikit-learn's "identity", "logistic", "tanh" and
+        "relu", any other name of :data:`xpnet.activations.BY_NAME`, or an object, also of a class of your own.
     solver : {"adam", "sgd", "lbfgs", "adamw"}
         :class:`xpnet.Adam`, :class:`xpnet.Momentum`, SciPy's L-BFGS on all samples at once, or :class:`xpnet.AdamW`.
         L-BFGS computes in float64 unless ``precision`` says otherwise, and has no ``partial_fit``.
@@ -239,7 +239,7 @@ PARAMETERS = """\
         What early stopping looks at: by default the accuracy or R^2, "loss" the loss of the validation set, or any
         scorer of scikit-learn's.
     backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
-        Who computes; see :func:`xpnet.get_backend`. By default everything follows X.
+        What computes; see :func:`xpnet.get_backend`. By default everything follows X.
     precision : {"float32", "float64", "tf32", "bfloat16"}, optional
         What is computed in, see :class:`xpnet.Model`. By default float32 or float64 as X is.
     verbose : bool or int
