@@ -20,8 +20,14 @@ _A, _B, _C = 31743, 28607, 25411
 
 @dataclass(frozen=True)
 class Dropout:
-    """Units left out at random while training: ``keep`` is 0 with probability ``rate``, else 1, for each unit of each
-    sample.
+    """Units that are left out at random in training.
+
+    ``keep`` is 0 with probability ``rate``, else 1, for each unit of each sample. In prediction A = X.
+
+    Parameters
+    ----------
+    rate : float
+        The probability of leaving a unit out, at least 0 and below 1.
     """
 
     rate: float = 0.5
@@ -32,7 +38,7 @@ class Dropout:
     is_stochastic = True
     """Training draws a seed where a layer says so."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         plain_numbers(self)
         if not 0.0 <= self.rate < 1.0:
             raise ValueError(f"rate of Dropout is {self.rate!r}; it must be at least 0 and below 1, such as 0.5")

@@ -18,7 +18,13 @@ FEW = 64
 
 
 class GradientError(AssertionError):
-    """A gradient is not the cost's derivative; ``check`` is the :class:`GradientCheck` that found it."""
+    """A gradient is not the cost's derivative.
+
+    Parameters
+    ----------
+    check : GradientCheck
+        What was found; it is an attribute of the error, too.
+    """
 
     def __init__(self, check: "GradientCheck"):
         super().__init__(str(check))
