@@ -20,13 +20,13 @@ FEW = 64
 class GradientError(AssertionError):
     """A gradient is not the cost's derivative.
 
-    Parameters
+    Attributes
     ----------
     check : GradientCheck
-        What was found; it is an attribute of the error, too.
+        What was found.
     """
 
-    def __init__(self, check: "GradientCheck"):
+    def __init__(self, check: "GradientCheck") -> None:
         super().__init__(str(check))
         self.check = check
 
