@@ -41,7 +41,7 @@ def watching() -> Iterator[Seen]:
 
 
 def tell(k: int, **values: Any) -> None:
-    """Take values of layer k down, or with k = 0 of the loss or the optimizer."""
+    """Note values of layer k; k = 0 stands for the loss and the optimizer."""
     _seen.get().update({(name, k): value for name, value in values.items()})
 
 

@@ -99,14 +99,26 @@ class Quantity:
         return bool(np.allclose(self.value, self.printed.reshape(self.value.shape), rtol=0.0, atol=tolerance))
 
     def summary(self) -> dict[str, float]:
-        """ "min", "mean", "max", "norm" (Euclidean) and "zeros", the share of entries that are 0, in float64."""
+        """The value in five numbers, computed in float64.
+
+        Returns
+        -------
+        dict of str to float
+            "min", "mean", "max", "norm" (Euclidean) and "zeros", the share of entries that are 0.
+        """
         a = self.value.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             found = {"min": a.min(), "mean": a.mean(), "max": a.max(), "norm": np.linalg.norm(a.ravel())}
         return {**{name: float(x) for name, x in found.items()}, "zeros": float(np.mean(a == 0.0))}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as numbers, text, lists and None; of a large array its "summary" and its "corner"."""
+        """All of it as numbers, text, lists and None.
+
+        Returns
+        -------
+        dict
+            The attributes by name; a small array is in "values", a large one has a "summary" and a "corner".
+        """
         facts = {name: getattr(self, name) for name in ("name", "equation", "source", "section", "layer")}
         facts |= {"shape": list(self.value.shape), "dtype": str(self.value.dtype)}
         small = {"values": self.value.tolist()} if self.is_small else {}

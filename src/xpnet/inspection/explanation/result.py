@@ -58,11 +58,28 @@ class Explanation:
         return len(self.quantities)
 
     def of(self, section: Section, layer: int = 0) -> list[Quantity]:
-        """The quantities of one section, of one layer or, with 0, of those that belong to no layer."""
+        """The quantities of one section and layer.
+
+        Parameters
+        ----------
+        section : {"input", "forward", "loss", "backward", "update"}
+        layer : int
+            1, 2, ...; 0 for those that belong to no layer.
+
+        Returns
+        -------
+        list of Quantity
+        """
         return [q for q in self.quantities if q.section == section and q.layer == layer]
 
     def place(self, quantity: Quantity) -> int:
-        """The place in the order of computation, from 1."""
+        """The place of a quantity of this explanation in the order of computation.
+
+        Returns
+        -------
+        int
+            From 1.
+        """
         return next(i for i, q in enumerate(self.quantities, 1) if q is quantity)
 
     def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Explanation":
@@ -93,26 +110,52 @@ class Explanation:
         return dataclasses.replace(self, quantities=tuple(named), title=title)
 
     def text(self) -> str:
-        """Plain text for a terminal."""
+        """Plain text for a terminal, 100 columns wide.
+
+        Returns
+        -------
+        str
+        """
         return as_text(self)
 
     def markdown(self) -> str:
-        """Markdown, with a table for each group of quantities."""
+        """Markdown, with a table for each group of quantities.
+
+        Returns
+        -------
+        str
+        """
         return as_markdown(self)
 
     def html(self) -> str:
-        """One page that needs nothing else: no network, no script."""
+        """One page that needs nothing else: no network, no script.
+
+        Returns
+        -------
+        str
+        """
         return as_page(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as numbers, text, lists and None; see :meth:`Quantity.to_dict`."""
+        """All of it as numbers, text, lists and None.
+
+        Returns
+        -------
+        dict
+            The attributes by name; "quantities" has a :meth:`Quantity.to_dict` of each.
+        """
         names = ("title", "facts", "layers", "notes", "references")
         found = {name: getattr(self, name) for name in names}
         found = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
         return {**found, "quantities": [q.to_dict() for q in self.quantities]}
 
     def json(self) -> str:
-        """:meth:`to_dict` as JSON; NaN and infinity, which JSON lacks, become null."""
+        """:meth:`to_dict` as JSON; NaN and infinity, which JSON lacks, become null.
+
+        Returns
+        -------
+        str
+        """
         return json.dumps(_finite(self.to_dict()), ensure_ascii=False, indent=1, allow_nan=False)
 
     def __str__(self) -> str:

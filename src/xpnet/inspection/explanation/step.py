@@ -82,8 +82,9 @@ class Step:
         equation = getattr(self.layer(k), "steps", {}).get(what)
         if equation is None:
             return name + otherwise
-        names = ["Z", "dZ", "A", "dA", *(name.removesuffix(str(k)) for name, *_ in self.parameters(k))]
-        return f"{name} = {renamed(equation, {**{name: f'{name}{k}' for name in names}, 'X': before(k)})}"
+        of_parameters = (of.removesuffix(str(k)) for of, *_ in self.parameters(k))
+        symbols = {symbol: f"{symbol}{k}" for symbol in ("Z", "dZ", "A", "dA", *of_parameters)}
+        return f"{name} = {renamed(equation, {**symbols, 'X': before(k)})}"
 
     @functools.cached_property
     def gradient(self) -> np.ndarray:
