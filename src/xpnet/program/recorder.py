@@ -72,8 +72,9 @@ def record(function: Callable, *examples: Any) -> Program:
 def _recorded(function: Callable, examples: tuple) -> Program:
     program = Program()
     xp = RecordedNamespace(program)
-    program.results = function(*mapped(lambda a: Recorded(program.input(a.shape, a.dtype), xp), examples))
-    program.outputs += [xp._value(a) for a in leaves(program.results)]
+    results = function(*mapped(lambda a: Recorded(program.input(a.shape, a.dtype), xp), examples))
+    program.results = mapped(xp._value, results)
+    program.outputs += leaves(program.results)
     return program
 
 
