@@ -1,7 +1,9 @@
 """What is recorded, planned and replayed is what array-api-strict computes; all else is refused, with its line."""
 
+import gc
 import math
 import random
+import weakref
 from unittest import mock
 
 import array_api_strict as strict
@@ -267,6 +269,15 @@ def test_results_keep_their_nesting():
     nested = mapped(lambda a: a.shape, program.results)
     assert nested == (((3,), None), [(3,), 2.5])
     assert len(program.outputs) == len(list(leaves(program.results))) == 2
+
+
+def test_a_program_is_freed_without_garbage_collection():
+    gc.disable()
+    try:
+        program = weakref.ref(record(lambda x: (x + 1.0) @ x, np.zeros((3, 3))))
+        assert program() is None
+    finally:
+        gc.enable()
 
 
 def test_arrays_of_the_host_are_constants():

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import NARROW
 from ..backends.environment import setting
 
 Array = Any
@@ -34,11 +35,6 @@ LEVELS = (EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS)
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2}
 """The largest difference between two levels, relative to what a step changes."""
-_NARROW = ("tf32", "bfloat16")
-"""Precisions that round the factors of products. Rounding changes the sign of the inputs of a small share of all ReLUs.
-If a share s of the terms of a gradient changes, the gradient changes by about sqrt(s) of its Euclidean norm; so the
-square of the relative change is compared.
-"""
 
 
 class LevelError(RuntimeError):
@@ -90,8 +86,10 @@ def difference(
     moment. Adam divides by the size of the gradient, which magnifies rounding errors if the gradient is almost 0: such
     elements of theta are left out, and their slots are compared.
     """
+    # Rounding factors changes the sign of the inputs of a small share of all ReLUs. If a share s of the terms of a
+    # gradient changes, it changes by about sqrt(s) of its Euclidean norm; so the square of the relative change is used.
     worst = 0.0
-    is_narrow = precision in _NARROW
+    is_narrow = precision in NARROW
     size = np.linalg.norm if is_narrow else lambda a: np.max(np.abs(a), initial=0.0)
     for k, (a, b, old) in enumerate(zip(ours, expected, before, strict=True)):
         if b.dtype.kind != "f":

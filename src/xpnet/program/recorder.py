@@ -59,10 +59,9 @@ def record(function: Callable, *examples: Any) -> Program:
             raise NotRecordable(f"the function uses a {type(x).__name__}, and what it draws can't be recorded")
     program = _recorded(function, examples)
     if foreign:
-        before = _random_states()
-        once, again = program, _recorded(function, examples)
-        if once.identity != again.identity or before != _random_states():
-            pairs = zip(once.values, once.descriptions, again.descriptions, strict=False)
+        before, again = _random_states(), _recorded(function, examples)
+        if program.identity != again.identity or before != _random_states():
+            pairs = zip(program.values, program.descriptions, again.descriptions, strict=False)
             where = next((f" ({x.operation}, {described(x.site)})" for x, one, other in pairs if one != other), "")
             raise NotRecordable(
                 f"the function is another when it is called again; what it draws can't be recorded{where}"
@@ -73,8 +72,9 @@ def record(function: Callable, *examples: Any) -> Program:
 def _recorded(function: Callable, examples: tuple) -> Program:
     program = Program()
     xp = RecordedNamespace(program)
-    program.results = function(*mapped(lambda a: Recorded(program.input(a.shape, a.dtype), xp), examples))
-    program.outputs += [xp._value(a) for a in leaves(program.results)]
+    results = function(*mapped(lambda a: Recorded(program.input(a.shape, a.dtype), xp), examples))
+    program.results = mapped(xp._value, results)
+    program.outputs += leaves(program.results)
     return program
 
 

@@ -145,7 +145,7 @@ class Program:
     inputs, outputs : list of Value
         The arrays that the function was given and those that it returned, in the order of their nested tuples.
     results : nested tuples
-        What it returned, with recorded arrays in place of arrays.
+        What it returned, with Values in place of arrays.
     values : list of Value
         All arrays in the order in which they were asked for. The same operation on the same operands is one value.
     """
