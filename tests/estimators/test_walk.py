@@ -24,7 +24,7 @@ def first_entries(fit):
         if not path.is_relative_to(HOUSE):
             return
         file = path.relative_to(HOUSE).as_posix()
-        is_step = file == "training.py" and function == "step"
+        is_step = file == "step.py" and function == "step"
         if event == "call":
             stage = "the step" if is_step and stage == "before the step" else stage
             is_asked = stage == "the step" or (stage == "before the step" and file.startswith("estimators/"))
