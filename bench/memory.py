@@ -14,7 +14,7 @@ from worker import PEERS, Worker, installed
 
 NETS = [Case((784, 512, 512, 10), 512), Case((2048, 2048, 2048, 1000), 2048)]
 CASES = [replace(net, path=path, optimizer=rule) for net in NETS for path in ("fit", "step") for rule in OPTIMIZERS]
-HEAD = ["path", "net @ batch", "optimiser", "library", "MiB in all", "MiB above the imports", "above / xpnet's"]
+HEAD = ["path", "net @ batch", "optimizer", "library", "MiB in all", "MiB above the imports", "above / xpnet's"]
 
 
 def peaks(case: Case, library: str) -> tuple[float, float]:

@@ -203,7 +203,7 @@ def estimator(library: Any, case: Case, **settings: Any) -> Any:
 
 
 def fit(library: Any, case: Case, device: Device, asarray: Callable) -> Contender:
-    """The whole of ``fit``: validation, initialisation and FIT_EPOCHS epochs."""
+    """The whole of ``fit``: validation, initialization and FIT_EPOCHS epochs."""
     X, _, y = case.data()
     X, net = asarray(X), estimator(library, case, max_iter=FIT_EPOCHS)
 

@@ -1,4 +1,4 @@
-"""PyTorch's contenders: eager, its fused optimiser, torch.compile with the optimiser inside, a captured CUDA graph."""
+"""PyTorch's contenders: eager, its fused optimizer, torch.compile with the optimizer inside, a captured CUDA graph."""
 
 from collections.abc import Callable
 from dataclasses import replace

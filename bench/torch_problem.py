@@ -1,4 +1,4 @@
-"""The network, cost, batches and optimiser that all contenders of PyTorch share."""
+"""The network, cost, batches and optimizer that all contenders of PyTorch share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +47,7 @@ def mean_cost(case: Case, params: Layers, X: Tensor, Y: Tensor) -> Tensor:
 
 
 class Problem:
-    """A net, its batches and its optimiser on the device."""
+    """A net, its batches and its optimizer on the device."""
 
     def __init__(self, case: Case, name: str, device: str) -> None:
         torch.set_num_threads(cores())

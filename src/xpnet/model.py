@@ -48,7 +48,7 @@ class Model:
     loss : str or Loss
         A name of :data:`xpnet.losses.BY_NAME` or an object.
     l1, l2 : float
-        lambda of D0's regularisation, on the weights only.
+        lambda of D0's regularization, on the weights only.
     reduction : {"mean", "sum"}
         D0, D3: the mean over the samples (weighted by sample weights); D1, D4: their sum.
     scale_penalty : bool
@@ -176,7 +176,7 @@ class Model:
     def objective(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, train: Training = Training()
     ) -> Callable[[Any], tuple[float, Array]]:
-        """theta -> J(theta) and its gradient (n_parameters,), on the backend: what minimisers of other libraries take.
+        """theta -> J(theta) and its gradient (n_parameters,), on the backend: what minimizers of other libraries take.
 
         The data are read and checked once. Nothing is drawn, unless ``train`` has a step's key.
         """

@@ -30,7 +30,7 @@ class State:
     theta : array, (n_parameters,)
         The parameters, in the order of :class:`Layout`.
     slots : tuple of arrays like theta
-        The optimiser's.
+        The optimizer's.
     optimizer : Optimizer
         The update rule.
     learning_rate : float

@@ -109,7 +109,7 @@ def test_backward_1_to_8(numbers, library, dtype, same):
 
 
 @pytest.mark.parametrize(("l1", "l2", "which"), [(0, 0, ""), (L1, 0, "_L1"), (0, L2, "_L2"), (L1, L2, "_both")])
-def test_regularisation_acts_on_the_weights_only(numbers, library, dtype, same, l1, l2, which):
+def test_regularization_acts_on_the_weights_only(numbers, library, dtype, same, l1, l2, which):
     X, Y, *parameters = numbers
     printed = vars(printed_step(X, Y, *parameters, l1, l2, ALPHA))
     model = network(l1, l2)

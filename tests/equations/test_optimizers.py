@@ -36,7 +36,7 @@ def run(optimizer, theta, *, weights=True, steps=STEPS, asarray=np.asarray):
 
 
 def torch_run(make, theta):
-    """The same with one of torch's optimisers."""
+    """The same with one of torch's optimizers."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     parameter = torch.nn.Parameter(torch.tensor(theta))
     optimizer = make(torch.optim, [parameter])

@@ -101,7 +101,7 @@ def test_training_ends_once_the_learning_rate_is_at_its_minimum():
 
 
 def test_adaptive_is_scikit_learns(rng):
-    """The learning rates of scikit-learn's optimiser, for the same costs and the same rule about them."""
+    """The learning rates of scikit-learn's optimizer, for the same costs and the same rule about them."""
     from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
     costs = rng.uniform(0.0, 1.0, 200)

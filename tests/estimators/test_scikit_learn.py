@@ -138,7 +138,7 @@ def test_regressor_trains_to_the_last_digit(params, n_outputs, weighted):
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_partial_fit_goes_on_with_the_optimiser(solver):
+def test_partial_fit_goes_on_with_the_optimizer(solver):
     X, y = digits()
     theirs = scikit_learns.MLPClassifier(solver=solver, random_state=0)
     ours = xpnet.MLPClassifier(solver=solver, random_state=0)
@@ -228,7 +228,7 @@ def test_lbfgs_has_no_partial_fit(estimator):
     assert hasattr(model.set_params(solver="sgd"), "partial_fit")
 
 
-def test_partial_fit_after_lbfgs_begins_with_a_new_optimiser():
+def test_partial_fit_after_lbfgs_begins_with_a_new_optimizer():
     X, y = digits()
     theirs, ours = both("MLPClassifier", X, y, solver="lbfgs", max_iter=3, random_state=0)
     for model in (theirs, ours):

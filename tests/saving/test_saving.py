@@ -143,7 +143,7 @@ def test_feature_names_come_back(tmp_path):
             back.predict(table[["b", "a", "ç"]])
 
 
-def test_partial_fit_goes_on_with_a_fresh_optimiser(tmp_path):
+def test_partial_fit_goes_on_with_a_fresh_optimizer(tmp_path):
     model = classifier(THREE)
     back = there_and_back(model, tmp_path)
     before = back.predict_proba(X)

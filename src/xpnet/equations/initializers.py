@@ -1,6 +1,6 @@
 """Initial weights, drawn on the host in float64, so that one seed gives one network everywhere.
 
-``rng`` is a NumPy Generator or RandomState. Each class is a choice that D0 names as the "initialiser".
+``rng`` is a NumPy Generator or RandomState. Each class is a choice that D0 calls the "initialiser".
 """
 
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ BY_NAME = {
 
 
 def initializer(given: Any) -> Any:
-    """The initialiser of this name, or the callable itself.
+    """The initializer of this name, or the callable itself.
 
     Parameters
     ----------
