@@ -113,7 +113,7 @@ def test_explain_refuses_what_an_estimator_decides_itself():
     for option in ({"clip_norm": 1.0}, {"backend": "numpy"}):
         with pytest.raises(ValueError, match="are for a Model, and model is a MLPClassifier"):
             explain(mlp, X, Y, **option)
-    with pytest.raises(ValueError, match=r"there is no network.* in this LogisticRegression"):
+    with pytest.raises(ValueError, match="there is no network in this LogisticRegression"):
         explain(LogisticRegression().fit(X, Y), X, Y)
     with pytest.raises(NotFittedError):
         explain(make_pipeline(StandardScaler(), MLPClassifier()), X, Y)
