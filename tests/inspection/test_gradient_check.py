@@ -476,7 +476,7 @@ def test_fitted_estimators_and_what_holds_them():
         assert check_gradients(model, features, 100.0 * y).raise_if_wrong().error <= 1e-12
     search = GridSearchCV(MLPClassifier(**few), {"solver": ["sgd"]}, cv=2).fit(features.astype("float32"), labels)
     assert check_gradients(search, features.astype("float32"), labels).ok
-    with pytest.raises(ValueError, match="there is no network in this LogisticRegression"):
+    with pytest.raises(ValueError, match=r"there is no network.* in this LogisticRegression"):
         check_gradients(LogisticRegression().fit(features, labels), features, labels)
     with pytest.raises(ValueError, match="Y is missing: a Pipeline"):
         check_gradients(classifier, features)
