@@ -1,10 +1,4 @@
-"""Which backend computes. The first of these that is given decides:
-
-1. the argument ``backend=`` ("numpy", "cpu", "cupy", "cuda", "cupy:1", "auto"): it survives clone, pickle, workers;
-2. an X that is neither NumPy's nor a list or table: everything follows X, its library and its device;
-3. :func:`using_backend` and :func:`set_backend`, for host data;
-4. the environment variable ``XPNET_BACKEND``, read when it is needed;
-5. NumPy.
+"""Which backend computes, see :func:`get_backend`.
 
 "cupy" requires a GPU and says what is missing. "auto" prefers one and logs what it takes. No fallback is silent.
 """
@@ -92,8 +86,13 @@ def using_backend(name: str) -> Iterator[Backend]:
 def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backend:
     """The backend that computes with this argument and this X.
 
-    The first of these decides: the argument; an X that is not host data; :func:`using_backend`; :func:`set_backend`;
-    the environment variable ``XPNET_BACKEND``; and if there is none of them, NumPy computes.
+    The first of these that is given decides:
+
+    1. the argument ``backend``, which survives clone, pickle and worker processes;
+    2. an X that is neither NumPy's nor a list or table: everything follows its library and its device;
+    3. :func:`using_backend`, then :func:`set_backend`;
+    4. the environment variable ``XPNET_BACKEND``, read when it is needed;
+    5. NumPy.
 
     Parameters
     ----------
