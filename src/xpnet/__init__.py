@@ -22,13 +22,13 @@ _HOMES = {
     "inspection.explanation": "Explanation Quantity explain",
     "inspection.gradient_check": "GradientCheck GradientError check_gradients",
     "inspection.diagnosis": "Diagnosis Finding diagnose",
-    "inspection.displays.curve": "LossCurveDisplay plot_loss_curve",
+    "inspection.displays.loss_curve": "LossCurveDisplay plot_loss_curve",
     "inspection.displays.histograms": "HistogramDisplay",
-    "inspection.drawing.network": "to_svg",
+    "inspection.drawing.picture": "to_svg",
     "inspection.recorder": "Recorder Snapshot",
     "inspection.summary": "Summary summary",
     "inspection.versions": "show_versions",
-    "inspection.displays.weights": "FirstLayerWeightsDisplay",
+    "inspection.displays.first_layer_weights": "FirstLayerWeightsDisplay",
 }
 _WITH_SCIKIT_LEARN = {"estimators": "MLPClassifier MLPRegressor", "saving": "load save"}
 _HOME_OF = {name: home for home, names in (_HOMES | _WITH_SCIKIT_LEARN).items() for name in names.split()}

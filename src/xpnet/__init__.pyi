@@ -21,10 +21,10 @@ from .equations.layers import Dense as Dense, PReLU as PReLU
 from .equations.optimizers import Adam as Adam, AdamW as AdamW, GradientDescent as GradientDescent, Momentum as Momentum
 from .estimators import MLPClassifier as MLPClassifier, MLPRegressor as MLPRegressor
 from .inspection.diagnosis import Diagnosis as Diagnosis, Finding as Finding, diagnose as diagnose
-from .inspection.displays.curve import LossCurveDisplay as LossCurveDisplay, plot_loss_curve as plot_loss_curve
+from .inspection.displays.first_layer_weights import FirstLayerWeightsDisplay as FirstLayerWeightsDisplay
 from .inspection.displays.histograms import HistogramDisplay as HistogramDisplay
-from .inspection.displays.weights import FirstLayerWeightsDisplay as FirstLayerWeightsDisplay
-from .inspection.drawing.network import to_svg as to_svg
+from .inspection.displays.loss_curve import LossCurveDisplay as LossCurveDisplay, plot_loss_curve as plot_loss_curve
+from .inspection.drawing.picture import to_svg as to_svg
 from .inspection.explanation import Explanation as Explanation, Quantity as Quantity, explain as explain
 from .inspection.gradient_check import (
     GradientCheck as GradientCheck,

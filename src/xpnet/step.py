@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from .backends import Backend, array_namespace, host, is_sparse
 from .distributed import Alone
+from .equations.clipping import clipping_scale, euclidean_norm
 from .equations.dropout import step_key
 from .equations.layers import Training
 from .equations.optimizers import Optimizer
-from .equations.penalties import clipping_scale, euclidean_norm
 from .equations.schedules import Schedule
 from .model import Model
 from .network import Layout

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..saving import describe, load
-from . import arrays
+from . import npz_files
 from .console import listed, note
 from .tables import numbers, read_table
 from .task import as_labels
@@ -46,7 +46,7 @@ def samples(
     _check_count(X, model, path)
     if not hasattr(X, "columns") and hasattr(model, "feature_names_in_"):
         X = pd.DataFrame(X, columns=model.feature_names_in_)  # the columns of an array are taken in the model's order
-    return X, y if y is None else arrays.as_vector(y)
+    return X, y if y is None else npz_files.as_vector(y)
 
 
 def _from_table(path: str, model: Any, targets: list[str]) -> tuple[pd.DataFrame | np.ndarray, np.ndarray | None]:
@@ -70,10 +70,10 @@ def _from_table(path: str, model: Any, targets: list[str]) -> tuple[pd.DataFrame
 
 
 def _from_arrays(path: str, model: Any, targets: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    file = arrays.read_arrays(path)
+    file = npz_files.read_arrays(path)
     # train numbers the columns of an array y: y_0, y_1, ...
     name = targets[0] if len(targets) == 1 else targets[0].removesuffix("_0") if targets else "y"
-    return arrays.features(file, path), file.get(name)
+    return npz_files.features(file, path), file.get(name)
 
 
 def _check_count(X: Any, model: Any, path: str) -> None:

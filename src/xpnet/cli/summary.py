@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..inspection.drawing.network import to_svg
+from ..inspection.drawing.picture import to_svg
 from ..inspection.summary import summary
 from ..saving import describe, load, write_file
 from .console import note

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..estimators import MLPClassifier, MLPRegressor
-from ..inspection.displays.curve import plot_loss_curve
+from ..inspection.displays.loss_curve import plot_loss_curve
 from ..inspection.pipelines import Opened, opened
 from ..saving import save
 from ..training import DivergedError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from . import arrays
+from . import npz_files
 from .console import listed, note
 from .tables import numbers, read_table
 
@@ -72,8 +72,8 @@ def _from_table(path: str, target: str | None, drop: list[str]) -> TrainingData:
 def _from_arrays(path: str, target: str, drop: list[str]) -> TrainingData:
     if drop:
         raise ValueError("--drop is for the columns of a .csv; leave the columns out of X before saving the .npz")
-    file = arrays.read_arrays(path)
-    X = arrays.features(file, path)
-    y = arrays.target(file, target, len(X), path)
+    file = npz_files.read_arrays(path)
+    X = npz_files.features(file, path)
+    y = npz_files.target(file, target, len(X), path)
     names = [target] if y.ndim == 1 else [f"{target}_{i}" for i in range(y.shape[1])]
     return TrainingData(X, y, names, f"{len(X)} samples of {path}, {X.shape[1]} features")

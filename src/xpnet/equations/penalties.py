@@ -1,10 +1,10 @@
-"""L1 and L2 on the weights, never on biases or slopes   (D0, "Regularisation"); and the gradient's norm."""
+"""L1 and L2 on the weights, never on biases or slopes   (D0, "Regularisation")."""
 
 from typing import Any
 
 from ..backends import array_namespace
 
-__all__ = ["clipping_scale", "cost_gradient", "euclidean_norm", "penalty"]
+__all__ = ["add_penalty", "cost_gradient", "penalty"]
 
 Array = Any
 
@@ -29,7 +29,19 @@ def penalty(W: Array, l1: Any, l2: Any) -> Any:
 
 
 def add_penalty(dW: Array, W: Array, l1: Any, l2: Any) -> Array:
-    """dW += lambda sign(W) for L1 and dW += lambda W for L2   (D0); None leaves a term out."""
+    """dW += lambda sign(W) for L1 and dW += lambda W for L2   (D0); None leaves a term out.
+
+    Parameters
+    ----------
+    dW, W : array, (n_weights,)
+        The gradient of the loss by the weights, and the weights.
+    l1, l2 : float, 0-d array or None
+        lambda_1 and lambda_2.
+
+    Returns
+    -------
+    array, (n_weights,)
+    """
     xp = array_namespace(W)
     if l2 is not None:
         dW = dW + l2 * W
@@ -62,38 +74,3 @@ def cost_gradient(g: Array, theta: Array, n_weights: int, c: Any, l1: Any, l2: A
         return c * g
     dW = add_penalty(c * g[:n_weights], theta[:n_weights], l1, l2)
     return array_namespace(theta).concat([dW, c * g[n_weights:]])
-
-
-def euclidean_norm(g: Array) -> Array:
-    """||g|| = sqrt(sum_i g_i^2), without a square that overflows.
-
-    Parameters
-    ----------
-    g : array, (n,)
-        The gradient.
-
-    Returns
-    -------
-    0-d array
-    """
-    xp = array_namespace(g)
-    size = xp.max(xp.abs(g))
-    unit = g / xp.where(size > 0.0, size, 1.0)
-    return size * xp.sqrt(xp.vecdot(unit, unit))
-
-
-def clipping_scale(norm: Array, limit: float) -> Array:
-    """min(1, limit / ||g||): what a gradient is multiplied by to clip its norm   (Pascanu et al., ICML 2013).
-
-    Parameters
-    ----------
-    norm : 0-d array
-        The gradient's norm.
-    limit : float
-        The largest norm that is left as it is.
-
-    Returns
-    -------
-    0-d array
-    """
-    return limit / array_namespace(norm).maximum(norm, limit)

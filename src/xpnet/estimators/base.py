@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..backends import Backend, data_dtype, get_backend, is_host_data, to_numpy
 from ..equations.schedules import Plateau
-from ..inspection.drawing.network import to_svg
+from ..inspection.drawing.picture import to_svg
 from ..inspection.explanation import Explanation, explain
 from ..inspection.summary import Summary, summary
 from ..model import Model

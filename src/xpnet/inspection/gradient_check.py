@@ -11,7 +11,7 @@ import numpy as np
 
 from ..equations.layers import Training
 from .differences import slopes_at
-from .problem import problem
+from .gradient_problem import problem
 
 FEW = 64
 """Parameters up to which each is looked at by itself in any case."""

@@ -12,7 +12,6 @@ from ..equations.activations import Activation, Linear
 from ..equations.layers import Layer, Parameter, Shape
 from ..model import Model
 from ..network import Layout, Sequential
-from .equation_text import equation_of
 from .pipelines import opened
 
 
@@ -64,11 +63,6 @@ def _host(theta: Any, layout: Layout) -> np.ndarray | None:
     theta = layout.checked(to_numpy(theta))
     check_finite(theta, "theta")
     return theta
-
-
-def equation(part: Any) -> str:
-    """What a layer or an activation computes: its ``equation``, or else its class's name."""
-    return equation_of(part)
 
 
 def size_of(parameters: Sequence[Parameter]) -> int:

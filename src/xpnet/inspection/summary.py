@@ -14,7 +14,8 @@ from ..equations.activations import Linear
 from ..equations.layers import Parameter, Shape, Training
 from ..program import record
 from ..program.plan import plan
-from .subject import Subject, by_shape, by_size, equation, size_of, subject_of
+from .equation_text import equation_of
+from .subject import Subject, by_shape, by_size, size_of, subject_of
 from .table import Table
 
 _NUMBERS = "number", "FLOPs", "bytes", "activations"
@@ -172,9 +173,9 @@ def summary(model: Any, n_features: Any = None, batch_size: int = 200, dtype: st
     rows = [Row("input", "X", shape, activation_bytes=held(shape))]
     for k, (layer, parameters, shape) in enumerate(subject.layers(), start=1):
         name, cost, n_bytes = f"{k} {type(layer).__name__}", flops(parameters, shape), size * size_of(parameters)
-        rows.append(Row(name, equation(layer), shape, parameters, cost, n_bytes, held(shape)))
+        rows.append(Row(name, equation_of(layer), shape, parameters, cost, n_bytes, held(shape)))
     if subject.link != Linear():
-        rows.append(Row(f"link {type(subject.link).__name__}", equation(subject.link), shape))
+        rows.append(Row(f"link {type(subject.link).__name__}", equation_of(subject.link), shape))
     return Summary(tuple(rows), batch_size, dtype, gradient_of(subject, batch_size, dtype))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .concatenations import Homes, InParts
 from .grouping import grouped, with_early_updates
 from .items import Item, Place, copy_of
-from .places import Arrangement
+from .memory_plan import Arrangement
 from .values import Program, Value
 
 BLOCK = 1 << 17

@@ -16,7 +16,6 @@ from ...equations.layers import Layer
 from ...network import Sequential
 from ...training import DivergedError, epochs
 from ..observer import watched_layer, watching
-from ..problem import named_windows
 from .case import Case
 
 Array = Any
@@ -66,10 +65,11 @@ def updates(case: Case) -> dict[str, float]:
         return {"the next step": np.inf}
     before, after = to_numpy(case.theta), to_numpy(state.theta)
     found = {}
-    for name, role, at, _ in named_windows(case.layout):
-        size = np.linalg.norm(before[at])
-        if role == "weight" and size > 0.0:
-            found[name] = float(np.linalg.norm(after[at] - before[at]) / size)
+    for window in case.layout.named:
+        old, new = before[window.at], after[window.at]
+        size = np.linalg.norm(old)
+        if window.role == "weight" and size > 0.0:
+            found[window.name] = float(np.linalg.norm(new - old) / size)
     return found
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from ...backends import to_numpy
 from ...equations.activations import ReLU, Sigmoid, Tanh
-from ..problem import named_windows
 from .case import Case
 from .finding import Finding
 from .learning_rules import change
@@ -19,8 +18,8 @@ from .measures import Units
 def alike_units(case: Case) -> Iterator[Finding]:
     """Hidden units that all have the same weights: they compute the same, and so do their gradients."""
     theta = to_numpy(case.theta)
-    weights = [w for w in named_windows(case.layout) if w[1] == "weight"]
-    for name, _, at, shape in weights[:-1]:
+    weights = [w for w in case.layout.named if w.role == "weight"]
+    for name, _, _, at, shape in weights[:-1]:
         if len(shape) != 2 or shape[1] < 2:
             continue
         W = theta[at].reshape(shape)

@@ -12,9 +12,9 @@ from ..pipelines import opened
 from .backward import backward
 from .checks import checks
 from .forward import facts, forward, loss
+from .observed_step import observed_step
 from .quantity import Check, Quantity
 from .result import Explanation
-from .step import observed_step
 from .update import update
 
 __all__ = ["Check", "Explanation", "Quantity", "explain"]

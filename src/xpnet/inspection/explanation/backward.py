@@ -7,8 +7,8 @@ from ...equations.activations import Linear
 from ...equations.penalties import add_penalty
 from ..equation_text import renamed, source_of
 from .forward import penalty_text
+from .observed_step import Step, host
 from .quantity import Quantity
-from .step import Step, host
 
 
 def backward(step: Step) -> Iterator[Quantity]:

@@ -12,9 +12,9 @@ from ...equations.dropout import Dropout
 from ...equations.layers import Training
 from ...network import Sequential
 from ..differences import CostAndGradient, slopes_at
-from ..problem import Given, Problem, has_float64
+from ..gradient_problem import Given, Problem, has_float64
+from .observed_step import Step
 from .quantity import Check
-from .step import Step
 
 FEW = 32
 """Entries up to which a gradient is checked by each of them, and not along directions."""

@@ -8,8 +8,8 @@ import numpy as np
 from ...backends import to_numpy
 from ...equations.activations import Activation, Linear
 from ..equation_text import described, equation_of, source_of
+from .observed_step import Step, before, host
 from .quantity import Quantity
-from .step import Step, before, host
 
 Array = Any
 

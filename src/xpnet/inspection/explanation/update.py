@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...backends import to_numpy
-from ...equations.penalties import clipping_scale, euclidean_norm
+from ...equations.clipping import clipping_scale, euclidean_norm
 from ..equation_text import renamed, source_of
+from .observed_step import Step, host
 from .quantity import Quantity
-from .step import Step, host
 
 
 def update(step: Step) -> Iterator[Quantity]:

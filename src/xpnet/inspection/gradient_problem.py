@@ -3,7 +3,7 @@
 The input of a layer, or what a network computes up to some layer, is then itself a parameter, and so has a gradient.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,23 +74,14 @@ class Problem:
 
     def name(self, place: int) -> str:
         """What the parameter at this place of theta is called: "W2[3, 1]" is in the second layer."""
-        for name, _, at, shape in named_windows(self.model.layout(tuple(self.X.shape[1:]))):
-            if at.start <= place < at.stop:
-                return f"{name}[{', '.join(map(str, np.unravel_index(place - at.start, shape)))}]"
+        layout = self.model.layout(tuple(self.X.shape[1:]))
+        given = isinstance(layout.network.layers[0], Given)  # it is no layer, and has no number
+        for window in layout.named:
+            if window.at.start <= place < window.at.stop:
+                symbol, number = window.name.removesuffix(str(window.layer)), window.layer - given
+                where = np.unravel_index(place - window.at.start, window.shape)
+                return f"{symbol}{number or ''}[{', '.join(map(str, where))}]"
         raise IndexError(f"there is no parameter {place}; there are {self.theta.size}")
-
-
-def named_windows(layout: Layout, layer: int | None = None) -> Iterator[tuple[str, str, slice, Shape]]:
-    """Each array of parameters: its name with its layer's number from 1, its role, and where it lies in theta.
-
-    An input that is given is called by its name alone, and is no layer. With ``layer`` only that layer's are yielded.
-    """
-    first = 0 if isinstance(layout.network.layers[0], Given) else 1
-    parameters, _ = layout.network.shapes(layout.in_shape)
-    for k, (of_layer, windows) in enumerate(zip(parameters, layout.windows, strict=True), first):
-        if layer in (None, k):
-            for parameter, (at, shape) in zip(of_layer, windows, strict=True):
-                yield f"{parameter.name}{k or ''}", parameter.role, at, shape
 
 
 def has_float64(backend: Backend) -> bool:

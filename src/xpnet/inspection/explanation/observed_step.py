@@ -17,7 +17,6 @@ from ...state import State
 from ...training import DivergedError, epochs
 from ..equation_text import renamed
 from ..observer import Seen, WatchedOptimizer, watched_model, watching
-from ..problem import named_windows
 
 Array = Any
 
@@ -75,7 +74,7 @@ class Step:
 
     def parameters(self, k: int) -> list[tuple[str, bool, slice, Shape]]:
         """Name, whether it is a weight, window in theta and shape of each parameter of layer k."""
-        return [(name, role == "weight", at, shape) for name, role, at, shape in named_windows(self.layout, k)]
+        return [(w.name, w.role == "weight", w.at, w.shape) for w in self.layout.named if w.layer == k]
 
     def equation(self, name: str, k: int, what: str, otherwise: str) -> str:
         """``name`` = what ``steps`` of layer k has for "Z", "dX", "dW", ..., in this network's symbols."""
