@@ -16,7 +16,7 @@ from contender import Contender, Device, of_outputs
 from limit import FIT_EPOCHS, steps_of
 
 import xpnet
-from xpnet import epochs, get_backend, initial_state, training
+from xpnet import epochs, get_backend, initial_state, step as step_module
 from xpnet.backends import Backend, to_numpy
 from xpnet.equations.layers import Training
 
@@ -67,7 +67,7 @@ def _passes(case: Case, backend: Backend, model: Any, X: Any, Y: Any, batch: int
     theta = backend.asarray(case.theta())
     state, cost, clock = initial_state(theta, OPTIMIZERS[case.optimizer]), 0.0, LaunchClock()
     settings = {"batch_size": batch, "shuffle": case.path == "epoch", "rng": np.random.default_rng(2)}
-    with mock.patch.object(training, "training_steps", clock.timed(training.training_steps)):
+    with mock.patch.object(step_module, "training_steps", clock.timed(step_module.training_steps)):
         passes = epochs(model, state, X, Y, backend=backend, **settings)
 
     def run() -> None:
