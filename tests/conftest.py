@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpnet.backends import Backend, get_backend, to_numpy
-from xpnet.program.functions import may_replay
+from xpnet.program.replayed_functions import may_replay
 
 # Read when SciPy is first imported: without it scikit-learn skips its checks of other libraries' arrays.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")

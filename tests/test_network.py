@@ -8,15 +8,15 @@ import weakref
 import numpy as np
 import pytest
 
-from xpnet import row_blocks
+from xpnet import block_prediction
 from xpnet.backends import Backend, get_backend, to_numpy
+from xpnet.block_prediction import rows_a_block
 from xpnet.equations.activations import ELU, Linear, Sigmoid
 from xpnet.equations.layers import Dense, PReLU, Training
 from xpnet.equations.losses import BinaryCrossEntropy, HalfSquaredError
 from xpnet.equations.optimizers import Adam, GradientDescent, Momentum
 from xpnet.model import Model
 from xpnet.network import Layout, Sequential
-from xpnet.row_blocks import rows_a_block
 from xpnet.state import initial_state
 from xpnet.training import epochs
 
@@ -460,7 +460,7 @@ def test_blocks_of_rows_are_the_whole(library, monkeypatch, rows, rng):
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)), "cross_entropy")
     X, theta = library.asarray(rng.normal(size=(7, 3)), "float64"), rng.normal(size=32)
     whole = {method: to_numpy(getattr(model, method)(theta, X)) for method in ("predict", "log_predict", "output")}
-    monkeypatch.setattr(row_blocks, "_BLOCK_VALUES", 5 * rows)
+    monkeypatch.setattr(block_prediction, "_BLOCK_VALUES", 5 * rows)
     assert rows_a_block(model.layout(3)) == rows
     for method, expected in whole.items():
         A = getattr(model, method)(theta, X)
@@ -470,7 +470,7 @@ def test_blocks_of_rows_are_the_whole(library, monkeypatch, rows, rng):
 
 
 def test_a_block_has_a_row_at_least(monkeypatch):
-    monkeypatch.setattr(row_blocks, "_BLOCK_VALUES", 2)
+    monkeypatch.setattr(block_prediction, "_BLOCK_VALUES", 2)
     assert rows_a_block(Model(NETWORK).layout(3)) == 1
 
 

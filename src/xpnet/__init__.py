@@ -25,7 +25,7 @@ _HOMES = {
     "inspection.displays.loss_curve": "LossCurveDisplay plot_loss_curve",
     "inspection.displays.histograms": "HistogramDisplay",
     "inspection.drawing.picture": "to_svg",
-    "inspection.recorder": "Recorder Snapshot",
+    "inspection.snapshots": "Recorder Snapshot",
     "inspection.summary": "Summary summary",
     "inspection.versions": "show_versions",
     "inspection.displays.first_layer_weights": "FirstLayerWeightsDisplay",

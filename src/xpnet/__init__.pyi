@@ -31,7 +31,7 @@ from .inspection.gradient_check import (
     GradientError as GradientError,
     check_gradients as check_gradients,
 )
-from .inspection.recorder import Recorder as Recorder, Snapshot as Snapshot
+from .inspection.snapshots import Recorder as Recorder, Snapshot as Snapshot
 from .inspection.summary import Summary as Summary, summary as summary
 from .inspection.versions import show_versions as show_versions
 from .model import Model as Model

@@ -20,6 +20,7 @@ from .backends import (
     read_data,
     to_numpy,
 )
+from .block_prediction import LastPredictions, in_row_blocks, rows_a_block
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
 from .equations.dropout import draw_seed
@@ -29,7 +30,6 @@ from .equations.optimizers import Optimizer
 from .equations.penalties import cost_gradient, penalty
 from .network import Layout, Sequential, layout_of
 from .program import Replayed
-from .row_blocks import LastPredictions, in_row_blocks, rows_a_block
 from .state import State, initial_state
 
 Array = Any

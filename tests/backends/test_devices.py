@@ -11,7 +11,7 @@ from sklearn import config_context
 import xpnet
 from xpnet import Adam, Dense, MLPClassifier, MLPRegressor, Model, Sequential
 from xpnet.backends import get_backend, to_numpy
-from xpnet.inspection.recorder import Recorder
+from xpnet.inspection.snapshots import Recorder
 from xpnet.training import epochs, weights_settled
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]

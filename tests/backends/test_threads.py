@@ -11,7 +11,7 @@ from xpnet.equations.layers import Dense
 from xpnet.equations.optimizers import GradientDescent
 from xpnet.model import Model
 from xpnet.network import Sequential
-from xpnet.program.functions import may_replay
+from xpnet.program.replayed_functions import may_replay
 from xpnet.training import epochs
 
 

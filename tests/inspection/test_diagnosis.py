@@ -554,7 +554,7 @@ def test_by_hand_on_every_library(library):
 
 
 def test_many_samples_are_thinned_out(monkeypatch):
-    monkeypatch.setattr("xpnet.row_blocks._BLOCK_VALUES", 64 * 600)
+    monkeypatch.setattr("xpnet.block_prediction._BLOCK_VALUES", 64 * 600)
     found = diagnose(classifier(hidden_layer_sizes=(20,)).fit(*DIGITS), *DIGITS)
     assert not found
     assert found.looked_at.startswith("599 of 1797 samples, evenly spaced")

@@ -8,9 +8,9 @@ import pytest
 from xpnet import Adam, GradientDescent
 from xpnet.backends import array_namespace
 from xpnet.program import numpy as numpy_replay, plan as planning, record
-from xpnet.program.items import ALIGNMENT
 from xpnet.program.numpy import Replay, aligned
 from xpnet.program.plan import plan
+from xpnet.program.plan_items import ALIGNMENT
 
 from .test_plan import a_step
 

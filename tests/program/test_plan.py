@@ -6,9 +6,9 @@ import pytest
 from xpnet import Adam, Dense, GradientDescent, Model, Sequential
 from xpnet.backends import array_namespace
 from xpnet.program import plan as planning, record
-from xpnet.program.items import MEMORY, SCRATCH, rounded
 from xpnet.program.numpy import Replay
 from xpnet.program.plan import plan
+from xpnet.program.plan_items import MEMORY, SCRATCH, rounded
 from xpnet.program.recorder import leaves
 from xpnet.program.steps import Batch, Carry
 from xpnet.step import StepScalars, training_step

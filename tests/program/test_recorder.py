@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from xpnet.backends import array_namespace
 from xpnet.program import NotRecordable, plan as planning, record
 from xpnet.program.numpy import Replay
+from xpnet.program.recorded_values import ELEMENTWISE, contiguous
 from xpnet.program.recorder import leaves, mapped
-from xpnet.program.values import ELEMENTWISE, contiguous
 
 # --- random expressions
 

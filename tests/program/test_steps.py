@@ -31,9 +31,9 @@ from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
 from xpnet.program import definitions_as_they_stand, may_replay, numpy_steps, plan as planning, steps as steps_module
-from xpnet.program.functions import FIRST_CALLS
-from xpnet.program.levels import say_why
+from xpnet.program.cuda.levels import say_why
 from xpnet.program.numpy_steps import Replays
+from xpnet.program.replayed_functions import FIRST_CALLS
 from xpnet.state import State
 
 from .samples import M, N, data

@@ -1,6 +1,6 @@
 """``xpnet info --check``: a training at each level of a GPU beside one by the definitions, in every precision.
 
-The levels are those of :mod:`xpnet.program.levels`. A level that fails here is one that training leaves by itself.
+The levels are those of :mod:`xpnet.program.cuda.levels`. A level that fails here is one that training leaves by itself.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ from ..equations.layers import Dense
 from ..equations.optimizers import Momentum
 from ..model import Model
 from ..network import Sequential
-from ..program import definitions_as_they_stand, levels
+from ..program import definitions_as_they_stand
+from ..program.cuda import levels
 from ..training import epochs
 
 _SETTINGS = {

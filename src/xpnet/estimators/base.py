@@ -20,9 +20,9 @@ from . import conversion, fitting
 from .coefficients import theta_of
 from .data import Samples
 from .history import curves
-from .run import starting_state
 from .settings import hidden_sizes, model_of, precision, schedule
 from .targets import Labels, Numbers
+from .training_run import starting_state
 
 Array = Any
 

@@ -20,8 +20,8 @@ from .data import Samples, ValidationSet
 from .history import RECORDS, History, drop_other_kind
 from .lbfgs import minimize
 from .prediction import last_predictions
-from .run import Run, starting_state, warn
 from .settings import Settings, hidden_sizes
+from .training_run import Run, starting_state, warn
 
 _OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 _SCIKIT_LEARN_NAMES = {"Linear": "identity", "Sigmoid": "logistic", "Softmax": "softmax", "Exp": "exp"}

@@ -10,7 +10,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from ..backends import data_dtype, read_data, to_numpy
 from ..state import State
-from .run import NOT_FINITE, Run
+from .training_run import NOT_FINITE, Run
 
 
 class EndedEarlyError(Exception):

@@ -10,8 +10,8 @@ from sklearn import get_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..backends import checked_beside, data_dtype, get_backend, is_host_data, is_in_rows, to_numpy
+from ..block_prediction import LastPredictions, in_row_blocks
 from ..equations.activations import Linear
-from ..row_blocks import LastPredictions, in_row_blocks
 from .coefficients import layers_of
 from .data import read_matrix
 from .settings import precision

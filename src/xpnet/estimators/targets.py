@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import unique_labels
 
 from ..equations import losses
+from .class_weight import weighed
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,8 @@ class Labels:
         """The weights w of the samples, or None, times those of their classes; y ``is_part`` of the training data."""
         if self.class_weight is None:
             return w
-        if self.class_weight == "balanced" and is_part:
-            raise ValueError(
-                "class_weight is 'balanced', which partial_fit can't know from a part of the samples; give a dict such "
-                "as dict(zip(classes, compute_class_weight('balanced', classes=classes, y=y)))"
-            )
-        if not isinstance(self.class_weight, dict):
-            of_samples = compute_sample_weight(self.class_weight, y)
-        elif self.is_multilabel:
-            raise ValueError("class_weight is a dict, and y has several labels: give 'balanced', or sample_weight")
-        else:  # a part of the samples may lack a class
-            of_classes = compute_class_weight(self.class_weight, classes=self.classes, y=y)
-            of_samples = of_classes[np.searchsorted(self.classes, y)]
-        return of_samples if w is None else w * of_samples
+        classes = None if self.is_multilabel else self.classes
+        return weighed(y, w, self.class_weight, classes, is_part)
 
     def score(self, Y: np.ndarray, A: np.ndarray, w: np.ndarray | None) -> float:
         """The accuracy of the probabilities A for the targets Y."""

@@ -9,11 +9,11 @@ With ``XPNET_REPLAY=off`` in the environment nothing is recorded, and the defini
 agree to rounding.
 """
 
-from .functions import Replayed, definitions_as_they_stand, may_replay
+from .recorded_values import NotRecordable, Program
 from .recorder import record
+from .replayed_functions import Replayed, definitions_as_they_stand, may_replay
 from .runner import training_steps
 from .steps import Steps
-from .values import NotRecordable, Program
 
 __all__ = [
     "NotRecordable",

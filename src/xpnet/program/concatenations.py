@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .items import copy_of, is_joined, is_pointwise, made
-from .values import Program, Value
+from .plan_items import copy_of, is_joined, is_pointwise, made
+from .recorded_values import Program, Value
 
 
 class InParts:

@@ -1,8 +1,8 @@
 """Which operations of a plan run together, and in which order."""
 
 from .concatenations import Homes
-from .items import Item, is_joined, is_pointwise, rows_of
-from .values import REDUCTIONS, Value
+from .plan_items import Item, is_joined, is_pointwise, rows_of
+from .recorded_values import REDUCTIONS, Value
 
 
 def grouped(homes: Homes, has_kernels: bool) -> list[Item]:

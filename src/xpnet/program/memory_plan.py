@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .concatenations import Homes
-from .items import MEMORY, REGISTERS, SCRATCH, Item, Place, is_joined, is_pointwise, rounded, rows_of
-from .values import REDUCTIONS, Value
+from .plan_items import MEMORY, REGISTERS, SCRATCH, Item, Place, is_joined, is_pointwise, rounded, rows_of
+from .recorded_values import REDUCTIONS, Value
 
 SMALL = 1 << 16
 """The size in bytes up to which values of a plan for a GPU do not share memory, so that no operation waits for it."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .recorded_array import Recorded
-from .values import ELEMENTWISE, REDUCTIONS, VIEWS, Program, Shape, Value, contiguous, not_recordable
+from .recorded_values import ELEMENTWISE, REDUCTIONS, VIEWS, Program, Shape, Value, contiguous, not_recordable
 
 _NOTHING = np.zeros(1, np.uint8)
 

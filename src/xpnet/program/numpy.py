@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .items import ALIGNMENT, MEMORY, SCRATCH, Item, rounded, rows_of
 from .plan import Plan
-from .values import ELEMENTWISE, REDUCTIONS, Shape, Value
+from .plan_items import ALIGNMENT, MEMORY, SCRATCH, Item, rounded, rows_of
+from .recorded_values import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 Call = tuple[Callable, tuple]
 

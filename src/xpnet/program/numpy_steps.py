@@ -8,12 +8,12 @@ import numpy as np
 
 from ..backends import gather
 from ..backends.threads import SMALL_PRODUCT, threads_for
-from .bounded import Bounded
-from .functions import FIRST_CALLS, recorded
+from .bounded_dict import Bounded
 from .numpy import Replay, aligned
-from .overwriting import Overwriting
+from .overwriting_steps import Overwriting
 from .plan import Plan, plan
 from .recorder import leaves, mapped
+from .replayed_functions import FIRST_CALLS, recorded
 from .steps import MOST_SIZES, SMALL_DATA, Batch, Carry, read_rows
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from .concatenations import Homes, InParts
 from .grouping import grouped, with_early_updates
-from .items import Item, Place, copy_of
 from .memory_plan import Arrangement
-from .values import Program, Value
+from .plan_items import Item, Place, copy_of
+from .recorded_values import Program, Value
 
 BLOCK = 1 << 17
 """Elements of a block of rows: a few arrays of so many stay in a core's cache. Longer vectors are taken apart."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import Value, not_recordable
+from .recorded_values import Value, not_recordable
 
 
 class Recorded:

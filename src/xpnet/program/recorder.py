@@ -12,7 +12,7 @@ import numpy as np
 
 from .namespace import RecordedNamespace
 from .recorded_array import Recorded
-from .values import NotRecordable, Program, described
+from .recorded_values import NotRecordable, Program, described
 
 
 def leaves(nest: Any) -> Iterator[Any]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from ..backends import Backend, is_sparse, say_that_it_is_float32
 from ..backends.environment import refuse_unknown_variables
-from .functions import may_replay
 from .numpy_steps import Replays
+from .replayed_functions import may_replay
 from .steps import Definitions, Steps
 
 

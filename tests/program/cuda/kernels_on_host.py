@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from xpnet.program.cuda.memory import COUNTER, Kernel
-from xpnet.program.items import MEMORY
+from xpnet.program.plan_items import MEMORY
 
 HEADER = Path(__file__).parent / "cuda_on_host.h"
 

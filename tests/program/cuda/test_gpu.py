@@ -32,7 +32,7 @@ from xpnet import (
 from xpnet.backends import array_namespace, get_backend, to_numpy
 from xpnet.equations import activations, losses
 from xpnet.program import Replayed, definitions_as_they_stand, may_replay
-from xpnet.program.levels import LevelError
+from xpnet.program.cuda.levels import LevelError
 
 pytestmark = [
     pytest.mark.gpu,
@@ -44,12 +44,17 @@ pytestmark = [
 def modules(request):
     """The modules that import CuPy, nothing known of any program."""
     pytest.importorskip("cupy", reason="CuPy is not installed")
-    from xpnet.program.cuda import bound_step, cublaslt, gpu_steps, launches, replay
+    from xpnet.program.cuda import bound_step, cublaslt, gpu_steps, graph, launches, replay
 
     replay.chosen_levels.clear()
     cublaslt._algorithms.clear()
     yield SimpleNamespace(
-        bound_step=bound_step, cublaslt=cublaslt, gpu_steps=gpu_steps, launches=launches, replay=replay
+        bound_step=bound_step,
+        cublaslt=cublaslt,
+        gpu_steps=gpu_steps,
+        graph=graph,
+        launches=launches,
+        replay=replay,
     )
     replay.chosen_levels.clear()
     cublaslt._algorithms.clear()
@@ -370,7 +375,7 @@ def test_an_error_after_a_capture_was_invalidated_is_that_error(modules):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        modules.launches.captured(interrupted)
+        modules.graph.captured(interrupted)
     assert not streams[0].is_capturing()
     assert cupy.ones(3).sum() == 3
 

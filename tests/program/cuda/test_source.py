@@ -16,9 +16,9 @@ from xpnet.program.cuda.memory import Kernel
 from xpnet.program.cuda.source import source
 from xpnet.program.numpy import Replay as NumPyReplay
 from xpnet.program.plan import plan
+from xpnet.program.recorded_values import ELEMENTWISE
 from xpnet.program.recorder import leaves, record
 from xpnet.program.steps import Carry, step_on_rows
-from xpnet.program.values import ELEMENTWISE
 from xpnet.step import step_scalars, steps_of
 
 from ..samples import M, data

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend
+from ...block_prediction import rows_a_block
 from ...model import Model
 from ...network import Layout
-from ...row_blocks import rows_a_block
 from ...state import State
 from ..pipelines import opened
 

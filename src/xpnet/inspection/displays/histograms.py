@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ...equations import whole_number
-from ..recorder import Recorder, Snapshot
+from ..snapshots import Recorder, Snapshot
 from .figures import GRAY, SCORE_COLOUR, axes, quiet_frame
 
 Quantity = Literal["weights", "biases", "activations", "gradients"]

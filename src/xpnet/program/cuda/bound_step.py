@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import cupy
 
 from ..steps import Batch, batch_of
-from .launches import Launches, captured
+from .graph import captured
+from .launches import Launches
 
 Array = Any
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..bounded import Bounded
+from ..bounded_dict import Bounded
 from .lowering import leading
 from .memory import Operand, Product
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..values import NotRecordable, Value
+from ..recorded_values import NotRecordable, Value
 
 TYPES = {
     "bool": "bool",

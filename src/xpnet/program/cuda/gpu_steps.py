@@ -13,15 +13,15 @@ import cupy
 import numpy as np
 
 from ...backends import Backend, say_that_it_is_float32, to_numpy
-from ..bounded import Bounded
-from ..functions import FIRST_CALLS, recorded
-from ..levels import EPILOGUES, LAUNCHES, TOLERANCES, compare, difference
-from ..overwriting import Overwriting
+from ..bounded_dict import Bounded
+from ..overwriting_steps import Overwriting
+from ..recorded_values import Program
 from ..recorder import leaves, mapped, record
+from ..replayed_functions import FIRST_CALLS, recorded
 from ..steps import MOST_SIZES, SMALL_DATA, Batch, ending, step_on_rows, sums_in
-from ..values import Program
 from .bound_step import BoundStep, StepData
 from .launches import Compiled, Launches
+from .levels import EPILOGUES, LAUNCHES, TOLERANCES, compare, difference
 from .replay import at_highest_level, context_error, context_has_ended, replay_of
 from .staging import EpochTables, StagedBatch
 

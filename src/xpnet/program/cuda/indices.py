@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ..values import Shape, Value, contiguous
+from ..recorded_values import Shape, Value, contiguous
 
 
 class Element:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..items import Item
-from ..values import REDUCTIONS, NotRecordable, Value
+from ..plan_items import Item
+from ..recorded_values import REDUCTIONS, NotRecordable, Value
 from .indices import flat
 from .memory import THREADS, Memory, Node, Product, block_of_c, ceil_divide
 from .reductions import Reduction

@@ -3,18 +3,16 @@
 All memory of a program is allocated before anything is captured, so that a capture records nothing but launches.
 """
 
-import contextlib
 import functools
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cupy
 
 from ...backends.gpu import facts
-from ..items import MEMORY, rounded
 from ..plan import Plan, plan
-from ..values import Program
+from ..plan_items import MEMORY, rounded
+from ..recorded_values import Program
 from .cublaslt import SPARE, Multiplication, Refused, is_safe
 from .lowering import lowered
 from .memory import COUNTER, THREADS, Kernel, Product, ceil_divide
@@ -191,33 +189,3 @@ class _ProductCall:
 @functools.cache
 def _product_kernels(device: int) -> Any:
     return cupy.RawModule(code=PRODUCTS, options=("-std=c++17",))
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """A context without garbage collection, which might free device memory: a capture forbids that."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def captured(launch: Callable[[Any], None]) -> Any:
-    """The CUDA graph of all launches that ``launch(stream)`` makes on a new stream, which is the current one meanwhile.
-
-    If ``launch`` raises an error, the capture is ended, and the error is raised again.
-    """
-    stream = cupy.cuda.Stream(non_blocking=True)  # the legacy stream can't be captured
-    with _without_garbage_collection(), stream:
-        try:
-            stream.begin_capture()
-            launch(stream)
-            return stream.end_capture()
-        except BaseException:
-            # CuPy's is_capturing raises an error if CUDA has invalidated the capture, so that it can't be asked here.
-            with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):
-                stream.end_capture()
-            raise

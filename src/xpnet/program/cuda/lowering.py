@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..values import NotRecordable, Program, Shape, Value, contiguous
+from ..recorded_values import NotRecordable, Program, Shape, Value, contiguous
 
 VECTOR_ALIGNMENT = 16
 """The alignment of a bias in bytes: algorithms read so much of it at once."""

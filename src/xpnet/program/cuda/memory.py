@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..items import MEMORY, rounded
 from ..plan import Plan
-from ..values import Value
+from ..plan_items import MEMORY, rounded
+from ..recorded_values import Value
 from .expressions import type_name
 
 THREADS = 256

@@ -6,8 +6,8 @@ The order of the operations is always the same, so that results are reproducible
 import math
 from collections.abc import Callable
 
-from ..items import MEMORY
-from ..values import Value
+from ..plan_items import MEMORY
+from ..recorded_values import Value
 from .expressions import combined, identity, type_name
 from .indices import Element, along, flat, in_column
 from .memory import THREADS, Memory, Node, Range, block_of_c, ceil_divide, root_name

@@ -7,13 +7,14 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .. import levels
-from ..bounded import Bounded
-from ..levels import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS
+from ..bounded_dict import Bounded
+from ..recorded_values import NotRecordable, Program
 from ..recorder import leaves
-from ..values import NotRecordable, Program
+from . import levels
 from .cublaslt import RIGHT_SINCE
-from .launches import Compiled, Launches, captured, cublas_version, device_name
+from .graph import captured
+from .launches import Compiled, Launches, cublas_version, device_name
+from .levels import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS
 
 Array = Any
 

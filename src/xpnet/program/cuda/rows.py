@@ -1,7 +1,7 @@
 """Kernels of groups in which rows are reduced, such as a softmax."""
 
-from ..items import REGISTERS
-from ..values import REDUCTIONS, Value
+from ..plan_items import REGISTERS
+from ..recorded_values import REDUCTIONS, Value
 from .expressions import combined, identity, type_name
 from .indices import in_row
 from .memory import THREADS, Memory, Node, block_of_c

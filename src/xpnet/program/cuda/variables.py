@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..items import REGISTERS
-from ..values import Value
+from ..plan_items import REGISTERS
+from ..recorded_values import Value
 from . import indices
 from .expressions import expression, literal, type_name
 from .indices import Element

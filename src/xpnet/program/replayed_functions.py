@@ -11,11 +11,11 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from ..backends.environment import setting
-from .levels import say_why
+from .cuda.levels import say_why
 from .numpy import Replay
 from .plan import plan
+from .recorded_values import Program
 from .recorder import leaves, mapped, record
-from .values import Program
 
 FIRST_CALLS = 3
 """The number of calls that are not replayed: recording a function takes as long as about ten calls of a small one."""

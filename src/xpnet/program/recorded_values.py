@@ -31,7 +31,7 @@ REDUCTIONS = MappingProxyType(
 )
 VIEWS = ("broadcast_to", "expand_dims", "flip", "matrix_transpose", "moveaxis", "permute_dims", "squeeze")
 
-_RECORDING = {f"{__package__}.{name}" for name in ("values", "recorded_array", "namespace", "recorder")}
+_RECORDING = {f"{__package__}.{name}" for name in ("recorded_values", "recorded_array", "namespace", "recorder")}
 
 
 class NotRecordable(TypeError):

@@ -8,8 +8,8 @@ import pytest
 
 from xpnet.backends import array_namespace
 from xpnet.program import Replayed, definitions_as_they_stand, may_replay
-from xpnet.program.functions import FIRST_CALLS
-from xpnet.program.levels import say_why
+from xpnet.program.cuda.levels import say_why
+from xpnet.program.replayed_functions import FIRST_CALLS
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_recorded_runs_as_it_stands_and_is_told_once(caplog):
                 assert y.tolist() == [1.0, 2.0]
     (message,) = [record.getMessage() for record in caplog.records]
     assert "xp.sort can't be recorded" in message
-    assert f"test_functions.py:{function.__code__.co_firstlineno + 1}" in message
+    assert f"test_replayed_functions.py:{function.__code__.co_firstlineno + 1}" in message
 
 
 def test_a_fixed_number_stays_one():

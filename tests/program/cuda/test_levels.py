@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet.program.levels import TOLERANCES, Disagreement, LevelError, compare, difference, first_level, step_down
+from xpnet.program.cuda.levels import TOLERANCES, Disagreement, LevelError, compare, difference, first_level, step_down
 
 NAMES = "XPNET_REPLAY", "XPNET_CAPTURE", "XPNET_EPILOGUES"
 

@@ -23,6 +23,7 @@ from ..training import DivergedError, passes
 from .callbacks import Callbacks
 from .history import History, print_epoch
 from .settings import Settings, update_rule
+from .stopping import next_rate
 
 Array = Any
 
@@ -108,7 +109,9 @@ class Run:
             state, cost = epochs.send(state if self.history.n_iter_ else None)
             self.history.t_ += m
             ends = self.end_epoch(state, cost, state.learning_rate, time.perf_counter() - begin)
-            rate, self.stops = self._next_rate(state.learning_rate)
+            rate, self.plateau, self.stops = next_rate(
+                self.settings, self.state, self.history.t_, self.plateau, state.learning_rate
+            )
             if rate != self.state.learning_rate:
                 self.state = replace(self.state, learning_rate=rate)
             if rate != state.learning_rate:
@@ -143,23 +146,6 @@ class Run:
         print_epoch(self.history, self.settings, None if self.judge is None else score)
         self.publish()
         return self.callbacks is not None and self.callbacks.end_epoch(state)
-
-    def _next_rate(self, rate: float) -> tuple[float, bool]:
-        """The next epoch's learning rate, and whether training stops before it."""
-        settings = self.settings
-        if settings.inverse_scaling is not None:
-            rate = self.state.optimizer.learning_rate * settings.inverse_scaling(self.history.t_)
-        if self.plateau.epochs <= settings.patience:
-            return rate, False
-        what = "Validation score" if settings.early_stopping else "Training loss"
-        message = f"{what} did not improve more than tol={settings.tol:f} for {settings.patience:g} consecutive epochs."
-        new_rate = None
-        if settings.adaptive is not None:
-            new_rate, self.plateau = settings.adaptive(rate, self.plateau)
-            message += " Learning rate too small." if new_rate is None else f" Setting learning rate to {new_rate:f}"
-        if settings.verbose:
-            print(message + (" Stopping." if new_rate is None else ""))
-        return (rate, True) if new_rate is None else (new_rate, False)
 
     def _diverged(self, error: DivergedError) -> bool:
         """Raise, with scikit-learn's words first; under early stopping only warn: the best parameters are finite."""

@@ -6,7 +6,7 @@ from typing import Any
 from .backends import Backend, RowSource, is_sparse
 from .network import Layout
 from .program import Replayed
-from .program.bounded import Bounded
+from .program.bounded_dict import Bounded
 from .program.steps import MOST_SIZES
 
 Array = Any

@@ -20,7 +20,7 @@ ORDER = (
     "distributed",
     "network",
     "state",
-    "row_blocks",
+    "block_prediction",
     "model",
     "step",
     "training",

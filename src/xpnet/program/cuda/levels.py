@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import NARROW
-from ..backends.environment import setting
+from ...backends import NARROW
+from ...backends.environment import setting
 
 Array = Any
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .values import ELEMENTWISE, REDUCTIONS, Shape, Value
+from .recorded_values import ELEMENTWISE, REDUCTIONS, Shape, Value
 
 MEMORY, SCRATCH, REGISTERS = -1, -2, -3
 """Roots of places: the plan's memory, that of a block of rows, and the registers of a kernel."""

@@ -2,7 +2,7 @@
 
 import threading
 
-from xpnet.program.bounded import Bounded
+from xpnet.program.bounded_dict import Bounded
 
 
 def test_a_new_entry_takes_the_place_of_the_oldest():

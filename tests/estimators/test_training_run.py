@@ -13,8 +13,8 @@ from xpnet.backends import get_backend
 from xpnet.equations.schedules import Adaptive, Plateau
 from xpnet.estimators.history import History
 from xpnet.estimators.lbfgs import minimize
-from xpnet.estimators.run import Run, starting_state, warn
 from xpnet.estimators.settings import Settings, update_rule
+from xpnet.estimators.training_run import Run, starting_state, warn
 from xpnet.program.steps import Batch
 
 MODEL = xpnet.Model(xpnet.Sequential(xpnet.Dense(1)), precision="float64")
