@@ -634,7 +634,7 @@ def test_sparse_data_give_the_numbers_of_dense_data(shape, rng, dtype):
 
 def test_sparse_data_are_never_made_dense_without_a_word():
     sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
-    with pytest.raises(TypeError, match=r"let the first layer be Dense, or pass X.toarray\(\)"):
+    with pytest.raises(TypeError, match=r"use Dense as the first layer, or pass X.toarray\(\)"):
         Model(Sequential(PReLU(), Dense(2))).predict(np.zeros(11), sparse.csr_array(np.eye(3)))
 
 

@@ -170,7 +170,7 @@ def passes(
     training.
     """
     with backend.active():
-        steps.bring(data)
+        steps.use_data(data)
     X, m, course = data.X, data.X.shape[0], state.course
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
     batch_size = min(batch_size, m)

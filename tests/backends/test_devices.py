@@ -1,4 +1,4 @@
-"""Two GPUs: everything about an array runs on that array's GPU, whichever is current."""
+"""Two GPUs: computations run on the GPU of the data, whichever is current."""
 
 import pickle
 from contextlib import nullcontext
@@ -30,7 +30,7 @@ def _needs_two():
 
 @pytest.fixture(params=["host", "GPU 1"])
 def place(request, rng):
-    """Where X is: a function that brings host arrays there, and the backend= that makes the second GPU compute."""
+    """The place of X: a function that moves host arrays there, and the backend= that selects the second GPU."""
     if request.param == "host":
         return (lambda a: a), "cupy:1"
     return get_backend("cupy:1").asarray, None
@@ -84,7 +84,7 @@ def test_a_regressor(place, data, settings):
     assert ours.score(there, bring(y)) == pytest.approx(theirs.score(X, y))
 
 
-def test_what_follows_a_fit(place, data, tmp_path):
+def test_methods_after_a_fit(place, data, tmp_path):
     (bring, backend), (X, y) = place, data
     there = bring(X)
     net = MLPClassifier((8,), random_state=0, early_stopping=True, backend=backend)
@@ -112,7 +112,7 @@ def test_several_labels(place, data):
 
 
 @pytest.mark.parametrize("of_X", [0, 1])
-def test_X_on_another_gpu_than_computes(data, of_X):
+def test_X_on_another_gpu_than_the_backend(data, of_X):
     X, y = data
     there = get_backend(f"cupy:{of_X}").asarray(X)
     net = MLPClassifier((8,), max_iter=30, tol=1, random_state=0, backend=f"cupy:{1 - of_X}").fit(there, y)
@@ -168,7 +168,7 @@ def test_sparse_X(data):
     assert xpnet.diagnose(net, there, y) is not None
 
 
-def test_an_array_on_another_gpu_waits_for_what_makes_it(rng):
+def test_a_copy_from_another_gpu_waits_for_the_computation_of_the_array(rng):
     import cupy
 
     host = rng.normal(size=(1000, 1000))

@@ -1,4 +1,4 @@
-"""What only a GPU can show: training beside NumPy's, masks, other work in between, data that stay on the host."""
+"""Training on a GPU: compared with NumPy, dropout masks, other work in between, data that stay on the host."""
 
 from dataclasses import replace
 from itertools import islice
@@ -49,7 +49,7 @@ def distance(ours, theirs):
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("batch_size", [None, 32, 100])
-def test_a_hundred_steps_in_float64_cost_what_they_cost_on_numpy(gpu, data, activation, batch_size):
+def test_a_hundred_steps_in_float64_have_the_same_costs_as_on_numpy(gpu, data, activation, batch_size):
     n_epochs = 100 if batch_size is None else 10
     of = model(activation)
     ours, theirs = (train(backend, data, of, n_epochs, batch_size=batch_size) for backend in (gpu, "numpy"))
@@ -68,7 +68,7 @@ def test_every_precision_trains(gpu, data, precision, activation):
 
 @pytest.mark.parametrize("precision", [None, "bfloat16"], ids=str)
 @pytest.mark.parametrize("batch_size", [None, 32])
-def test_steps_draw_numpys_masks(gpu, data, batch_size, precision):
+def test_steps_draw_the_same_masks_as_numpy(gpu, data, batch_size, precision):
     layers = Dense(64, "tanh"), Dropout(0.5), Dense(40, "tanh"), Dropout(0.2), Dense(5)
     of = Model(Sequential(*layers), "cross_entropy", precision=precision)
     ours = train(gpu, data, of, 5, batch_size=batch_size)
@@ -76,7 +76,7 @@ def test_steps_draw_numpys_masks(gpu, data, batch_size, precision):
     assert distance(ours, theirs) < (1e-10 if precision is None else 0.02)
 
 
-def test_the_gradients_norm_is_numpys(gpu, data):
+def test_the_norm_of_the_gradient_is_the_same_as_on_numpy(gpu, data):
     rng = np.random.default_rng(0)
     start = model().initial(rng, 30, GradientDescent(0.1))
     norms = []
@@ -86,7 +86,7 @@ def test_the_gradients_norm_is_numpys(gpu, data):
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-9)
 
 
-def test_other_work_between_epochs_harms_nothing(gpu, data):
+def test_other_work_between_epochs_changes_nothing(gpu, data):
     import cupy
 
     rng = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_predictions_wait_for_the_gpu_once_at_the_end(gpu, rng, monkeypatch, m):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_predictions_from_what_is_not_finite_are_refused(gpu, rng, bad):
+def test_predictions_from_nan_or_infinity_are_refused(gpu, rng, bad):
     of, X = Model(Sequential(Dense(5), Dense(3)), "cross_entropy"), rng.normal(size=(100, 30))
     theta = of.draw(rng, 30)
     net = MLPClassifier((5,), max_iter=30, tol=1.0).fit(X, np.arange(100) % 3)

@@ -1,4 +1,4 @@
-"""What a GPU has too little of: memory, units for narrow products, speed in float64."""
+"""GPUs with too little memory, without units for narrow products, and with slow float64."""
 
 import warnings
 from itertools import islice
@@ -15,12 +15,14 @@ pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::sklearn.excep
 
 # --- memory
 
-SAYS = r"^GPU 0 has too little memory: .* of .* GiB are free\. Use a smaller batch_size, .*nvidia-smi .*Out of memory"
+MESSAGE = (
+    r"^GPU 0 has too little memory: .* of .* GiB are free\. Use a smaller batch_size, .*nvidia-smi .*Out of memory"
+)
 
 
 @pytest.fixture
 def spare():
-    """A function that leaves CuPy this many more bytes."""
+    """A function that limits what CuPy may still allocate to this number of bytes."""
     import cupy
 
     pool = cupy.get_default_memory_pool()
@@ -40,31 +42,31 @@ def data(rng):
     return rng.normal(size=(4000, 50)), rng.integers(0, 3, 4000)
 
 
-def test_while_data_are_read(data, spare):
+def test_too_little_memory_for_the_data(data, spare):
     spare(1 << 19)
-    with pytest.raises(MemoryError, match=SAYS) as caught:
+    with pytest.raises(MemoryError, match=MESSAGE) as caught:
         MLPClassifier((8,), backend="cupy").fit(*data)
     assert type(caught.value) is MemoryError
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd", "lbfgs"])
-def test_while_a_network_is_trained(data, spare, kind):
+def test_too_little_memory_for_training(data, spare, kind):
     spare(1 << 22)
     net = MLPClassifier((2000,), solver=kind, batch_size=4000, max_iter=3, backend="cupy")
-    with pytest.raises(MemoryError, match=SAYS):
+    with pytest.raises(MemoryError, match=MESSAGE):
         net.fit(*data)
     assert not hasattr(net, "coefs_") or np.isfinite(net.coefs_[0]).all()
 
 
-def test_while_it_is_validated(data, spare):
+def test_too_little_memory_for_validation(data, spare):
     X, y = data
     net = MLPRegressor(hidden_layer_sizes=(2000,), batch_size=10, max_iter=3, backend="cupy")
     spare(1 << 25)
-    with pytest.raises(MemoryError, match=SAYS):
+    with pytest.raises(MemoryError, match=MESSAGE):
         net.fit(X[:20], y[:20], validation_data=(X, y))
 
 
-def test_while_it_predicts(data, spare):
+def test_too_little_memory_for_predictions(data, spare):
     X, y = data
     net = MLPClassifier((2000,), batch_size=20, max_iter=1, backend="cupy").fit(X[:20], y[:20])
     model = Model(Sequential(Dense(2000), Dense(3)), "cross_entropy")
@@ -73,7 +75,7 @@ def test_while_it_predicts(data, spare):
     spare(1 << 23)
     for predict in (net.predict, net.predict_proba, lambda X: model.predict(theta, X, "cupy")):
         for given in (X, there):
-            with pytest.raises(MemoryError, match=SAYS):
+            with pytest.raises(MemoryError, match=MESSAGE):
                 predict(given)
 
 
@@ -82,7 +84,7 @@ def test_smaller_batches_train_after_the_memory_was_full(data, spare):
     model, rng = Model(Sequential(Dense(2000, "tanh"), Dense(3)), "cross_entropy"), np.random.default_rng(0)
     start, Y = model.initial(rng, 50, Adam(0.01)), np.eye(3)[y]
     spare(1 << 25)
-    with pytest.raises(MemoryError, match=SAYS):
+    with pytest.raises(MemoryError, match=MESSAGE):
         next(epochs(model, start, X, Y, backend="cupy"))
     costs = [cost for _, cost in islice(epochs(model, start, X, Y, batch_size=100, rng=rng, backend="cupy"), 2)]
     assert costs[1] < costs[0]
@@ -92,8 +94,8 @@ def test_smaller_batches_train_after_the_memory_was_full(data, spare):
 
 
 @pytest.fixture
-def says(monkeypatch):
-    """A function that sets what CUDA says about every GPU."""
+def set_gpu(monkeypatch):
+    """A function that sets the properties of every GPU."""
     precision.warn_of_slow_float64.cache_clear()
 
     def set_facts(*given):
@@ -104,32 +106,32 @@ def says(monkeypatch):
 
 
 @pytest.mark.parametrize("narrow", ["tf32", "bfloat16"])
-def test_narrow_products_need_ampere(data, says, narrow):
+def test_narrow_products_need_ampere(data, set_gpu, narrow):
     X, y = data
     net = MLPClassifier((8,), max_iter=1, precision=narrow, backend="cupy")
-    says("Tesla T4", (7, 5), 32)
+    set_gpu("Tesla T4", (7, 5), 32)
     with pytest.raises(
         ValueError,
         match=rf'^precision is "{narrow}", and GPU 0 \(Tesla T4\) has compute capability 7\.5; 8\.0 or newer is '
         'needed: use precision="float32"',
     ):
         net.fit(X, y)
-    says("A10", (8, 6), 32)
+    set_gpu("A10", (8, 6), 32)
     assert net.fit(X, y).coefs_[0].dtype == np.float32
 
 
 @pytest.mark.parametrize("ratio", [32, 64])
-def test_slow_float64_causes_one_warning(data, says, ratio):
+def test_slow_float64_causes_one_warning(data, set_gpu, ratio):
     X, y = data
-    says("A10", (8, 6), ratio)
+    set_gpu("A10", (8, 6), ratio)
     with pytest.warns(RuntimeWarning, match=rf'^GPU 0 \(A10\) computes float64 at 1/{ratio} .*precision="float32"'):
         MLPClassifier((8,), max_iter=1, backend="cupy").fit(X, y)
     MLPClassifier((8,), max_iter=1, backend="cupy").fit(X, y)
 
 
 @pytest.mark.parametrize(("ratio", "dtype"), [(0, "float64"), (2, "float64"), (64, "float32")])
-def test_gpus_with_fast_float64_and_float32_data_cause_no_warning(data, says, ratio, dtype):
-    says("H100", (9, 0), ratio)
+def test_gpus_with_fast_float64_and_float32_data_cause_no_warning(data, set_gpu, ratio, dtype):
+    set_gpu("H100", (9, 0), ratio)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         MLPClassifier((8,), max_iter=1, precision=dtype, backend="cupy").fit(*data)

@@ -1,4 +1,4 @@
-"""Data at the border: what comes in as numbers, and what is refused."""
+"""Data that a user passes: how they are read, and what is refused."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from xpnet.backends import check_finite, read_data, to_numpy
 
 
-def test_numbers_come_in_as_they_are(library, dtype):
+def test_arrays_of_floating_numbers_are_not_copied(library, dtype):
     a = library.asarray([[1.5, 2.0], [0.0, -1.0]], dtype)
     backend, X = read_data(a, "X")
     assert X is a
@@ -44,7 +44,7 @@ def test_large_whole_numbers_keep_their_value(library):
     np.testing.assert_array_equal(to_numpy(X), [[2.0**40, -(2.0**40)]])
 
 
-def test_lists_and_tables_come_in_as_float64():
+def test_lists_and_tables_become_float64():
     pandas = pytest.importorskip("pandas")
     for X in ([[1, 2], [3, 4]], ((1.0, 2.0), (3.0, 4.0)), pandas.DataFrame({"a": [1, 3], "b": [2.0, 4.0]})):
         backend, read = read_data(X, "X")
@@ -52,14 +52,14 @@ def test_lists_and_tables_come_in_as_float64():
         np.testing.assert_array_equal(read, [[1, 2], [3, 4]])
 
 
-def test_host_data_goes_where_it_is_told(library, dtype):
+def test_host_data_are_moved_to_the_backend(library, dtype):
     backend, X = read_data([[1, 2]], "X", library.backend, getattr(library.xp, dtype))
     assert backend == library.backend
     assert library.owns(X)
     assert X.dtype == getattr(library.xp, dtype)
 
 
-def test_what_came_in_is_not_written_to(library):
+def test_data_are_not_written_to(library):
     host = np.arange(6).reshape(2, 3)
     host.flags.writeable = False
     read_data(host, "X", library.backend)
@@ -71,7 +71,7 @@ REFUSED = {
     "numbers as text": (np.array([["1", "2"]]), r"^y has dtype <U1"),
     "objects": (np.array([[1, None]], dtype=object), r"^y has dtype object"),
     "None": (None, r"^y has dtype object"),
-    "ragged": ([[1, 2], [3]], r"^y can't be made an array: its rows must all have the same length"),
+    "ragged": ([[1, 2], [3]], r"^y can't be converted to an array: its rows must all have the same length"),
     "complex": ([[1j]], r"^y has dtype complex128; real numbers are needed: take the real part"),
     "dates": (np.array([["2020-01-01"]], dtype="datetime64[D]"), r"^y has dtype datetime64"),
     "a NaN": ([[1.0, float("nan")]], r"^y contains 1 value\(s\) that are NaN or infinite; remove or impute"),
@@ -85,9 +85,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_not_numbers_is_refused(what):
-    given, said = REFUSED[what]
-    with pytest.raises(ValueError, match=said):
+def test_data_that_are_not_finite_real_numbers_are_refused(what):
+    given, message = REFUSED[what]
+    with pytest.raises(ValueError, match=message):
         read_data(given, "y")
 
 
@@ -121,7 +121,7 @@ def test_bad_sparse_data_are_refused(library):
             read_data(sparse.csr_array([[0.0, 1.0]]), "X", library.backend)
 
 
-def test_what_is_not_numbers_is_refused_in_every_library(library, dtype):
+def test_data_that_are_not_finite_real_numbers_are_refused_in_every_library(library, dtype):
     xp = library.xp
     with pytest.raises(ValueError, match=r"^X has dtype .*complex.*; real numbers are needed"):
         read_data(xp.asarray([[1.0]], dtype=xp.complex128, device=library.backend.device), "X")
@@ -131,7 +131,7 @@ def test_what_is_not_numbers_is_refused_in_every_library(library, dtype):
         read_data(library.asarray(np.ones((0, 2)), dtype), "X")
 
 
-def test_every_value_is_looked_at():
+def test_every_value_is_checked():
     X = np.ones((300, 500), np.float32)
     check_finite(X, "X")
     X[-1, -1] = np.nan

@@ -1,4 +1,4 @@
-"""What other libraries have on a GPU comes by DLPack or the CUDA array interface, and never through the host."""
+"""Arrays of other libraries on a GPU: read by DLPack or the CUDA array interface, and never through the host."""
 
 from types import ModuleType, SimpleNamespace
 
@@ -7,14 +7,14 @@ import pytest
 
 from xpnet import Adam, Dense, MLPClassifier, Model, Sequential
 from xpnet.backends import Backend, get_backend, read_data, to_numpy
-from xpnet.backends.gpu import takes_from_gpu
+from xpnet.backends.gpu import is_nvidia_gpu
 from xpnet.training import epochs
 
 pytestmark = pytest.mark.gpu
 
 
 class Foreign:
-    """An array of another library, which holds CuPy's memory and does not go to the host."""
+    """An array of another library, which holds CuPy's memory and can't be copied to the host."""
 
     def __init__(self, a):
         self.a = a
@@ -34,7 +34,7 @@ class Foreign:
         return self.a.__dlpack__(**how)
 
     def __array__(self, *_, **__):
-        raise AssertionError("it went to the host")
+        raise AssertionError("it was copied to the host")
 
     to_device = __array__
 
@@ -84,7 +84,7 @@ def test_the_memory_is_shared(kind, dtype):
     np.testing.assert_array_equal(there.get(), a.get())
 
 
-def test_arrays_are_read_in_the_dtype_that_is_asked_for(kind):
+def test_arrays_are_read_in_the_requested_dtype(kind):
     import cupy
 
     a = cupy.arange(12.0).reshape(3, 4)
@@ -95,7 +95,7 @@ def test_arrays_are_read_in_the_dtype_that_is_asked_for(kind):
         read_data(kind(cupy.asarray([[np.nan, 1.0]])), "X", "cupy")
 
 
-def test_it_is_trained_on(kind, data):
+def test_training_on_such_arrays(kind, data):
     X, y = data
     model, rng = Model(Sequential(Dense(4, "tanh"), Dense(3)), "cross_entropy"), np.random.default_rng(0)
     there = kind(get_backend("cupy").asarray(X))
@@ -104,7 +104,7 @@ def test_it_is_trained_on(kind, data):
     np.testing.assert_allclose(to_numpy(state.theta), theirs.theta, atol=1e-12)
 
 
-def test_an_array_with_only_the_cuda_array_interface_is_computed_with_by_cupy(data):
+def test_cupy_computes_with_arrays_that_have_only_the_cuda_array_interface(data):
     X, y = data
     there = Interface(get_backend("cupy").asarray(X))
     assert get_backend(None, there).name == "cupy:0"
@@ -118,7 +118,7 @@ def test_an_array_with_only_the_cuda_array_interface_is_computed_with_by_cupy(da
         assert net.score(there, y) == theirs.score(X, y)
 
 
-def test_an_estimator_takes_and_gives_another_librarys(data):
+def test_an_estimator_takes_and_returns_arrays_of_another_library(data):
     X, y = data
     there = Foreign(get_backend("cupy").asarray(X))
     net = MLPClassifier((4,), max_iter=30, tol=1.0, random_state=0, backend="cupy").fit(there, y)
@@ -128,17 +128,17 @@ def test_an_estimator_takes_and_gives_another_librarys(data):
     np.testing.assert_allclose(found.a.get(), theirs, atol=1e-8)
 
 
-def test_cupys_arrays_go_to_other_libraries():
+def test_arrays_of_cupy_are_passed_to_other_libraries():
     import cupy
 
     a = cupy.arange(6.0)
     there = Backend("foreign", FOREIGN, Foreign(a).device).asarray(a)
     assert there.a.data.ptr == a.data.ptr
-    assert takes_from_gpu(SimpleNamespace(platform="gpu"))  # JAX's
-    assert not takes_from_gpu("cpu")
+    assert is_nvidia_gpu(SimpleNamespace(platform="gpu"))  # JAX's
+    assert not is_nvidia_gpu("cpu")
 
 
-def test_arrays_of_the_host_still_go_through_the_host(data):
+def test_host_arrays_are_copied_through_the_host(data):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     a = torch.asarray(data[0]).requires_grad_()
     np.testing.assert_array_equal(get_backend("cupy").asarray(a).get(), data[0])

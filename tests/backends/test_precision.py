@@ -1,4 +1,4 @@
-"""Precision: per model, refused where it can't be computed, and the data's dtype where it can."""
+"""Precision: the dtype of data and parameters, and an error if the backend does not have it."""
 
 from contextlib import nullcontext
 
@@ -23,7 +23,7 @@ def XY(rng):
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("given", ["float32", "float64", "int32"])
-def test_data_and_parameters_are_held_in_it(library, XY, precision, given):
+def test_data_and_parameters_have_its_dtype(library, XY, precision, given):
     X, Y = XY
     model = Model(NETWORK, "cross_entropy", precision=precision)
     X = library.asarray(np.round(4 * X), given)
@@ -34,7 +34,7 @@ def test_data_and_parameters_are_held_in_it(library, XY, precision, given):
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
-def test_narrow_products_are_refused_where_there_are_none(library, XY, precision):
+def test_narrow_products_are_refused_on_other_backends(library, XY, precision):
     if library.name == "cupy":
         pytest.skip("CuPy has them")
     X, Y = XY
@@ -58,7 +58,7 @@ def test_there_are_four_precisions():
         MLPClassifier(precision="half").fit([[0.0], [1.0]], [0, 1])
 
 
-def test_estimators_hand_it_on(XY):
+def test_estimators_have_a_precision(XY):
     X, Y = XY
     y = Y.argmax(axis=1)
     net = MLPClassifier((5,), max_iter=300, tol=1.0, precision="float32", random_state=0).fit(X, y)
@@ -75,7 +75,7 @@ def test_the_dtype_of_the_data(library):
     assert data_dtype("float32", backend) == library.xp.float32
 
 
-def test_host_data_stay_where_the_backend_can_not_hold_them(monkeypatch, rng):
+def test_host_data_stay_on_the_host_if_the_backend_can_not_hold_them(monkeypatch, rng):
     backend = Backend("cupy:0", None, nullcontext())
     asked = []
     monkeypatch.setattr(Backend, "holds", lambda self, n_bytes: asked.append((self.name, n_bytes)))

@@ -1,4 +1,4 @@
-"""Data that are read row by row: HDF5, Zarr, memmaps and whatever else has shape, dtype and row slices."""
+"""Data that are read batch by batch: HDF5, Zarr, memmaps and other objects with shape, dtype and row slices."""
 
 import tracemalloc
 from itertools import islice
@@ -20,7 +20,7 @@ class Source:
         self.read, self.largest = 0, 0
 
     def __getitem__(self, key):
-        assert isinstance(key, slice), "only slices of rows are asked for"
+        assert isinstance(key, slice), "only slices of rows are read"
         found = self.values[key]
         self.read += len(found)
         self.largest = max(self.largest, len(found))
@@ -38,7 +38,7 @@ def X(rng):
     return rng.normal(size=(203, 4))
 
 
-def test_what_is_read_in_rows(tmp_path):
+def test_which_data_are_read_in_rows(tmp_path):
     import pandas as pd
     from scipy import sparse
 
@@ -55,7 +55,7 @@ def test_arrays_of_libraries_are_not(library):
 
 @pytest.mark.parametrize("at", [None, np.arange(3, 200, 2)], ids=["all", "part"])
 @pytest.mark.parametrize("kind", ["float32", "float64", "int16", "bool"])
-def test_rows_are_the_sources(X, at, kind, small_blocks):
+def test_rows_equal_those_of_the_source(X, at, kind, small_blocks):
     values = (10 * X).astype(kind)
     rows = RowSource(Source(values), None, None) if at is None else RowSource(Source(values)).part(at)
     expected = values if at is None else values[at]
@@ -105,7 +105,7 @@ def train(X, y, backend=None, **settings):
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 16, "shuffle": False}, {}], ids=str)
-def test_training_is_an_arrays(library, X, settings):
+def test_training_is_the_same_as_with_an_array(library, X, settings):
     y = X[:, 0]
     state, cost = train(Source(X), y, library.backend, **settings)
     expected, expected_cost = train(X, y, **settings)
@@ -114,7 +114,7 @@ def test_training_is_an_arrays(library, X, settings):
     assert cost == pytest.approx(expected_cost, rel=1e-9)
 
 
-def test_training_in_blocks_is_as_good_and_predicts(X, small_blocks):
+def test_training_and_prediction_in_blocks(X, small_blocks):
     y = X[:, 0]
     source = Source(X)
     state, cost = train(source, y, batch_size=16, rng=np.random.default_rng(1))
@@ -133,13 +133,13 @@ def test_bad_values_are_found_and_named(X, small_blocks):
         read_data(Source(X[:0]), "X", may_stay=True)
 
 
-def test_where_data_may_not_stay_they_are_read_whole(X):
+def test_data_that_may_not_stay_in_the_file_are_read_whole(X):
     backend, found = read_data(Source(X), "X")
     assert backend == get_backend("numpy")
     np.testing.assert_array_equal(found, X)
 
 
-def test_no_copy_of_the_whole_is_made(tmp_path):
+def test_no_copy_of_all_rows_is_made(tmp_path):
     file = np.memmap(tmp_path / "m", np.uint8, "w+", shape=(1 << 20, 32))
     tracemalloc.start()
     train(file[:, :4], np.zeros(1 << 20), batch_size=1 << 14, shuffle=False)

@@ -1,4 +1,4 @@
-"""Which backend computes, and what is said where it can't."""
+"""Which backend computes, and the error if it can't."""
 
 import contextvars
 import logging
@@ -27,7 +27,7 @@ HOST = np.zeros((2, 2))
 
 @pytest.fixture(autouse=True)
 def _as_it_was():
-    """The process-wide choice and the decision about "auto" don't leave a test."""
+    """Reset the process-wide choice and the decision about "auto" after each test."""
     yield
     set_backend(None)
     selector._auto.cache_clear()
@@ -41,7 +41,7 @@ def gpus(monkeypatch):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    """No "cupy" can be had, on any machine."""
+    """No "cupy" is available, on any machine."""
 
     def unavailable(index):
         raise BackendUnavailableError("the backend needs a GPU")
@@ -61,7 +61,7 @@ def in_a_thread(function):
 # --- the order
 
 
-def test_the_first_that_speaks_wins(gpus, monkeypatch):
+def test_the_first_choice_that_is_given_decides(gpus, monkeypatch):
     strict = pytest.importorskip("array_api_strict")
     X = strict.zeros((2, 2), device=strict.Device("device1"))
     monkeypatch.setenv("XPNET_BACKEND", "cupy:4")
@@ -78,7 +78,7 @@ def test_the_first_that_speaks_wins(gpus, monkeypatch):
     assert get_backend(None, HOST).name == "numpy"
 
 
-def test_numpy_speaks_too(gpus, monkeypatch):
+def test_numpy_is_a_choice_too(gpus, monkeypatch):
     monkeypatch.setenv("XPNET_BACKEND", "cupy:4")
     set_backend("cupy:3")
     with using_backend("cupy:2"):
@@ -90,18 +90,18 @@ def test_numpy_speaks_too(gpus, monkeypatch):
 
 
 @pytest.mark.parametrize("X", [None, 1.0, [[1.0]], ((1, 2),), np.ones((2, 1)), np.float32(1)], ids=repr)
-def test_host_data_leaves_the_choice_to_others(gpus, X):
+def test_host_data_do_not_decide(gpus, X):
     with using_backend("cupy:2"):
         assert get_backend(None, X).name == "cupy:2"
 
 
-def test_a_table_leaves_the_choice_to_others(gpus):
+def test_a_table_does_not_decide(gpus):
     pandas = pytest.importorskip("pandas")
     with using_backend("cupy:2"):
         assert get_backend(None, pandas.DataFrame({"a": [1.0]})).name == "cupy:2"
 
 
-def test_everything_follows_X(library):
+def test_the_library_and_device_of_X_compute(library):
     a = library.asarray([[1.0]])
     backend = get_backend(None, a)
     assert backend == library.backend
@@ -129,7 +129,7 @@ def test_names(gpus, name, means):
     assert get_backend(name).name == means
 
 
-# --- who sees a choice
+# --- threads and contexts
 
 
 def test_set_backend_is_seen_in_every_thread(gpus):
@@ -193,7 +193,7 @@ def environment(**changes):
     return {**os.environ, **changes}
 
 
-# --- what is refused
+# --- errors
 
 
 @pytest.mark.parametrize("name", ["gpu", "cupy:", "cupy:-1", "cupy:x", "numpy:0", " numpy", "torch", "", 3, True, np])
@@ -227,7 +227,7 @@ def test_without_cupy_the_error_gives_the_install_line(monkeypatch):
 
 @pytest.fixture
 def runtime(monkeypatch):
-    """CuPy's runtime, told how many GPUs there are, or by its number the error that counting them raises."""
+    """A function that sets the number of GPUs that CUDA reports, or the number of the error that it raises."""
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
     def answer(gpus=0, error=None):
@@ -263,7 +263,7 @@ def test_a_gpu_that_is_there_is_taken(runtime):
     assert backend.xp.__name__ == "array_api_compat.cupy"
 
 
-def test_no_gpu_is_never_replaced_in_silence(no_gpu, monkeypatch):
+def test_a_missing_gpu_is_never_replaced_silently(no_gpu, monkeypatch):
     monkeypatch.setenv("XPNET_BACKEND", "cupy")
     with pytest.raises(BackendUnavailableError):
         get_backend()
@@ -278,8 +278,8 @@ def test_no_gpu_is_never_replaced_in_silence(no_gpu, monkeypatch):
 def test_auto_takes_a_gpu_and_says_so_once(gpus, caplog):
     with caplog.at_level(logging.INFO, "xpnet"):
         assert [get_backend("auto").name, get_backend("AUTO").name] == ["cupy:0", "cupy:0"]
-        assert auto_choice() == ("cupy:0", "a GPU and CuPy are here")
-    assert caplog.messages == ['backend "auto" takes cupy:0: a GPU and CuPy are here']
+        assert auto_choice() == ("cupy:0", "a GPU and CuPy are available")
+    assert caplog.messages == ['backend "auto" takes cupy:0: a GPU and CuPy are available']
 
 
 def test_auto_without_a_gpu_takes_numpy_and_says_why_once(no_gpu, caplog):
@@ -289,11 +289,11 @@ def test_auto_without_a_gpu_takes_numpy_and_says_why_once(no_gpu, caplog):
     assert caplog.messages == ['backend "auto" takes numpy: the backend needs a GPU']
 
 
-# --- arrays across the border
+# --- conversion of arrays
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "int64", "int32", "bool"])
-def test_arrays_cross_the_border_and_come_back(library, kind):
+def test_arrays_are_converted_and_back(library, kind):
     host = np.array([[0, 1, 2], [3, 0, 5]], dtype=kind)
     a = library.asarray(host, kind)
     assert library.owns(a)
@@ -304,13 +304,13 @@ def test_arrays_cross_the_border_and_come_back(library, kind):
     np.testing.assert_array_equal(back, host)
 
 
-def test_an_array_that_is_already_there_is_itself(library, dtype):
+def test_an_array_of_the_backend_is_returned_itself(library, dtype):
     a = library.asarray([[1.0, 2.0]], dtype)
     assert library.backend.asarray(a) is a
     assert library.backend.asarray(a, a.dtype) is a
 
 
-def test_asarray_gives_the_dtype_that_is_asked_for(library, dtype):
+def test_asarray_returns_the_requested_dtype(library, dtype):
     wanted = getattr(library.xp, dtype)
     for given in (
         [[1, 2]],
@@ -324,7 +324,7 @@ def test_asarray_gives_the_dtype_that_is_asked_for(library, dtype):
         np.testing.assert_array_equal(to_numpy(a), [[1, 2]])
 
 
-def test_arrays_go_between_any_two_libraries(library, other_library, dtype):
+def test_arrays_are_converted_between_any_two_libraries(library, other_library, dtype):
     a = library.asarray([[1.5, -2.0], [0.0, 4.0]], dtype)
     b = other_library.backend.asarray(a)
     assert other_library.owns(b)
@@ -332,7 +332,7 @@ def test_arrays_go_between_any_two_libraries(library, other_library, dtype):
     np.testing.assert_array_equal(to_numpy(b), to_numpy(a))
 
 
-def test_a_copy_is_made_where_the_library_could_write_through(library):
+def test_a_copy_is_made_if_the_library_could_write_to_the_original(library):
     host = np.ones((2, 2))
     a = library.backend.asarray(host)
     if library.name.startswith(("strict", "torch")):
@@ -352,15 +352,15 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("change", LAYOUTS)
-def test_host_arrays_of_any_memory_layout_cross_the_border(library, change):
+def test_host_arrays_of_any_memory_layout_are_converted(library, change):
     host = LAYOUTS[change](np.arange(6.0).reshape(3, 2))
     a = library.backend.asarray(host, library.xp.float64)
     assert library.owns(a)
     np.testing.assert_array_equal(to_numpy(a), host)
 
 
-def test_only_cupys_device_has_to_be_current(library):
-    """PyTorch's can be entered as well, which would make each of its calls twice as slow."""
+def test_only_a_device_of_cupy_is_made_current(library):
+    """PyTorch's devices are contexts too, but would make each of its calls twice as slow."""
     entered = library.backend.active()
     assert isinstance(entered, nullcontext) == (library.name != "cupy")
 
@@ -391,7 +391,7 @@ def test_float32_and_float64_stay_and_all_else_becomes_float64(library):
             assert floating(getattr(xp, name)) == xp.float64
 
 
-def test_jax_without_float64_works_in_float32_and_warns_of_nothing():
+def test_jax_without_float64_computes_in_float32_without_warnings():
     pytest.importorskip("jax", reason="JAX is not installed")
     code = """
 import warnings

@@ -1,4 +1,4 @@
-"""BLAS threads: lowered for small steps, never raised, and the caller's own again whenever the caller runs."""
+"""The number of BLAS threads: lowered for small steps, never raised, and restored whenever the caller runs."""
 
 import threading
 
@@ -16,7 +16,7 @@ from xpnet.training import epochs
 
 
 class Blas:
-    """What threadpoolctl's controllers have."""
+    """A controller like those of threadpoolctl."""
 
     def __init__(self, n):
         self.n, self.seen = n, []
@@ -31,7 +31,7 @@ class Blas:
 
 @pytest.fixture
 def blas(monkeypatch):
-    """Libraries of four threads, of one, and one that doesn't say."""
+    """Libraries with four threads, with one, and with an unknown number."""
     found = [Blas(4), Blas(1), Blas(None)]
     monkeypatch.setattr(threads, "libraries", lambda: found)
     return found
@@ -117,7 +117,7 @@ def test_training_lowers_the_number_for_small_steps_and_never_for_its_caller(bla
 
 
 def test_any_thread_may_lower_it_and_another_restore_it():
-    """threadpoolctl obeys one thread at a time; here it is its own controllers that are asked."""
+    """threadpoolctl obeys one thread at a time; this test uses its own controllers."""
     pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
     before = [library.get_num_threads() for library in threads.libraries()]
     seen, entered, leave = [], threading.Event(), threading.Event()

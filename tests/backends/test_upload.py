@@ -1,4 +1,4 @@
-"""Large host arrays to a GPU: their numbers, and how much page-locked memory that takes."""
+"""Copies of large host arrays to a GPU: their values, and the page-locked memory that they need."""
 
 import numpy as np
 import pytest
@@ -12,24 +12,24 @@ SHAPE = 3000, 700  # 16.8 MB in float64
 
 @pytest.fixture
 def host(rng):
-    """Above the size from which arrays go in chunks, and no whole number of them."""
+    """An array that is copied in chunks, the last of which is smaller than the others."""
     return rng.integers(-100, 100, SHAPE).astype(np.float64)
 
 
 @pytest.fixture
 def pinned():
-    """How many bytes of page-locked memory were asked for."""
+    """The sizes in bytes of the page-locked memory that has been allocated."""
     import cupy
 
-    asked = []
+    sizes = []
     pool = cupy.cuda.PinnedMemoryPool()
 
     def allocate(n_bytes):
-        asked.append(n_bytes)
+        sizes.append(n_bytes)
         return pool.malloc(n_bytes)
 
     cupy.cuda.set_pinned_memory_allocator(allocate)
-    yield asked
+    yield sizes
     cupy.cuda.set_pinned_memory_allocator(cupy.get_default_pinned_memory_pool().malloc)
 
 
@@ -55,7 +55,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("dtype", [None, "float32", "float64"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_numbers_arrive(host, pinned, tmp_path, layout, dtype):
+def test_the_values_are_copied(host, pinned, tmp_path, layout, dtype):
     given = LAYOUTS[layout](host, tmp_path)
     there = get_backend("cupy").asarray(given, dtype)
     host[...] = 0.0  # nothing is read after the call
@@ -84,7 +84,7 @@ def test_an_upload_is_ordered_on_the_current_stream(host):
 
 
 def test_an_upload_into_freed_memory_waits_for_its_readers(host):
-    """The pool hands memory on while kernels that read it are still in the stream."""
+    """The pool hands out memory again while kernels that read it are still in the stream."""
     import cupy
 
     pool, backend = cupy.get_default_memory_pool(), get_backend("cupy")
@@ -97,7 +97,7 @@ def test_an_upload_into_freed_memory_waits_for_its_readers(host):
     np.testing.assert_array_equal(second.get(), host + 1.0)
 
 
-def test_what_is_read_is_uploaded_in_its_final_dtype(host, pinned):
+def test_data_are_uploaded_in_their_final_dtype(host, pinned):
     import cupy
 
     pool = cupy.get_default_memory_pool()

@@ -5,7 +5,7 @@ import threading
 from xpnet.program.bounded_dict import Bounded
 
 
-def test_a_new_entry_takes_the_place_of_the_oldest():
+def test_a_new_entry_replaces_the_oldest():
     kept = Bounded(2)
     kept["a"], kept["b"], kept["a"] = 1, 2, 3
     assert kept == {"a": 3, "b": 2}

@@ -1,4 +1,4 @@
-"""The replay: NumPy's calls, one after the other, into memory that is there."""
+"""Replays on NumPy: calls one after the other, with outputs in memory that is allocated beforehand."""
 
 import tracemalloc
 
@@ -15,7 +15,7 @@ from xpnet.program.plan_items import ALIGNMENT
 from .test_plan import a_step
 
 NUMPYS_OWN = 8 * np.getbufsize() + 2048
-"""Bytes of the buffer that NumPy's loop over rows has for itself, and of what Python calls with."""
+"""Bytes of the buffer of NumPy's own loop over rows, and of the arguments of Python's calls."""
 
 
 def bound(function, *arrays, **settings):
@@ -23,7 +23,7 @@ def bound(function, *arrays, **settings):
 
 
 def allocated(function, n=20):
-    """The most bytes that were held at once beyond those held before, while a function ran."""
+    """The peak of the bytes that a function allocated."""
     for _ in range(3):
         function()
     tracemalloc.start()
@@ -38,7 +38,7 @@ def allocated(function, n=20):
 
 
 def drawn(program, rng):
-    """Numbers for the inputs of a training step."""
+    """Random numbers for the inputs of a training step."""
     return [np.array(np.abs(rng.normal(size=v.shape)), v.dtype) for v in program.inputs]
 
 
@@ -55,7 +55,7 @@ def test_a_replay_allocates_nothing(optimizer, block, monkeypatch, rng):
     assert allocated(lambda: np.ones((200, 100))) > NUMPYS_OWN
 
 
-def test_a_constant_is_gone_with_the_last_replay_that_needs_it():
+def test_a_constant_is_freed_with_the_last_replay_that_needs_it():
     def at_least(x):
         return array_namespace(x).maximum(x, 0.123)
 
@@ -65,7 +65,7 @@ def test_a_constant_is_gone_with_the_last_replay_that_needs_it():
     assert not [key for key in numpy_replay._CONSTANTS if key[0] == "0.123"]
 
 
-def test_inputs_are_read_where_they_lie():
+def test_inputs_are_read_in_place():
     x = np.zeros(3)
     replay = bound(lambda x: x + 1.0, x)
     x[...] = 5.0
@@ -75,7 +75,7 @@ def test_inputs_are_read_where_they_lie():
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(4), np.zeros(3, np.float32), np.zeros(6)[::2]])
-def test_inputs_of_another_kind_are_refused(wrong):
+def test_inputs_of_another_shape_dtype_or_layout_are_refused(wrong):
     planned = plan(record(lambda x: x + 1.0, np.zeros(3)))
     with pytest.raises(ValueError, match="an input is float"):
         Replay(planned, [wrong])
@@ -94,7 +94,7 @@ def test_replays_may_share_their_memory():
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 1000])
-def test_memory_begins_where_a_cache_line_does(size):
+def test_memory_begins_at_a_cache_line(size):
     memory = aligned(size)
     assert (memory.size, memory.dtype) == (size, np.uint8)
     assert memory.ctypes.data % ALIGNMENT == 0
@@ -116,7 +116,7 @@ def test_reductions_of_narrow_and_wide_rows(shape, dtype, axis, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-5)
 
 
-def test_nan_goes_through_a_maximum_as_numpy_has_it():
+def test_a_maximum_propagates_nan_as_numpy_does():
     x = np.array([[np.nan, 1.0], [2.0, -3.0]])
     replay = bound(lambda x: (array_namespace(x).maximum(x, 0.0), array_namespace(x).max(x, axis=1)), x)
     replay()

@@ -1,4 +1,4 @@
-"""What is computed when, and where it lies."""
+"""When values are computed, and where they lie."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def operations(planned):
     return [x.operation for item in planned.items for x in item.operations]
 
 
-def test_what_no_output_needs_is_left_out():
+def test_operations_that_no_output_needs_are_left_out():
     def function(x):
         xp = array_namespace(x)
         xp.exp(x)
@@ -27,7 +27,7 @@ def test_what_no_output_needs_is_left_out():
     assert operations(plan(record(function, np.zeros(3)))) == ["multiply", "sum"]
 
 
-def test_a_view_is_no_operation_and_has_no_memory():
+def test_a_view_takes_no_operation_and_no_memory():
     def function(x):
         xp = array_namespace(x)
         return xp.sum(xp.matrix_transpose(x)[1:, ...], axis=1)
@@ -47,7 +47,7 @@ def test_a_chain_takes_the_memory_of_one_array():
     assert plan(record(function, np.zeros(1000))).memory == 8000
 
 
-def test_what_is_still_needed_is_not_overwritten():
+def test_values_that_are_still_needed_are_not_overwritten():
     def function(x):
         a = x + 1.0
         b = a * 2.0
@@ -61,7 +61,7 @@ def test_what_is_still_needed_is_not_overwritten():
     np.testing.assert_array_equal(replay.outputs, [x + 1.0, 2.0 * (x + 1.0)])
 
 
-def test_the_second_choice_alone_may_be_overwritten_by_a_choice():
+def test_where_may_overwrite_only_its_second_choice():
     def function(x):
         xp = array_namespace(x)
         yes, no = x * 2.0, x * 3.0
@@ -76,7 +76,7 @@ def test_the_second_choice_alone_may_be_overwritten_by_a_choice():
     assert planned.places[chosen] == planned.places[chosen.operands[2]]
 
 
-def test_parts_of_a_concatenation_are_computed_in_their_places():
+def test_parts_of_a_concatenation_are_computed_in_place():
     def function(x, W):
         xp = array_namespace(x)
         return xp.concat([xp.reshape(x @ W, (-1,)), xp.sum(x, axis=0)])
@@ -87,7 +87,7 @@ def test_parts_of_a_concatenation_are_computed_in_their_places():
     assert sorted(place.offset for place in planned.places.values()) == [0, 0, 5 * 2 * 8]
 
 
-def test_a_part_that_lies_elsewhere_is_copied():
+def test_a_part_that_is_used_twice_or_is_an_input_is_copied():
     def function(x):
         xp = array_namespace(x)
         y = x + 1.0
@@ -100,16 +100,16 @@ def test_a_part_that_lies_elsewhere_is_copied():
     np.testing.assert_array_equal(replay.outputs[1], [*x, *(x + 1.0)])
 
 
-def test_outputs_take_the_place_of_inputs():
+def test_outputs_overwrite_inputs():
     planned = plan(record(lambda x, g: (x - 0.1 * g, x), np.zeros(100), np.zeros(100)), {0: 0})
-    assert planned.copies == [(planned.outputs[0], 0)]  # the other output still wants what was there
+    assert planned.copies == [(planned.outputs[0], 0)]  # the other output needs the old values
     planned = plan(record(lambda x, g: (x - 0.1 * g,), np.zeros(100), np.zeros(100)), {0: 0})
     assert planned.copies == []
     assert planned.places[planned.outputs[0]] == (0, 0)
     assert planned.memory == 800
 
 
-def test_two_inputs_change_places():
+def test_two_inputs_are_swapped():
     a, b = np.arange(5.0), -np.arange(5.0)
     replay = Replay(plan(record(lambda a, b: (b, a), a, b), {0: 0, 1: 1}), [a, b])
     replay()
@@ -126,7 +126,7 @@ def grouped(x):
     return E / xp.sum(E, axis=-1, keepdims=True)
 
 
-def test_neighbours_over_the_same_rows_are_a_group():
+def test_neighbors_over_the_same_rows_are_a_group():
     (item,) = plan(record(grouped, np.zeros((200, 10)))).items
     assert [x.operation for x in item.operations] == ["max", "subtract", "exp", "sum", "divide"]
     assert (item.n_rows, item.block, item.scratch) == (200, 0, 0)
@@ -181,7 +181,7 @@ def test_the_products_of_a_step_are_those_of_the_equations():
 
 @pytest.mark.parametrize("optimizer", [GradientDescent(0.1), Adam(0.1)], ids=repr)
 def test_parameters_are_updated_as_soon_as_the_old_ones_are_not_needed(optimizer, monkeypatch):
-    """So a gradient's part is gone before the next one is computed."""
+    """Thus each part of the gradient is freed before the next one is computed."""
     monkeypatch.setattr(planning, "BLOCK", 1000)
     sizes, m = (300, 200, 100, 10), 20
     _, planned = a_step(optimizer, sizes, m, l2=0.1)
@@ -190,7 +190,7 @@ def test_parameters_are_updated_as_soon_as_the_old_ones_are_not_needed(optimizer
     gradients = [x for x in products if x.shape in ((300, 200), (200, 100))]
     places = {planned.places[x] for x in gradients}
     assert all(root == MEMORY for root, _ in places)
-    # Two gradients as large as the weights never lie there together.
+    # Two gradients as large as the weights are never in memory together.
     assert planned.memory < 8 * (300 * 200 + 200 * 100 + 4 * m * 300)
 
 
@@ -206,11 +206,11 @@ def test_a_short_vector_is_one_operation_and_a_long_one_is_in_parts(monkeypatch)
     assert found == ["add", "multiply", "multiply", "multiply", "subtract", "subtract"]
 
 
-# --- orders that were wrong once
+# --- orders that once were wrong
 
 
 def agrees(function, *arrays, overwrites=None):
-    """The replay of a function computes what the function does."""
+    """Assert that the replay of a function computes what the function computes."""
     expected = [np.array(a) for a in leaves(function(*(a.copy() for a in arrays)))]
     replay = Replay(plan(record(function, *arrays), overwrites), [a.copy() for a in arrays])
     replay.memory[...] = 0xA5
@@ -229,7 +229,7 @@ def test_an_update_waits_for_the_parts_of_a_concatenation_within_another(rng):
     agrees(function, rng.normal(size=4), rng.normal(size=2), overwrites={1: 1})
 
 
-def test_numbers_of_inputs_wait_for_what_makes_them(rng):
+def test_numbers_that_depend_on_inputs_alone_come_after_their_operands(rng):
     def function(x, y):
         xp = array_namespace(x)
         rows = xp.concat([x, x, y])[:3, :]
@@ -242,12 +242,12 @@ def test_numbers_of_inputs_wait_for_what_makes_them(rng):
     agrees(function, rng.normal(size=(7, 5)), rng.normal(size=(7, 5)), overwrites={4: 0})
 
 
-def test_views_of_nothing():
+def test_views_of_no_elements():
     agrees(lambda x: array_namespace(x).concat([array_namespace(x).flip(x[4:2]), x]), np.arange(5.0))
 
 
 @pytest.mark.parametrize("arranged", [np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
-def test_a_constant_may_lie_in_any_order(arranged, rng):
+def test_a_constant_may_have_any_memory_layout(arranged, rng):
     constant = arranged(rng.normal(size=(3, 4)))
 
     def function(x):
@@ -256,7 +256,7 @@ def test_a_constant_may_lie_in_any_order(arranged, rng):
     agrees(function, rng.normal(size=4))
 
 
-def test_a_number_is_flipped():
+def test_flip_of_a_number():
     agrees(lambda x: array_namespace(x).flip(x) * 2.0, np.asarray(1.0))
 
 

@@ -1,4 +1,4 @@
-"""What is recorded, planned and replayed is what array-api-strict computes; all else is refused, with its line."""
+"""Replays compute what array-api-strict computes; errors name what can't be recorded, and its line."""
 
 import gc
 import math
@@ -33,7 +33,7 @@ DOMAINS = {
     **{name: lambda xp, x: xp.abs(x) + 1.0 for name in ("acosh", "log", "log10", "log1p", "log2", "sqrt", "tan")},
     "reciprocal": lambda xp, x: xp.abs(x) + 1.0,
 }
-"""What is done to an operand first, so that the result is a number and well-conditioned."""
+"""What is applied to an operand first, so that the result is finite and well-conditioned."""
 PAIRS_OF_FLOATS = "add subtract multiply maximum minimum divide hypot logaddexp atan2 copysign".split()
 PAIRS_OF_INTEGERS = (
     "add subtract multiply maximum minimum bitwise_and bitwise_or bitwise_xor equal less greater_equal".split()
@@ -50,7 +50,7 @@ def kind(x):
 
 
 def promote(x, y):
-    """Whether the standard has a dtype for both: unsigned integers of 64 bits have none with signed ones."""
+    """Whether the standard has a common dtype: unsigned integers of 64 bits have none with signed ones."""
     return kind(x) == kind(y) == np.promote_types(dtype_of(x), dtype_of(y)).kind.replace("u", "i")
 
 
@@ -65,7 +65,7 @@ def unary(xp, x, y, k):
 
 
 def binary(xp, x, y, k):
-    """An elementwise function of two arrays of one kind that fit each other."""
+    """An elementwise function of two arrays of one kind that can be broadcast."""
     y = y if promote(x, y) and fits(x, y) else x
     names = {"f": PAIRS_OF_FLOATS, "i": PAIRS_OF_INTEGERS, "b": PAIRS_OF_BOOLS}[kind(x)]
     name = names[k % len(names)]
@@ -105,21 +105,21 @@ def product(xp, x, y, k):
     return xp.matmul(x, xp.matrix_transpose(x)) if k % 3 == 1 else xp.matmul(xp.matrix_transpose(x), x)
 
 
-def look(xp, x, y, k):
-    """Another look at the same elements."""
+def view(xp, x, y, k):
+    """A view of an array, or the array in another shape."""
     n = x.ndim
-    looks = [lambda: xp.reshape(x, (-1,)), lambda: xp.expand_dims(x, axis=k % (n + 1)), lambda: x[None, ...],
+    views = [lambda: xp.reshape(x, (-1,)), lambda: xp.expand_dims(x, axis=k % (n + 1)), lambda: x[None, ...],
              lambda: xp.broadcast_to(x, (2, *x.shape))]  # fmt: skip
     if n:
-        looks += [lambda: xp.permute_dims(x, tuple(reversed(range(n)))), lambda: xp.flip(x, axis=k % n),
+        views += [lambda: xp.permute_dims(x, tuple(reversed(range(n)))), lambda: xp.flip(x, axis=k % n),
                   lambda: x[0, ...],
                   lambda: x[..., -1], lambda: xp.moveaxis(x, 0, -1), lambda: x[(slice(None, None, -2), ...)],
                   lambda: x[1:, ...] if x.shape[0] > 1 else x, lambda: xp.squeeze(x[:1, ...], axis=0)]  # fmt: skip
-    return looks[k % len(looks)]()
+    return views[k % len(views)]()
 
 
 def arranged(xp, x, y, k):
-    """New arrays, of other elements or of the same ones elsewhere."""
+    """New arrays, of other elements or of copies."""
     y = y if promote(x, y) else x
     flat = xp.reshape(x, (-1,))
     return (
@@ -131,7 +131,7 @@ def arranged(xp, x, y, k):
 
 
 def other_dtype(xp, x, y, k):
-    """Another kind of numbers."""
+    """The array in another dtype."""
     return (
         xp.astype(x, (xp.float32, xp.float64, xp.int32, xp.bool)[k % 4])
         if kind(x) != "f"
@@ -139,7 +139,7 @@ def other_dtype(xp, x, y, k):
     )
 
 
-OPERATIONS = (unary, binary, binary, with_numbers, reduction, product, look, look, arranged, other_dtype)
+OPERATIONS = (unary, binary, binary, with_numbers, reduction, product, view, view, arranged, other_dtype)
 
 
 def fits(x, y):
@@ -180,9 +180,9 @@ STEP = st.tuples(st.integers(0, len(OPERATIONS) - 1), *[st.integers(0, 1000)] * 
     st.sets(st.integers(0, 14), max_size=4),
     st.booleans(),
 )
-def test_a_replay_is_what_array_api_strict_computes(steps, block, dtype, kept, overwrite):
-    """In value and dtype: in blocks of any size, with long vectors in parts, in memory that held anything before, and
-    with outputs in place of inputs.
+def test_a_replay_computes_what_array_api_strict_computes(steps, block, dtype, kept, overwrite):
+    """Values and dtypes agree for blocks of any size, long vectors in parts, memory with any previous content, and
+    outputs in place of inputs.
     """
     inputs = numbers(dtype)
 
@@ -210,7 +210,7 @@ def test_a_replay_is_what_array_api_strict_computes(steps, block, dtype, kept, o
                     np.testing.assert_allclose(found, wanted, rtol=100 * eps, atol=100 * eps * size)
 
 
-# --- what a program says
+# --- programs
 
 
 def step(theta, X, y, rate):
@@ -258,7 +258,7 @@ def test_zeros_and_ones_are_float64_by_default():
     assert [x.dtype.name for x in record(function, np.zeros(3)).outputs] == ["float64"] * 3 + ["int32"]
 
 
-def test_minus_zero_is_another_number():
+def test_minus_zero_differs_from_zero():
     program = record(lambda x: (x * 0.0, x * -0.0), np.zeros(3))
     assert [v.data.item() for v in program.values if v.data is not None] == [0.0, -0.0]
     assert len(set(map(id, program.outputs))) == 2
@@ -287,20 +287,20 @@ def test_arrays_of_the_host_are_constants():
     assert constant.data is table
 
 
-def test_every_elementwise_function_is_numpys_and_the_standards():
+def test_every_elementwise_function_is_in_numpy_and_in_the_standard():
     for name, ufunc in ELEMENTWISE.items():
         assert isinstance(ufunc, np.ufunc)
         assert hasattr(strict, name)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 3), (2, 3, 4)])
-def test_strides_of_rows_one_after_the_other(shape):
+def test_strides_of_contiguous_arrays(shape):
     a = np.zeros(shape, np.uint8)
     if a.size:
         assert contiguous(shape) == a.strides
 
 
-# --- what is refused
+# --- errors
 
 REFUSED = {
     "sort": (lambda x: array_namespace(x).sort(x), r"xp\.sort can't be recorded"),
@@ -316,7 +316,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_refused_is_named_with_its_line(what):
+def test_errors_name_what_can_not_be_recorded_and_its_line(what):
     function, message = REFUSED[what]
     with pytest.raises(TypeError, match=message) as caught:
         record(function, np.zeros(3))
@@ -334,7 +334,7 @@ def test_what_is_refused_is_named_with_its_line(what):
         lambda x: array_namespace(x).broadcast_to(x, (4,)), lambda x: array_namespace(x).permute_dims(x, (1, 0)),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_wrong_when_it_is_recorded(function):
+def test_wrong_calls_raise_errors_when_they_are_recorded(function):
     with pytest.raises((ValueError, IndexError)):
         record(function, np.zeros(3))
 
@@ -346,17 +346,17 @@ def test_an_array_of_another_recording_is_refused():
         record(lambda x: x + kept[0], np.zeros(3))
 
 
-def test_numbers_that_are_drawn_on_the_host_are_refused():
+def test_random_numbers_of_the_host_are_refused():
     rng = np.random.default_rng(0)
-    with pytest.raises(NotRecordable, match="what it draws can't be recorded"):
+    with pytest.raises(NotRecordable, match="random numbers of the host can't be recorded"):
         record(lambda x: x * rng.uniform(), np.zeros(3))
 
 
 @pytest.mark.parametrize(
     "draw", [np.random.default_rng(0).uniform, np.random.uniform, random.random, lambda: random.Random(0).random()]
 )
-def test_a_choice_that_was_drawn_alike_twice_is_refused_too(draw):
-    """Whatever the numbers are that are drawn, they have been."""
+def test_a_random_choice_with_the_same_result_twice_is_refused_too(draw):
+    """Whatever the numbers are, drawing them has changed the generator."""
 
     def chosen(x):
         return x if draw() < 2.0 else x + 1.0
@@ -364,18 +364,18 @@ def test_a_choice_that_was_drawn_alike_twice_is_refused_too(draw):
     if draw.__name__ == "<lambda>":  # the same numbers each time
         record(chosen, np.zeros(3))
         return
-    with pytest.raises(NotRecordable, match="what it draws can't be recorded"):
+    with pytest.raises(NotRecordable, match="random numbers of the host can't be recorded"):
         record(chosen, np.zeros(3))
 
 
-def test_a_function_that_does_something_else_each_time_is_refused():
+def test_a_function_that_changes_between_calls_is_refused():
     calls = []
-    with pytest.raises(NotRecordable, match="is another when it is called again"):
+    with pytest.raises(NotRecordable, match="does something else when it is called again"):
         record(lambda x: calls.append(1) or (x + 1.0 if len(calls) == 1 else x), np.zeros(3))
 
 
 def test_programs_with_other_constants_have_another_identity():
-    """Also if they look the same, as numbers are printed with nine digits and arrays not at all."""
+    """Even if they print the same, as numbers are printed with nine digits and arrays not at all."""
     x = np.zeros(3)
 
     def identity(number, array):

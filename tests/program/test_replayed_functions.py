@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xpnet.backends import array_namespace
-from xpnet.program import Replayed, definitions_as_they_stand, may_replay
+from xpnet.program import Replayed, may_replay, without_replays
 from xpnet.program.cuda.levels import say_why
 from xpnet.program.replayed_functions import FIRST_CALLS
 
@@ -41,7 +41,7 @@ def test_a_function_is_replayed_from_the_fourth_call_on(rng):
     assert counted.calls == FIRST_CALLS
 
 
-def test_what_it_returned_stays(rng):
+def test_earlier_results_are_not_overwritten(rng):
     replayed = Replayed(Counted(), (FIXED,))
     xs = [rng.normal(size=(4, 2)) for _ in range(8)]
     results = [replayed(x) for x in xs]
@@ -62,10 +62,10 @@ def test_other_shapes_and_other_arrays_are_not_replayed(rng):
     assert counted.calls == before + 2
 
 
-def test_nothing_is_recorded_while_definitions_run_as_they_stand(rng):
+def test_nothing_is_replayed_within_without_replays(rng):
     counted = Counted()
     replayed = Replayed(counted, (FIXED,))
-    with definitions_as_they_stand():
+    with without_replays():
         assert not may_replay()
         for _ in range(6):
             replayed(rng.normal(size=(4, 2)))
@@ -79,9 +79,9 @@ def test_the_environment_switches_replays_off(monkeypatch, value):
     assert not may_replay()
 
 
-def test_only_this_thread_runs_definitions_as_they_stand():
+def test_without_replays_holds_for_this_thread_only():
     seen = []
-    with definitions_as_they_stand():
+    with without_replays():
         thread = threading.Thread(target=lambda: seen.append(may_replay()))
         thread.start()
         thread.join()
@@ -103,7 +103,7 @@ def test_threads_may_call_one_function(rng):
     assert wrong == []
 
 
-def test_what_cannot_be_recorded_runs_as_it_stands_and_is_told_once(caplog):
+def test_a_function_that_can_not_be_recorded_runs_directly_and_is_logged_once(caplog):
     say_why.cache_clear()
 
     def function(x):
@@ -120,6 +120,6 @@ def test_what_cannot_be_recorded_runs_as_it_stands_and_is_told_once(caplog):
     assert f"test_replayed_functions.py:{function.__code__.co_firstlineno + 1}" in message
 
 
-def test_a_fixed_number_stays_one():
+def test_a_fixed_number_keeps_its_shape():
     replayed = Replayed(lambda x, s: array_namespace(x).stack([s, s]) * x[0], (np.asarray(2.0),))
     assert [replayed(np.ones(3)).shape for _ in range(6)] == [(2,)] * 6

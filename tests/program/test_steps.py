@@ -1,4 +1,4 @@
-"""Training replayed: the numbers of the definitions, without their arrays, for any network and from any thread."""
+"""Replayed training: the numbers of the definitions without new arrays, for any network and from any thread."""
 
 import contextlib
 import logging
@@ -30,7 +30,7 @@ from xpnet import (
 from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
-from xpnet.program import definitions_as_they_stand, may_replay, numpy_steps, plan as planning, steps as steps_module
+from xpnet.program import may_replay, numpy_steps, plan as planning, steps as steps_module, without_replays
 from xpnet.program.cuda.levels import say_why
 from xpnet.program.numpy_steps import Replays
 from xpnet.program.replayed_functions import FIRST_CALLS
@@ -53,7 +53,7 @@ def trained(model, X, Y, optimizer, n=6, **settings):
 
 
 def both(model, X, Y, optimizer, **settings):
-    """What training gives replayed, and as the definitions stand; and that it was replayed."""
+    """The results of training with replays and without; asserts that the first were replayed."""
     replays = []
     original = numpy_steps.Bound.__call__
 
@@ -64,7 +64,7 @@ def both(model, X, Y, optimizer, **settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numpy_steps.Bound, "__call__", counted)
         replayed = trained(model, X, Y, optimizer, **settings)
-    with definitions_as_they_stand():
+    with without_replays():
         defined = trained(model, X, Y, optimizer, **settings)
     assert replays
     return replayed, defined
@@ -132,7 +132,7 @@ def test_batches_of_any_size(batch_size, shuffle, reduction, rng):
     assert_the_same(*both(model, X, Y, GradientDescent(0.001), **settings))
 
 
-def test_data_that_do_not_lie_row_by_row(rng):
+def test_data_that_are_not_contiguous(rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "sigmoid"), Dense(2)))
     expected = trained(model, X, Y, Adam(0.01))
@@ -144,18 +144,18 @@ def test_data_that_do_not_lie_row_by_row(rng):
 
 def test_a_large_net_is_replayed_from_its_first_step(rng, monkeypatch):
     X, Y = rng.normal(size=(80, 200)), rng.normal(size=(80, 100))
-    model, stood = Model(Sequential(Dense(150, "relu"), Dense(100))), []
+    model, defined = Model(Sequential(Dense(150, "relu"), Dense(100))), []
     original = Replays._run_definition
-    monkeypatch.setattr(Replays, "_run_definition", lambda *a: stood.append(1) or original(*a))
+    monkeypatch.setattr(Replays, "_run_definition", lambda *a: defined.append(1) or original(*a))
     trained(model, X, Y, GradientDescent(1e-3), n=1, batch_size=80)
-    assert stood == []
+    assert defined == []
     small = Model(Sequential(Dense(4), Dense(100)))
     trained(small, X, Y, GradientDescent(1e-3), n=1, batch_size=10)
-    assert len(stood) == FIRST_CALLS
+    assert len(defined) == FIRST_CALLS
 
 
-def test_a_run_that_goes_on_makes_the_same_bits(rng):
-    """Also where only the first of its steps run as they stand."""
+def test_a_resumed_run_computes_the_same_bits(rng):
+    """Even if only the first of its steps run as definitions."""
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
     state = model.initial(np.random.default_rng(1), N, Adam(0.01))
@@ -170,7 +170,7 @@ def test_a_run_that_goes_on_makes_the_same_bits(rng):
 
 
 @pytest.mark.parametrize("stored", ["float64", "float32", "int16"])
-def test_rows_of_a_memmap_go_into_the_programs_own_batch(tmp_path, stored, rng):
+def test_rows_of_a_memmap_are_read_into_the_batch(tmp_path, stored, rng):
     X, Y = data("half_squared_error", 2, rng)
     X = (X * 8).round().astype(stored)
     there = np.memmap(tmp_path / "X", stored, "w+", shape=X.shape)
@@ -192,7 +192,7 @@ def test_rows_of_hdf5(tmp_path, rng):
     assert found[0].theta.tobytes() == expected[0].theta.tobytes()
 
 
-# --- no more than it takes
+# --- memory and calls
 
 
 def test_a_step_allocates_nothing(rng):
@@ -201,7 +201,7 @@ def test_a_step_allocates_nothing(rng):
     state = model.initial(rng, 120, Adam(1e-3))
     passes = epochs(model, state, X, Y, batch_size=200, rng=rng)
     per_epoch = allocated(lambda: next(passes), n=3)
-    assert per_epoch < NUMPYS_OWN + 6 * 8 * 800 + 5000  # the shuffle, which is of numbers of rows, and a RandomState
+    assert per_epoch < NUMPYS_OWN + 6 * 8 * 800 + 5000  # the order of the rows, and a RandomState
     assert 8 * model.layout(120).n_parameters > 2 * NUMPYS_OWN  # so no state is copied
 
 
@@ -222,7 +222,7 @@ def functions_of_xpnet(run):
     return seen
 
 
-def test_a_minibatch_passes_few_functions(rng):
+def test_a_minibatch_calls_few_functions(rng):
     X, Y = rng.normal(size=(90, N)), rng.normal(size=(90, 2))
     model = Model(Sequential(Dense(5, "relu"), Dense(2)))
     passes = epochs(model, model.initial(rng, N, Adam()), X, Y, batch_size=30, rng=rng)
@@ -232,7 +232,7 @@ def test_a_minibatch_passes_few_functions(rng):
 
 
 @pytest.mark.filterwarnings("ignore:Got `batch_size`")
-def test_batches_of_ever_other_sizes_need_bounded_memory(rng):
+def test_batches_of_many_sizes_need_bounded_memory(rng):
     X, y = rng.normal(size=(400, 200)), rng.normal(size=400)
     mlp = xpnet.MLPRegressor(hidden_layer_sizes=(20,), batch_size=400)
 
@@ -248,7 +248,7 @@ def test_batches_of_ever_other_sizes_need_bounded_memory(rng):
     assert held < 3 * steps_module.MOST_SIZES * 330 * (200 + 60) * 8
 
 
-# --- what is yielded stays
+# --- yielded states are not overwritten
 
 
 def states_of(model, X, Y, optimizer, n=8, **settings):
@@ -263,7 +263,7 @@ def read(state):
 
 @pytest.mark.parametrize("optimizer", [GradientDescent(0.1), Adam(0.01)], ids=repr)
 @pytest.mark.parametrize("order", [1, -1])
-def test_states_that_are_looked_at_later_are_as_they_were(optimizer, order, rng):
+def test_states_that_are_read_later_have_not_changed(optimizer, order, rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
     at_once = []
@@ -274,7 +274,7 @@ def test_states_that_are_looked_at_later_are_as_they_were(optimizer, order, rng)
     assert [read(state) for state in states[::order]] == at_once[::order]
 
 
-def test_states_are_copied_only_if_somebody_has_them(rng, monkeypatch):
+def test_states_are_copied_only_if_they_are_referenced(rng, monkeypatch):
     X, Y = data("half_squared_error", 2, rng)
     model, copies = Model(Sequential(Dense(5, "tanh"), Dense(2))), []
     original = steps_module.Kept.take
@@ -285,7 +285,7 @@ def test_states_are_copied_only_if_somebody_has_them(rng, monkeypatch):
     assert copies == []
 
 
-def test_only_what_is_asked_for_is_copied(rng, monkeypatch):
+def test_only_the_arrays_that_are_read_are_copied(rng, monkeypatch):
     X, Y = data("half_squared_error", 2, rng)
     model, copied = Model(Sequential(Dense(5, "tanh"), Dense(2))), []
     state = model.initial(rng, N, Adam())
@@ -299,7 +299,7 @@ def test_only_what_is_asked_for_is_copied(rng, monkeypatch):
     passes.close()
     del passes
     before = list(map(id, state._kept.arrays))
-    assert list(map(id, state.slots)) == before[1:]  # as nobody will overwrite them
+    assert list(map(id, state.slots)) == before[1:]  # as nothing overwrites them any more
     assert len(copied) == 1
 
 
@@ -327,7 +327,7 @@ def test_a_thread_may_read_states_while_training_goes_on(rng):
     assert [found[k] for k in range(60)] == expected
 
 
-def test_a_state_sent_back_is_gone_on_from(rng):
+def test_training_continues_from_a_state_that_is_sent(rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
     start = model.initial(np.random.default_rng(1), N, Adam(0.01))
@@ -344,10 +344,10 @@ def test_a_state_sent_back_is_gone_on_from(rng):
     [(lambda a: a[:5], r"\(5,\)"), (lambda a: a[:1], r"\(1,\)"), (lambda a: a[0], r"\(\)")],
 )
 @pytest.mark.parametrize("is_replayed", [True, False])
-def test_a_state_of_other_shapes_can_not_be_sent(change, shapes, is_replayed, rng):
+def test_a_state_of_other_shapes_is_refused(change, shapes, is_replayed, rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
-    with contextlib.nullcontext() if is_replayed else definitions_as_they_stand():
+    with contextlib.nullcontext() if is_replayed else without_replays():
         passes = epochs(model, model.initial(rng, N, Adam(0.01)), X, Y)
         state, _ = next(passes)
         with pytest.raises(ValueError, match=f"a state sent has arrays of shapes .{shapes}"):
@@ -356,7 +356,7 @@ def test_a_state_of_other_shapes_can_not_be_sent(change, shapes, is_replayed, rn
 
 @dataclass(frozen=True)
 class Heavy(Optimizer):
-    """A rule whose slots are what it was given: the parameters before, and another moment."""
+    """A rule that returns its arguments as slots: the previous parameters, and another moment."""
 
     slots = 3
 
@@ -365,14 +365,14 @@ class Heavy(Optimizer):
         return theta - scalars.alpha * (g + 0.5 * a) + 0.01 * (theta - before), theta, b + g, a
 
 
-def test_a_rule_may_hand_on_what_it_was_given(rng):
+def test_a_rule_may_return_its_arguments(rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
     for n in (1, 6):
         assert_the_same(*both(model, X, Y, Heavy(0.01), n=n, batch_size=10))
 
 
-# --- several at once
+# --- processes and threads
 
 
 FORKED = """
@@ -385,7 +385,7 @@ X, Y = rng.normal(size=(60, 7)), rng.normal(size=(60, 2))
 model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
 passes = epochs(model, model.initial(rng, 7, Adam(0.01)), X, Y, batch_size=20, rng=rng)
 for _ in range(4):
-    state, _ = next(passes)  # which nobody has looked at yet
+    state, _ = next(passes)  # which has not been read yet
 receive, send = os.pipe()
 child = os.fork()
 if child == 0:
@@ -398,8 +398,8 @@ print("alike")
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is not there on this system")
-def test_a_forked_child_goes_on_as_its_parent_does():
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no os.fork")
+def test_a_forked_child_continues_as_its_parent_does():
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("alike\n", 0), done.stderr
 
@@ -429,7 +429,7 @@ def test_fits_in_several_threads_do_not_share_memory(rng):
 
 @dataclass(frozen=True)
 class Sorted:
-    """A layer that does what no program can hold."""
+    """A layer whose operations can't be recorded."""
 
     def shapes(self, in_shape):
         return (), in_shape
@@ -445,7 +445,7 @@ class Sorted:
 
 @dataclass(frozen=True)
 class Noise:
-    """A layer that draws on the host."""
+    """A layer that draws random numbers on the host."""
 
     rng: np.random.Generator
 
@@ -462,7 +462,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A layer that is left out of half the steps, which is no operation of its own at all."""
+    """A layer that is skipped in half the steps: its random numbers are in no operation."""
 
     rng: np.random.Generator
     inner: Dense
@@ -487,28 +487,28 @@ def warnings_of(caplog):
         yield lambda: [record.getMessage() for record in caplog.records]
 
 
-def test_a_layer_that_cannot_be_recorded_trains_run_definition(warnings_of, rng):
+def test_a_layer_that_can_not_be_recorded_trains_by_its_definition(warnings_of, rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Sorted(), Dense(2)))
     found = trained(model, X, Y, Adam(0.01))
     (message,) = warnings_of()
-    assert "definitions run as they stand" in message
+    assert "a function can't be replayed" in message
     assert "the value of an array" in message
     assert "test_steps.py" in message
-    with definitions_as_they_stand():
+    with without_replays():
         assert_the_same(found, trained(model, X, Y, Adam(0.01)))
 
 
 @pytest.mark.parametrize("layer", [Noise, lambda rng: Skipped(rng, Dense(5))], ids=["noise", "skipped"])
-def test_a_layer_that_draws_on_the_host_trains_run_definition(layer, warnings_of, rng):
+def test_a_layer_that_draws_on_the_host_trains_by_its_definition(layer, warnings_of, rng):
     X, Y = data("half_squared_error", 2, rng)
     costs = set()
     for seed in range(4):
         model = Model(Sequential(Dense(5, "tanh"), layer(np.random.default_rng(seed)), Dense(2)))
         state = model.initial(np.random.default_rng(1), N, GradientDescent(1e-300))
         costs |= {cost for _, cost in islice(epochs(model, state, X, Y), 12)}
-    assert len(costs) > 1  # at such a learning rate only what is drawn makes a difference
-    assert all("what it draws can't be recorded" in message for message in warnings_of())
+    assert len(costs) > 1  # at such a learning rate only the random numbers make a difference
+    assert all("random numbers of the host can't be recorded" in message for message in warnings_of())
 
 
 @dataclass(frozen=True)
@@ -540,7 +540,7 @@ def test_a_users_own_layer_is_replayed(warnings_of, rng):
     assert warnings_of() == []
 
 
-def test_states_are_states(rng):
+def test_trained_states_have_the_type_and_repr_of_states(rng):
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)))
     state = trained(model, X, Y, Adam(0.01))[0]

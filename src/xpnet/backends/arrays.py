@@ -1,7 +1,7 @@
-"""What an array is: the namespace it computes with, whether it is sparse, and its numbers as a NumPy array.
+"""Namespaces of arrays, sparse matrices, host data, and the conversion to NumPy arrays.
 
-A sparse matrix of SciPy or CuPy takes part in X W, in X^T dZ and as batches of rows. Its values, a vector, are an array
-like any other and say which library and device it belongs to.
+A sparse matrix of SciPy or CuPy may be used in X W, in X^T dZ and as batches of rows. The vector of its values is an
+ordinary array, which tells its library and device.
 """
 
 from types import ModuleType
@@ -13,7 +13,7 @@ from array_api_compat import is_array_api_obj, is_cupy_array, is_jax_array, is_n
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether x is a sparse matrix or array of SciPy or CuPy: it has their methods, and neither has to be imported."""
+    """Whether x is a sparse matrix or array of SciPy or CuPy. Its methods tell, so that neither is imported."""
     return hasattr(x, "tocsr") and hasattr(x, "nnz")
 
 
@@ -39,7 +39,7 @@ class _SparseNamespace:
 
     def __getattr__(self, name: str) -> Any:
         raise TypeError(
-            f"X is sparse, and {name} would make it dense: let the first layer be Dense, or pass X.toarray()"
+            f"X is sparse, and {name} would make it dense: use Dense as the first layer, or pass X.toarray()"
         )
 
 
@@ -75,7 +75,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 def is_host_data(x: Any) -> bool:
-    """Whether x is a list, a table or a NumPy array, which do not decide about the backend."""
+    """Whether x is a list, a table or a NumPy array, which do not determine the backend."""
     if isinstance(x, np.ndarray):
         return True
     x = values_of(x)
@@ -83,7 +83,7 @@ def is_host_data(x: Any) -> bool:
 
 
 def on_host(x: Any) -> Any:
-    """x itself if it is host data, otherwise a copy of it on the host: a NumPy array, or a matrix of SciPy's."""
+    """x itself if it is host data, otherwise a copy of it on the host: a NumPy array, or a sparse matrix of SciPy."""
     if is_host_data(x):
         return x
     return x.get() if is_sparse(x) else to_numpy(x)

@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device as device_of, is_array_api_obj, is_cupy_array, to_device
 
 from .arrays import is_sparse, to_numpy
-from .gpu import current, free_and_total_bytes, from_gpu, is_on_gpu, moved, takes_from_gpu
+from .gpu import current, free_and_total_bytes, from_gpu, is_nvidia_gpu, is_on_gpu, moved
 from .upload import LARGE, upload
 
 
@@ -38,9 +38,9 @@ class Backend:
         Parameters
         ----------
         x : array-like
-            An array of any library, a sparse matrix, or what NumPy can read.
+            An array of any library, a sparse matrix, or anything else that NumPy can convert.
         dtype : dtype, optional
-            Of the result; by default that of x.
+            The dtype of the result; by default that of x.
 
         Returns
         -------
@@ -53,7 +53,7 @@ class Backend:
         TypeError
             x is a sparse matrix of another library or on another device.
         """
-        if type(x) is np.ndarray and self.xp is numpy_namespace:  # the lines below find the same, slowly
+        if type(x) is np.ndarray and self.xp is numpy_namespace:  # a shortcut: the lines below do the same
             return x if dtype is None else x.astype(dtype, copy=False)
         if is_sparse(x):
             return self._as_csr(x, dtype)
@@ -61,7 +61,7 @@ class Backend:
             return self._converted(x, dtype)
         if self.is_cupy and is_on_gpu(x):
             return self._converted(from_gpu(x), dtype)
-        if is_cupy_array(x) and takes_from_gpu(self.device):
+        if is_cupy_array(x) and is_nvidia_gpu(self.device):
             return self._converted(self.xp.from_dlpack(x), dtype)
         host = x if isinstance(x, np.ndarray) else to_numpy(x)
         if self.xp is numpy_namespace:
@@ -120,7 +120,7 @@ class Backend:
 
     @functools.cached_property
     def is_cupy(self) -> bool:
-        """Whether CuPy computes."""
+        """Whether the library is CuPy."""
         return self.name.startswith("cupy")
 
     def active(self) -> contextlib.AbstractContextManager:

@@ -2,7 +2,7 @@
 
 import os
 
-_YES, _NO = ("on", "1", "yes", "true"), ("off", "0", "no", "false")
+_ON, _OFF = ("on", "1", "yes", "true"), ("off", "0", "no", "false")
 
 VARIABLES: dict[str, tuple[str, ...] | None] = {
     "XPNET_BACKEND": None,
@@ -12,35 +12,35 @@ VARIABLES: dict[str, tuple[str, ...] | None] = {
 }
 """The allowed values of each variable; None if they are checked elsewhere.
 
-- ``XPNET_BACKEND``: what computes if nothing else says so, see :func:`xpnet.get_backend`.
-- ``XPNET_REPLAY``: "off" runs the equations as they stand, on every library; nothing is recorded.
-- ``XPNET_CAPTURE``: "off" makes no CUDA graphs; "require" makes it an error if one fails.
+- ``XPNET_BACKEND``: the backend if nothing else chooses one, see :func:`xpnet.get_backend`.
+- ``XPNET_REPLAY``: "off" records and replays nothing: the equations run directly, on every library.
+- ``XPNET_CAPTURE``: "off" makes no CUDA graphs; "require" makes it an error if one of them fails.
 - ``XPNET_EPILOGUES``: "on" lets products on a GPU add biases and take ReLUs.
 """
 
 
 def setting(name: str) -> str:
-    """The value of one of ``VARIABLES``, in lower case; "default" if it is not set.
+    """The value of one of ``VARIABLES``, in lower case; empty if it is not set.
 
     Raises
     ------
     ValueError
         Its value is not allowed.
     """
-    value = os.environ.get(name, "").lower() or "default"
+    value = os.environ.get(name, "").lower()
     allowed = VARIABLES[name]
-    if allowed is None or value == "default":
+    if allowed is None or not value:
         return value
-    value = "on" if value in _YES else "off" if value in _NO else value
+    value = "on" if value in _ON else "off" if value in _OFF else value
     if value not in allowed:
         raise ValueError(f"the environment variable {name} is {os.environ[name]!r}; allowed: {', '.join(allowed)}")
     return value
 
 
 def refuse_unknown_variables() -> None:
-    """Raise a ValueError if the environment has a name that begins with ``XPNET_`` and is not known.
+    """Raise a ValueError if a variable of the environment begins with ``XPNET_`` and is not in ``VARIABLES``.
 
-    This is called once for each training: reading all names takes as long as a small product.
+    It is called once for each training, as reading all names takes as long as a small product.
     """
     for name in os.environ:
         if name.startswith("XPNET_") and name not in VARIABLES:

@@ -1,4 +1,4 @@
-"""GPUs by CuPy: which one is current, its properties and free memory, and arrays from elsewhere."""
+"""GPUs, through CuPy: the current one, their properties and free memory, and arrays from other GPUs and libraries."""
 
 import contextlib
 import functools
@@ -90,6 +90,6 @@ def from_gpu(x: Any) -> Any:
     return cupy.from_dlpack(x) if hasattr(x, "__dlpack__") else cupy.asarray(x)
 
 
-def takes_from_gpu(device: Any) -> bool:
+def is_nvidia_gpu(device: Any) -> bool:
     """Whether a device of another library is an NVIDIA GPU, as PyTorch and JAX name theirs."""
     return getattr(device, "type", None) == "cuda" or getattr(device, "platform", None) in ("gpu", "cuda")

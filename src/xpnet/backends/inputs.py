@@ -1,4 +1,4 @@
-"""Reads and checks the data that a user passes: on which backend they are, in which dtype, and what is refused."""
+"""Reads and checks the data that a user passes: their backend, their dtype, and errors."""
 
 import contextlib
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def read_data(
     X : array-like
         Any Array API array, NumPy array, list or table of numbers.
     name : str
-        What an error calls it.
+        The name of X in error messages.
     backend : str or Backend, optional
         See :func:`xpnet.get_backend`.
     dtype : dtype, optional
@@ -98,7 +98,9 @@ def _host_numbers(X: Any, name: str) -> Array:
     try:
         host = to_numpy(X)
     except ValueError as error:
-        raise ValueError(f"{name} can't be made an array: its rows must all have the same length ({error})") from error
+        raise ValueError(
+            f"{name} can't be converted to an array: its rows must all have the same length ({error})"
+        ) from error
     _check_kind(host, name)
     return host if host.dtype in (np.float32, np.float64) else host.astype(np.float64)
 
@@ -110,7 +112,7 @@ def _check_kind(X: Any, name: str) -> None:
 
 
 def all_finite(X: Array) -> Any:
-    """Whether X holds neither NaN nor infinity: a bool, or a 0-d array of X's library, so that a GPU is not waited for.
+    """Whether X holds neither NaN nor infinity: a bool, or a 0-d array of X's library, so that nothing waits for a GPU.
 
     No array of X's size is made.
     """
@@ -131,9 +133,9 @@ def check_finite(X: Array, name: str) -> None:
 
 @contextlib.contextmanager
 def checked_beside(X: Any, name: str) -> Iterator[None]:
-    """A context that does what ``check_finite`` does: before its block, or for X on a GPU after it.
+    """A context that calls ``check_finite`` before its block, or after it if X is on a GPU.
 
-    Reading the result of a check waits for the GPU, which computes the block's results meanwhile.
+    Reading the result of a check waits for the GPU, which meanwhile computes the results of the block.
     """
     is_on_gpu, is_finite = is_cupy_array(values_of(X)), True
     if is_on_gpu:

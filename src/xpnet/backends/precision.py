@@ -5,8 +5,8 @@ precision      data, theta     products
 =============  ==============  ===========================================================================
 ``"float32"``  float32         float32
 ``"float64"``  float64         float64
-``"tf32"``     float32         may round their factors to 10 bits of mantissa    (CuPy alone)
-``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy alone)
+``"tf32"``     float32         may round their factors to 10 bits of mantissa    (CuPy only)
+``"bfloat16"`` float32         may round their factors to 7 bits of mantissa     (CuPy only)
 =============  ==============  ===========================================================================
 
 The last two allow rounding and do not guarantee it: on CuPy the first steps or predictions of a kind, and everything
@@ -29,7 +29,7 @@ logger = logging.getLogger("xpnet")
 
 
 def data_dtype(precision: str | None, backend: Backend) -> Any:
-    """The dtype of data and parameters on this backend; None if it is X's own.
+    """The dtype of data and parameters on this backend; None if X keeps its own.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def data_dtype(precision: str | None, backend: Backend) -> Any:
     if precision in NARROW:
         if not backend.is_cupy:
             raise ValueError(
-                f'precision is "{precision}", which {backend.name} can\'t compute: it multiplies float32 in full. '
+                f'precision is "{precision}", which {backend.name} can\'t compute: it does not round float32. '
                 'Use precision="float32", or backend="cupy" on an NVIDIA GPU'
             )
         _check_capability(precision, backend.device)

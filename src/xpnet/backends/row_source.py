@@ -45,7 +45,7 @@ class RowSource:
 
     @property
     def is_in_blocks(self) -> bool:
-        """Whether single rows are expensive to read, so that neighbors should be read together; a memmap's are not."""
+        """Whether single rows are expensive to read, so that neighbors should be read together. A memmap's are cheap."""
         return not isinstance(self.source, np.ndarray)
 
     def __len__(self) -> int:
@@ -95,9 +95,9 @@ class RowSource:
             yield self[start : start + self.block]
 
     def in_random_order(self, rng: Any) -> np.ndarray:
-        """The rows' indices: the blocks are shuffled, and then the rows of every eight blocks that follow one another.
+        """The indices of the rows: the blocks are shuffled, and then the rows within each eight consecutive blocks.
 
-        So every block is read once an epoch, and only a few are held in memory.
+        Thus every block is read once an epoch, and only a few are held in memory.
         """
         rows = np.arange(self.shape[0])
         blocks = (rows if self.at is None else self.at) // self.block
@@ -109,7 +109,7 @@ class RowSource:
 
 
 def gather(A: Any, rows: Any) -> Any:
-    """A's rows at these indices, an array of A's library, or in this range: A itself if that is all of it."""
+    """The rows of A at these indices (an array of A's library), or in this range; A itself if the range covers it."""
     if isinstance(rows, range):
         is_all = len(rows) == A.shape[0] and not isinstance(A, RowSource)
         return A if is_all else A[rows.start : rows.stop, ...]
@@ -139,7 +139,7 @@ def _lies_in_a_file(x: Any) -> bool:
 
 
 def shuffled(order: np.ndarray, X: Any, rng: Any) -> np.ndarray:
-    """A new random order of X's rows; if X is read in blocks, one in which that is fast."""
+    """A new random order of X's rows; if X is read in blocks, one in which reading is fast."""
     if isinstance(X, RowSource) and X.is_in_blocks:
         return X.in_random_order(rng)
     return order[rng.permutation(len(order))]

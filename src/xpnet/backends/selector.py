@@ -1,6 +1,6 @@
 """Which backend computes, see :func:`get_backend`.
 
-"cupy" requires a GPU and says what is missing. "auto" prefers one and logs what it takes. No fallback is silent.
+"cupy" requires a GPU and raises an error that says what is missing. "auto" prefers a GPU and logs its choice.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ NAMES = '"numpy" (or "cpu"), "cupy" (or "cuda"), "cupy:N" for GPU number N, "aut
 
 
 class BackendUnavailableError(RuntimeError):
-    """The backend that was asked for can't run on this machine; the message names the missing piece and the fix."""
+    """The requested backend can't run on this machine; the message says what is missing and how to fix it."""
 
 
 _process_wide: str | None = None
@@ -89,7 +89,7 @@ def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backen
     The first of these that is given decides:
 
     1. the argument ``backend``, which survives clone, pickle and worker processes;
-    2. an X that is neither NumPy's nor a list or table: everything follows its library and its device;
+    2. an X that is neither NumPy's nor a list or table: its library and its device compute;
     3. :func:`using_backend`, then :func:`set_backend`;
     4. the environment variable ``XPNET_BACKEND``, read when it is needed;
     5. NumPy.
@@ -122,8 +122,8 @@ def get_backend(backend: "str | Backend | None" = None, X: Any = None) -> Backen
     if chosen is not None:
         return _named(chosen)
     from_environment = setting("XPNET_BACKEND")
-    if from_environment != "default":
-        return _named(from_environment, said_by="the environment variable XPNET_BACKEND")
+    if from_environment:
+        return _named(from_environment, source="the environment variable XPNET_BACKEND")
     return _numpy()
 
 
@@ -144,10 +144,10 @@ def _following(X: Any) -> Backend:
     return Backend(name, xp, device)
 
 
-def _named(name: Any, said_by: str = "backend") -> Backend:
+def _named(name: Any, source: str = "backend") -> Backend:
     match = re.fullmatch(r"(numpy|cpu|auto|(?:cupy|cuda)(?::(\d+))?)", name.lower()) if isinstance(name, str) else None
     if match is None:
-        raise ValueError(f"{said_by} is {name!r}; allowed: {NAMES}")
+        raise ValueError(f"{source} is {name!r}; allowed: {NAMES}")
     if match[1] in ("numpy", "cpu"):
         return _numpy()
     if match[1] == "auto":
@@ -186,7 +186,7 @@ def _cupy(index: int) -> Backend:
             else "install or update the NVIDIA driver (nvidia-smi must run)"
         )
         raise BackendUnavailableError(
-            f'the backend "cupy" needs an NVIDIA GPU and its driver, and CUDA says "{reason}": {fix}, '
+            f'the backend "cupy" needs an NVIDIA GPU and its driver, but CUDA reports "{reason}": {fix}, '
             'or use backend="numpy"'
         ) from error
     if index >= count:
@@ -201,9 +201,9 @@ def _cupy(index: int) -> Backend:
 
 @functools.cache
 def _auto() -> tuple[Backend, str]:
-    """The backend that "auto" takes, and why; decided and logged once a process."""
+    """The backend that "auto" takes, and why; decided and logged once in each process."""
     try:
-        backend, why = _cupy(0), "a GPU and CuPy are here"
+        backend, why = _cupy(0), "a GPU and CuPy are available"
     except BackendUnavailableError as error:
         backend, why = _numpy(), str(error)
     logger.info('backend "auto" takes %s: %s', backend.name, why)

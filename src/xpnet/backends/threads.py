@@ -1,6 +1,6 @@
 """One BLAS thread for small products.
 
-A second thread shortens a step of small products by a tenth if a core is idle for it. If none is, the product waits
+A second thread shortens a step of small products by a tenth if a core is idle. If none is, the product waits
 until the system runs that thread: such steps took 7 to 100 times as long. The number of threads belongs to the whole
 process, so it is lowered only while a step computes, and never raised.
 """
@@ -39,7 +39,7 @@ class OneThread:
                 self.restore()
 
     def restore(self) -> None:
-        """Set the number that was there before, unless somebody has set another one since."""
+        """Set the number that was there before, unless another one has been set since."""
         for blas, n in self.before:
             # threadpoolctl obeys the thread that set the number first, and another may be the last to leave.
             release(blas)
@@ -77,5 +77,5 @@ def libraries() -> list[Any]:
 
 
 def threads_for(operations: float) -> contextlib.AbstractContextManager:
-    """A context for products of at most so many floating-point operations."""
+    """A context for products of at most this many floating-point operations."""
     return ONE_THREAD if operations < SMALL_PRODUCT else contextlib.nullcontext()

@@ -17,7 +17,7 @@ from ..equations.layers import Dense
 from ..equations.optimizers import Momentum
 from ..model import Model
 from ..network import Sequential
-from ..program import definitions_as_they_stand
+from ..program import without_replays
 from ..program.cuda import levels
 from ..training import epochs
 
@@ -104,7 +104,7 @@ def _trained(gpu: Backend, precision: Any, level: str | None) -> tuple[list[np.n
     network = Sequential(Dense(64, "tanh"), Dense(36, "relu"), Dense(10))
     model = Model(network, "cross_entropy", l2=1e-3, precision=precision)
     start = model.initial(rng, 40, Momentum(1e-2))
-    with definitions_as_they_stand() if level is None else _environment(_SETTINGS[level]):
+    with without_replays() if level is None else _environment(_SETTINGS[level]):
         (*_, (state, _)) = islice(epochs(model, start, X, Y, batch_size=_BATCH, rng=rng, backend=gpu), 1)
         arrays = [to_numpy(a) for a in (state.theta, *state.slots)]
     return arrays, [np.asarray(a, arrays[0].dtype) for a in (start.theta, *start.slots)]

@@ -1,17 +1,19 @@
 """A training step, or any function of arrays, is recorded once, planned once and replayed many times.
 
-- ``recorder`` records a function as a ``Program`` of ``values``, by a ``namespace`` of ``recorded_array``.
-- ``plan`` decides what is computed when (``grouping``, ``concatenations``) and where it lies (``places``).
-- ``numpy`` replays a plan; the folder ``cuda`` does so on GPUs.
-- ``steps`` are the runners of training steps, by the definitions or, in ``numpy_steps`` and ``cuda``, by replays.
+- ``recorder`` records a function as a ``Program`` (``recorded_values``): it calls the function with arrays without
+  numbers (``recorded_array``), whose ``namespace`` writes down each operation.
+- ``plan`` decides when each value is computed (``grouping``, ``concatenations``) and where it lies (``memory_plan``).
+- ``numpy`` replays a plan on NumPy, ``cuda`` on GPUs.
+- ``steps`` defines runners of training steps: ``Definitions`` calls the step's definition, the runners in
+  ``numpy_steps`` and ``cuda`` replay it. ``runner`` chooses one.
 
 With ``XPNET_REPLAY=off`` in the environment nothing is recorded, and the definitions run on every library. The results
-agree to rounding.
+agree up to rounding.
 """
 
 from .recorded_values import NotRecordable, Program
 from .recorder import record
-from .replayed_functions import Replayed, definitions_as_they_stand, may_replay
+from .replayed_functions import Replayed, may_replay, without_replays
 from .runner import training_steps
 from .steps import Steps
 
@@ -20,7 +22,7 @@ __all__ = [
     "Program",
     "Replayed",
     "Steps",
-    "definitions_as_they_stand",
+    "without_replays",
     "may_replay",
     "record",
     "training_steps",

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Bounded(dict):
-    """A dictionary of at most ``most`` entries: a new one takes the place of the oldest. Threads may share it."""
+    """A dictionary of at most ``most`` entries: a new entry replaces the oldest. Threads may share it."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Bounded(dict):
             super().__setitem__(key, value)
 
     def get_or_make(self, key: Any, make: Callable[[], Any]) -> Any:
-        """The value of this key, which is made if there is none."""
+        """The value of this key; if there is none, ``make()`` is stored."""
         try:
             return self[key]
         except KeyError:

@@ -1,17 +1,17 @@
-"""Concatenations: long ones are taken apart, and the parts of the others are computed in their places."""
+"""Concatenations: long ones are split, and the parts of the others are computed in their places."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .plan_items import copy_of, is_joined, is_pointwise, made
+from .plan_items import copy_of, is_joined, is_pointwise, value_like
 from .recorded_values import Program, Value
 
 
 class InParts:
     """The values of a program in which elementwise operations on long concatenations are concatenations themselves.
 
-    Concatenations are long if they have more than ``longest`` elements. If that is None, as for kernels, they are taken
-    apart if they have a part that can be computed along with the rest, however long they are.
+    Concatenations are long if they have more than ``longest`` elements. If that is None, as for kernels, they are split
+    if a part of them is the result of an elementwise operation, however long they are.
     """
 
     def __init__(self, program: Program, longest: int | None) -> None:
@@ -26,7 +26,7 @@ class InParts:
             new = value.rebuilt(now)
             parts = self._cut(new) if new.base is None else self._window(new)
             if len(parts) > 1:
-                new = made(new, "concat", tuple(parts), new.shape, (0,))
+                new = value_like(new, "concat", tuple(parts), new.shape, (0,))
             elif parts:
                 new = parts[0]
             now[value] = new
@@ -41,7 +41,7 @@ class InParts:
         return [self._part(value, at, at + part.size) for at, part in parts]
 
     def _parts(self, x: Value) -> list[tuple[int, Value]]:
-        """The parts of a concatenation that is to be taken apart, and where they begin."""
+        """The parts of a concatenation that is to be split, and where they begin."""
         found: list[tuple[int, Value]] = []
         at = 0
         parts = x.operands if is_joined(x) and x.ndim == 1 and self._is_to_be_cut(x) else ()
@@ -54,7 +54,7 @@ class InParts:
         return any(map(is_pointwise, x.operands)) if self.longest is None else x.size > self.longest
 
     def _window(self, view: Value) -> list[Value]:
-        """The parts of a concatenation that a window of it consists of; none if it cuts one."""
+        """The parts that a contiguous view of a concatenation consists of; none if it cuts a part."""
         start, stop = view.offset, view.offset + view.size
         if view.ndim != 1 or view.strides != (1,):
             return []
@@ -62,7 +62,7 @@ class InParts:
         return inside if sum(part.size for part in inside) == view.size else []
 
     def _part(self, x: Value, start: int, stop: int) -> Value:
-        """A part of a vector; of the result of an elementwise operation, it is the operation on parts."""
+        """A part of a vector; if an elementwise operation makes the vector, the operation on parts of its operands."""
         if x.size == 1 or (start, stop) == (0, x.size):
             return x
         key = x, start, stop
@@ -77,7 +77,7 @@ class InParts:
                 return self._part(part, start - at, stop - at)
         if is_pointwise(x) and all(y.shape == x.shape or y.size == 1 for y in x.operands):
             operands = tuple(self._part(y, start, stop) for y in x.operands)
-            return made(x, x.operation, operands, (stop - start,), x.settings)
+            return value_like(x, x.operation, operands, (stop - start,), x.settings)
         return x.viewed("index", x.offset + start * x.strides[0], (stop - start,), x.strides)
 
 

@@ -6,7 +6,7 @@ from .recorded_values import REDUCTIONS, Value
 
 
 def grouped(homes: Homes, has_kernels: bool) -> list[Item]:
-    """The operations as items: each joins the last group that it fits into, if only groups have come since."""
+    """The operations as items: each joins the last group that it fits into, if only groups lie between."""
     items: list[Item] = []
     at: dict[Value, int] = {}
     for value in homes.order:
@@ -70,10 +70,10 @@ def _has_the_owners_rows(x: Value) -> bool:
 def with_early_updates(
     items: list[Item], homes: Homes, written: dict[Value, tuple[int, int]], inputs: list[Value]
 ) -> list[Item]:
-    """The items, in an order in which inputs are overwritten as soon as nobody needs the old ones.
+    """The items, in an order in which inputs are overwritten as soon as their old values are not needed.
 
-    That frees the memory of the parameters' gradients early. Numbers that follow from inputs alone, such as a penalty,
-    come first. ``written`` are the operations that overwrite an input, its number and the offset there in bytes.
+    That frees the memory of the parameters' gradients early. Single numbers that depend on inputs alone, such as a
+    penalty, come first. ``written`` are the operations that overwrite an input, its number and the offset there in bytes.
     """
     found = _numbers_of_inputs(items)
     for item in (item for item in items if item not in found):
@@ -90,7 +90,7 @@ def with_early_updates(
 
 
 def _numbers_of_inputs(items: list[Item]) -> list[Item]:
-    """The items that compute the numbers that follow from inputs alone."""
+    """The items that compute the single numbers that depend on inputs alone."""
     follow: set[Value] = set()
     for item in items:
         inside = follow.union(item.operations)
@@ -107,6 +107,6 @@ def _numbers_of_inputs(items: list[Item]) -> list[Item]:
 
 
 def _reads(item: Item, windows: list[tuple[Value, int, int]]) -> bool:
-    """Whether an item reads any of these windows: an input, the first element, and how many."""
+    """Whether an item reads any of these windows: an input, its first element, and the number of elements."""
     operands = ((x.owner, *x.extent) for y in item.operations for x in y.operands)
     return any(x is old and first < at + n and last >= at for x, first, last in operands for old, at, n in windows)

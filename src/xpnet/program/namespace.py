@@ -1,6 +1,6 @@
-"""The functions of the Array API standard over recorded arrays: they compute nothing, and record what is asked for.
+"""The functions of the Array API standard over recorded arrays: they compute nothing and record each call.
 
-NumPy says how dtypes are promoted, also if the standard leaves that open, and where the elements of a view lie.
+Dtypes are promoted as in NumPy, also if the standard leaves that open, and views have the strides of NumPy's views.
 """
 
 import functools
@@ -95,7 +95,7 @@ class RecordedNamespace:
         return self._add(name, (value,), (axes, bool(keepdims)), shape, np.dtype(bool) if is_predicate else value.dtype)
 
     def mean(self, x: Recorded, /, *, axis: Any = None, keepdims: bool = False) -> Recorded:
-        """The sum, divided by the number of terms."""
+        """The sum divided by the number of elements."""
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return total / float(x.size // max(1, total.size))
 
@@ -177,11 +177,11 @@ class RecordedNamespace:
         return x if dtype is None else self.astype(x, dtype)
 
     def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Recorded:
-        """An array of one number."""
+        """An array that is filled with one number."""
         return self.broadcast_to(self.asarray(fill_value, dtype=dtype), shape)
 
     def full_like(self, x: Recorded, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Recorded:
-        """An array of one number, of the shape of x."""
+        """An array like x that is filled with one number."""
         return self.full(x.shape, fill_value, dtype=dtype or x.dtype)
 
     def _filled(self, number: int, shape: Any, *, dtype: Any = None, device: Any = None) -> Recorded:

@@ -16,7 +16,7 @@ Call = tuple[Callable, tuple]
 
 
 class Replay:
-    """A program over these arrays: ``replay()`` makes its ``calls``, computes its ``outputs``, and allocates nothing.
+    """A program over these arrays: ``replay()`` makes the ``calls`` that compute its ``outputs`` and allocates nothing.
 
     ``inputs`` are C-contiguous arrays, which are read in place each time and overwritten by outputs as the plan says.
     ``memory`` is used for everything else; it is allocated here if it is missing or too small, and replays that never
@@ -99,7 +99,7 @@ def _view(x: Value, memory: np.ndarray, start: int = 0, shape: Shape | None = No
 
 
 def aligned(size: int) -> np.ndarray:
-    """Memory that is aligned to cache lines."""
+    """An array of bytes that is aligned to cache lines."""
     raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[start : start + size]
@@ -112,7 +112,7 @@ def calls_of(x: Value, out: np.ndarray, operands: list[np.ndarray]) -> list[Call
     """The NumPy calls that compute an operation."""
     if x.operation in ELEMENTWISE:
         ufunc = ELEMENTWISE[x.operation]
-        if x.operation in ("maximum", "minimum"):  # their third positional argument is not the output
+        if x.operation in ("maximum", "minimum"):  # NumPy deprecates ``out`` as their third positional argument
             pairs = zip(x.operands, operands, strict=True)
             repeated = tuple(a if y.data is None else _repeated(a, out) for y, a in pairs)
             return [(functools.partial(ufunc, out=out), repeated)]
@@ -175,12 +175,12 @@ def _take_mode(x: Value) -> str:
 
 
 def _as_numbers(a: np.ndarray) -> np.ndarray:
-    """Truth values as bytes, which NumPy converts faster."""
+    """A boolean array as bytes, which NumPy converts faster."""
     return a.view(np.uint8) if a.dtype == bool else a
 
 
 def _repeated(a: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """A constant number as an array like ``out``: NumPy's maximum is five times as fast as against the number."""
+    """A constant number as an array like ``out``: NumPy's maximum is then five times as fast."""
     return a if a.ndim or not out.ndim else _constant(a.item(), a.dtype, out.size).reshape(out.shape)
 
 

@@ -26,11 +26,11 @@ class Replays(Overwriting):
         self._plans = Bounded(MOST_SIZES)
         """By the shapes and dtypes of a batch; None if the step can't be recorded."""
         self._bound = Bounded(MOST_SIZES)
-        """By the number of rows, and whether they are all there are; None likewise."""
+        """By the number of rows of a batch, and whether it is all data; None likewise."""
         self._kinds: Any = None
         self._memory = aligned(0)
 
-    def bring(self, data: Batch) -> None:
+    def use_data(self, data: Batch) -> None:
         data = mapped(_in_order, data)
         kinds = mapped(lambda a: (a.shape[1:], a.dtype.str), tuple(data))
         is_alike, self._kinds, self.data = kinds == self._kinds, kinds, data
@@ -100,12 +100,12 @@ class Bound:
 
 
 def _in_order(A: Any) -> Any:
-    """A, or a C-contiguous copy of it if it is small: batches are read faster from that."""
+    """A, or a C-contiguous copy of it if it is small: reading batches is then faster."""
     is_small = isinstance(A, np.ndarray) and A.nbytes <= SMALL_DATA
     return np.ascontiguousarray(A) if is_small else A
 
 
 def _place(A: Any, n: int, is_whole: bool) -> np.ndarray:
-    """The array of a batch: A itself if the batch is all of it."""
+    """The array that batches of A are read into: A itself if the batch is all of it."""
     is_itself = is_whole and isinstance(A, np.ndarray) and A.flags.c_contiguous
     return A if is_itself else np.empty((n, *A.shape[1:]), A.dtype)

@@ -1,4 +1,4 @@
-"""Parameters and slots that a replayed step overwrites, and the earlier ones that somebody may still ask for."""
+"""Parameters and slots that a replayed step overwrites, and earlier ones that may still be read."""
 
 import weakref
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from .steps import Array, Carry, Kept, _copied
 
 
 class Overwriting:
-    """Steps that overwrite parameters and slots in place; earlier ones are copied if they may still be asked for."""
+    """Steps that overwrite parameters and slots in place; earlier ones are copied if they may still be read."""
 
     def __init__(self, step: Callable, has_norm: bool) -> None:
         self.step, self.has_norm = step, has_norm
@@ -37,14 +37,14 @@ class Overwriting:
             mine[...] = given
 
     def _waiting(self) -> list[Kept]:
-        """The states that somebody may still ask for."""
+        """The states that may still be read."""
         found = [kept for look in self._kept if (kept := look()) is not None and not kept.is_taken]
         self._kept = list(map(weakref.ref, found))
         return found
 
     def _keep(self) -> None:
         """Copy the arrays at the start of an epoch, before they are overwritten."""
-        if self._has_begun:  # from arrays that are not overwritten
+        if self._has_begun:  # the arrays that were given are not overwritten
             self._has_begun = False
             return
         waiting = self._waiting()
@@ -71,7 +71,7 @@ class Overwriting:
     def _take_over(self, carry: Carry, may_share: Callable) -> None:
         """Overwrite the parameters and slots with what a step has made of them."""
         mine, new = list(leaves(self._carry)), list(leaves(carry))
-        for k, a in enumerate(new):  # a rule may return its arguments, which are overwritten below
+        for k, a in enumerate(new):  # an optimizer may return its arguments, which are overwritten below
             if any(may_share(a, other) for other in mine):
                 new[k] = a.copy()
         for array, a in zip(mine, new, strict=True):

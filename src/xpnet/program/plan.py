@@ -3,8 +3,8 @@
 - Operations that no output needs are left out, and views cost nothing.
 - Neighbors whose rows depend on the same rows alone form a group: one kernel, or blocks of rows that stay in a cache.
 - The parts of a concatenation are computed in their places, and an elementwise operation on a long concatenation is one
-  on each part, so that no long vector is put together only to fall apart again.
-- A value that is no longer needed gives its memory to another one. Outputs may overwrite inputs.
+  on each part, so that long vectors need not be assembled.
+- A value that is no longer needed leaves its memory to another one. Outputs may overwrite inputs.
 
 A plan for a GPU makes one kernel of each group: what only the group needs stays in registers.
 """
@@ -19,7 +19,7 @@ from .plan_items import Item, Place, copy_of
 from .recorded_values import Program, Value
 
 BLOCK = 1 << 17
-"""Elements of a block of rows: a few arrays of so many stay in a core's cache. Longer vectors are taken apart."""
+"""Elements of a block of rows: a few arrays of this size fit in a core's cache. Longer vectors are split."""
 MOST_BLOCKS = 1 << 10
 
 

@@ -1,4 +1,4 @@
-"""What a plan consists of: items, which are operations that run together, and the places of values in memory."""
+"""The parts of a plan: items, which are operations that run together, and the places of values in memory."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -54,11 +54,11 @@ def rows_of(x: Value, value: Value) -> bool:
     return x.ndim == like.ndim and x.ndim > 0 and x.shape[0] == like.shape[0]
 
 
-def made(like: Value, operation: str, operands: tuple[Value, ...], shape: Shape, settings: tuple = ()) -> Value:
+def value_like(other: Value, operation: str, operands: tuple[Value, ...], shape: Shape, settings: tuple = ()) -> Value:
     """A new value of the same dtype and site as another one."""
-    return Value(operation, operands, settings, shape, like.dtype, like.site)
+    return Value(operation, operands, settings, shape, other.dtype, other.site)
 
 
 def copy_of(value: Value) -> Value:
     """The operation that copies a value."""
-    return made(value, "copy", (value,), value.shape)
+    return value_like(value, "copy", (value,), value.shape)

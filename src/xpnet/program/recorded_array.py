@@ -48,7 +48,6 @@ class Recorded:
         raise not_recordable("the value of an array, which is not known when a step is recorded,")
 
     __array__ = __bool__ = __complex__ = __dlpack__ = __float__ = __index__ = __int__ = __setitem__ = _refuse
-    __hash__ = object.__hash__  # defined again, as == makes an array
 
 
 def _operator(name: str, is_reversed: bool = False) -> Callable:

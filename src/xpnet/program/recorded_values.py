@@ -48,7 +48,7 @@ def contiguous(shape: Shape) -> Shape:
 
 
 class Value:
-    """A value of a program: the operation that makes it, its shape and dtype, and the line that asked for it.
+    """A value of a program: the operation that makes it, its shape and dtype, and the source line.
 
     A view has a ``base``, which is not a view itself; its ``offset`` and ``strides`` are in elements of the base. A
     constant has ``data``.
@@ -105,7 +105,7 @@ class Value:
     def flops(self) -> int:
         """Floating-point operations: 2 m k n for a product, otherwise one for each element that is read or made.
 
-        Copies, comparisons and choices count as none.
+        Copies, comparisons and choices count as 0.
         """
         is_none = self.operation in ("input", "constant", "astype", "copy", "where", "take", "concat")
         if is_none or self.base is not None or self.dtype.kind != "f":
@@ -119,7 +119,7 @@ class Value:
 
 
 def _site() -> tuple[CodeType, int]:
-    """The line that asks for an operation: the innermost one outside of NumPy and of the recording modules."""
+    """The source line of an operation: the innermost one outside NumPy and the recording modules."""
     frame: Any = sys._getframe(1)
     while (name := frame.f_globals["__name__"]) in _RECORDING or name.partition(".")[0] == "numpy":
         frame = frame.f_back
@@ -127,13 +127,13 @@ def _site() -> tuple[CodeType, int]:
 
 
 def described(site: tuple[CodeType, int]) -> str:
-    """A line of source as text: its file, number and function."""
+    """A source line as text: its file, number and function."""
     path = Path(site[0].co_filename)
     return f"{path.parent.name}/{path.name}:{site[1]}, {site[0].co_name}"
 
 
 def not_recordable(what: str) -> NotRecordable:
-    """An error that names what was asked for, and the line that asked."""
+    """The error that names what can't be recorded, and the source line."""
     return NotRecordable(f"{what} can't be recorded ({described(_site())})")
 
 
@@ -147,7 +147,7 @@ class Program:
     results : nested tuples
         What it returned, with Values in place of arrays.
     values : list of Value
-        All arrays in the order in which they were asked for. The same operation on the same operands is one value.
+        All arrays in the order of their operations. The same operation on the same operands is one value.
     """
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class Program:
 
     @property
     def descriptions(self) -> list[tuple]:
-        """All that is known of each value, except for the line that asked for it."""
+        """Everything known about each value, except its source line."""
         number = {x: i for i, x in enumerate(self.values)}
         return [
             (x.operation, [number[y] for y in x.operands], x.settings, x.shape, x.dtype, x.offset, x.strides)
@@ -201,7 +201,7 @@ class Program:
 
     @property
     def identity(self) -> str:
-        """A digest of all operations, constants and outputs, so that it is equal for two programs if those are."""
+        """A digest of all operations, constants and outputs: it is equal for two programs if and only if these are."""
         outputs = [self.values.index(x) for x in self.outputs]
         return hashlib.sha256(repr((self.descriptions, outputs)).encode()).hexdigest()
 

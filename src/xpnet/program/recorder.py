@@ -1,6 +1,6 @@
 """``record(function, *examples)`` calls a function with arrays that have a shape and a dtype but no numbers.
 
-The result is a Program: the list of operations, each with its operands, shape, dtype and the line that asked for it.
+The result is a Program: the list of operations, each with its operands, shape, dtype and source line.
 """
 
 import random
@@ -38,9 +38,9 @@ def record(function: Callable, *examples: Any) -> Program:
     Parameters
     ----------
     function : callable
-        A pure function of arrays, which may come in nested tuples, and of anything else that stays the same.
+        A pure function of arrays, which may come in nested tuples, and of other arguments that stay the same.
     *examples : arrays, or other objects with a shape and a dtype; nested tuples of them
-        What it is called with. Their numbers are not read.
+        The arguments of the call. The values of arrays are not read.
 
     Returns
     -------
@@ -49,14 +49,14 @@ def record(function: Callable, *examples: Any) -> Program:
     Raises
     ------
     NotRecordable
-        The function asks for the value of an array or for a function that RecordedNamespace does not have. Or it uses
-        objects from outside this package and does something else when it is called again, for example because it draws
-        random numbers on the host.
+        The function needs the value of an array, or a function that RecordedNamespace does not have. Or it uses objects
+        from outside this package and does something else when it is called again, for example because it draws random
+        numbers on the host.
     """
     foreign = list(_foreign_objects(function, set()))
     for x in foreign:
         if not any(hasattr(x, name) for name in ("__dict__", "__slots__", "__call__")):
-            raise NotRecordable(f"the function uses a {type(x).__name__}, and what it draws can't be recorded")
+            raise NotRecordable(f"the function uses a {type(x).__name__}; random numbers of the host can't be recorded")
     program = _recorded(function, examples)
     if foreign:
         before, again = _random_states(), _recorded(function, examples)
@@ -64,7 +64,8 @@ def record(function: Callable, *examples: Any) -> Program:
             pairs = zip(program.values, program.descriptions, again.descriptions, strict=False)
             where = next((f" ({x.operation}, {described(x.site)})" for x, one, other in pairs if one != other), "")
             raise NotRecordable(
-                f"the function is another when it is called again; what it draws can't be recorded{where}"
+                "the function does something else when it is called again; random numbers of the host can't be "
+                f"recorded{where}"
             )
     return program
 
@@ -82,7 +83,7 @@ _DATA = int | float | str | slice | np.ndarray | np.generic | np.dtype | ModuleT
 
 
 def _foreign_objects(x: Any, seen: set[int]) -> Iterator[Any]:
-    """The objects that a function uses, except for data and for this package's, which draw nothing on the host."""
+    """The objects that a function uses, except for data and this package's, which draw no random numbers on the host."""
     if isinstance(x, MethodType | BuiltinFunctionType):
         x = x.__self__
     if isinstance(x, _DATA | Recorded) or id(x) in seen:

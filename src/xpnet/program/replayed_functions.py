@@ -20,22 +20,22 @@ from .recorder import leaves, mapped, record
 FIRST_CALLS = 3
 """The number of calls that are not replayed: recording a function takes as long as about ten calls of a small one."""
 
-_as_they_stand: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_definitions", default=False)
+_without_replays: contextvars.ContextVar[bool] = contextvars.ContextVar("xpnet_without_replays", default=False)
 
 
 @contextlib.contextmanager
-def definitions_as_they_stand() -> Iterator[None]:
-    """A context, of this thread or task alone, in which nothing is recorded, as with ``XPNET_REPLAY=off``."""
-    token = _as_they_stand.set(True)
+def without_replays() -> Iterator[None]:
+    """A context in which this thread or task records and replays nothing, as with ``XPNET_REPLAY=off``."""
+    token = _without_replays.set(True)
     try:
         yield
     finally:
-        _as_they_stand.reset(token)
+        _without_replays.reset(token)
 
 
 def may_replay(*arrays: Any) -> bool:
-    """Whether functions of these arrays may be replayed: they are NumPy's, and replays are not switched off."""
-    if _as_they_stand.get() or setting("XPNET_REPLAY") == "off":
+    """Whether functions of these arrays may be replayed: the arrays are NumPy's, and replays are not switched off."""
+    if _without_replays.get() or setting("XPNET_REPLAY") == "off":
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
 

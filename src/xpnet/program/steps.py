@@ -1,8 +1,8 @@
 """Runners of training steps, which make whole epochs.
 
 Definitions are pure: the arrays that an epoch has made are never overwritten. Replayed steps overwrite arrays that
-belong to the runner; the state after an epoch is copied when somebody asks for it, or when its memory is needed and
-somebody may still ask for it.
+belong to the runner; the state after an epoch is copied when it is read, or when its memory is needed and it may still
+be read.
 """
 
 import contextlib
@@ -68,9 +68,9 @@ def step_on_rows(step: Callable) -> Callable:
 
 
 class Kept:
-    """Parameters and slots after an epoch, which are copied when they are asked for or when their memory is needed.
+    """Parameters and slots after an epoch, which are copied when they are read or when their memory is needed.
 
-    ``overwriter`` is the object that may overwrite them; nobody does if it is None or no longer exists.
+    ``overwriter`` is the object that may overwrite them; if it is None or no longer exists, they stay.
     """
 
     def __init__(self, arrays: tuple[Array, ...], overwriter: Any = None) -> None:
@@ -90,7 +90,7 @@ class Kept:
             return tuple(self._taken[k] for k in which)
 
     def take_all(self) -> None:
-        """Copy what has not been handed out, because its memory is needed."""
+        """Copy the arrays that have not been handed out, because their memory is needed."""
         self.take(*range(len(self.arrays)))
 
     @property
@@ -99,7 +99,7 @@ class Kept:
         return len(self._taken) == len(self.arrays)
 
     def move(self, arrays: tuple[Array, ...]) -> None:
-        """Say that these arrays hold the same numbers from now on."""
+        """From now on use these arrays, which hold the same numbers."""
         with self._lock:
             self.arrays = arrays
 
@@ -117,7 +117,7 @@ def _copied(a: Array) -> Array:
 class Steps(Protocol):
     """A runner of epochs."""
 
-    def bring(self, data: Batch) -> None:
+    def use_data(self, data: Batch) -> None:
         """Take batches from these data: all samples, targets and weights."""
 
     def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
@@ -127,7 +127,7 @@ class Steps(Protocol):
         """One step for each row of scalars, step i on the rows ``order[i * size : (i + 1) * size]`` of the data.
 
         ``order`` is a host array of indices or a range. The result is the epoch's cost, the sum of the squares of the
-        gradient's norms, and whether all is finite.
+        gradient's norms, and whether cost and parameters are finite.
         """
 
     def after(self) -> Kept:
@@ -146,7 +146,7 @@ class Definitions:
     def __init__(self, step: Callable, backend: Backend, has_norm: bool) -> None:
         self.step, self.backend, self.has_norm = step, backend, has_norm
 
-    def bring(self, data: Batch) -> None:
+    def use_data(self, data: Batch) -> None:
         self.data = data
 
     def begin(self, theta: Array, slots: tuple[Array, ...], step: int) -> None:
@@ -195,7 +195,7 @@ def ending(theta: Array, cost: Array, square: Array | None) -> Array:
 
 
 def sums_in(read: np.ndarray, has_norm: bool) -> tuple[float, float | None, bool]:
-    """What :func:`ending` says, read from the device."""
+    """The results of :func:`ending` as Python numbers."""
     return float(read[0]), float(read[1]) if has_norm else None, bool(read[2])
 
 

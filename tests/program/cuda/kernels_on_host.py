@@ -1,4 +1,4 @@
-"""Generated kernels on the host: compiled by g++ and run, thread by thread, with NumPy's matrix products between."""
+"""Runs generated kernels on the host: compiled by g++, thread by thread, with matrix products by NumPy."""
 
 import ctypes
 import functools
@@ -56,7 +56,7 @@ def compiled(text: str) -> ctypes.CDLL:
 
 class HostReplay:
     """A plan's kernels and products over NumPy arrays: ``replay()`` computes it, ``replay(True)`` with all blocks and
-    threads in reverse order: on a GPU there is none.
+    threads in reverse order, as a GPU guarantees no order.
     """
 
     def __init__(self, source, plan, inputs):
@@ -66,7 +66,7 @@ class HostReplay:
         self.library = compiled(source.text)
 
     def array(self, root):
-        """What a root names."""
+        """The array of a root."""
         if root == COUNTER:
             return self.counter
         return self.memory if root == MEMORY else [*self.inputs, *self.source.constants][root]

@@ -1,4 +1,4 @@
-"""Programs on a GPU: the numbers of the definitions, what happens if a level fails, and what is given back."""
+"""Programs on a GPU: they compute what the definitions compute, levels that fail, and memory that is freed."""
 
 import gc
 import logging
@@ -31,7 +31,7 @@ from xpnet import (
 )
 from xpnet.backends import array_namespace, get_backend, to_numpy
 from xpnet.equations import activations, losses
-from xpnet.program import Replayed, definitions_as_they_stand, may_replay
+from xpnet.program import Replayed, may_replay, without_replays
 from xpnet.program.cuda.levels import LevelError
 
 pytestmark = [
@@ -42,7 +42,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def modules(request):
-    """The modules that import CuPy, nothing known of any program."""
+    """The modules that import CuPy, without any program or algorithm in their caches."""
     pytest.importorskip("cupy", reason="CuPy is not installed")
     from xpnet.program.cuda import bound_step, cublaslt, gpu_steps, graph, launches, replay
 
@@ -62,13 +62,13 @@ def modules(request):
 
 @pytest.fixture
 def levels(modules):
-    """The levels that programs have been found good at so far."""
+    """The levels at which programs run so far."""
     return lambda: {*modules.replay.chosen_levels.values()}
 
 
 @pytest.fixture
 def steps_down(monkeypatch):
-    """Levels that fail are left with a warning, whatever the environment says."""
+    """A level that fails gives a warning, whatever the environment says."""
     monkeypatch.setenv("XPNET_CAPTURE", "on")
 
 
@@ -163,8 +163,8 @@ def test_an_older_cublas_has_no_epilogues(data, levels, modules, monkeypatch):
     assert levels() == {"graph"}
 
 
-def test_definitions_as_they_stand_replay_nothing(data, levels):
-    with definitions_as_they_stand():
+def test_nothing_is_replayed_within_without_replays(data, levels):
+    with without_replays():
         trained("cupy", data)
     assert levels() == set()
 
@@ -235,7 +235,7 @@ def test_an_activation_of_ones_own(name, data):
     assert_alike(trained("cupy", data, of), trained("numpy", data, of))
 
 
-def test_losses_that_multiply_numbers_do_so_in_full(data):
+def test_losses_that_multiply_by_numbers_are_not_rounded(data):
     X, Y = data
     for loss in (losses.HalfSquaredError(mean_over_outputs=True), losses.Huber(0.3)):
         of = Model(Sequential(Dense(6, "tanh"), Dense(4)), loss)
@@ -243,7 +243,7 @@ def test_losses_that_multiply_numbers_do_so_in_full(data):
         assert_alike(ours, theirs, 1e-12)
 
 
-def test_sparse_samples_with_dropout_draw_other_masks_at_each_step(rng):
+def test_sparse_samples_with_dropout_draw_new_masks_at_each_step(rng):
     sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
     cupy_sparse = pytest.importorskip("cupyx.scipy.sparse", reason="CuPy is not installed")
     X = sparse.random(60, 30, 0.2, "csr", random_state=0)
@@ -256,13 +256,13 @@ def test_sparse_samples_with_dropout_draw_other_masks_at_each_step(rng):
 # --- levels that fail
 
 
-def planted(launches, patch, what):
-    """A kernel whose numbers are wrong."""
+def plant(launches, patch, replacement):
+    """Replace a text in the source of every kernel."""
     original = launches.Compiled.__init__
 
     def wrong(self, *arguments):
         original(self, *arguments)
-        object.__setattr__(self.source, "text", self.source.text.replace(*what))
+        object.__setattr__(self.source, "text", self.source.text.replace(*replacement))
 
     patch.setattr(launches.Compiled, "__init__", wrong)
 
@@ -271,7 +271,7 @@ def planted(launches, patch, what):
 def test_a_wrong_kernel_is_not_used(dtype, data, modules, steps_down, levels, monkeypatch):
     data = tuple(a.astype(dtype) for a in data)
     expected = trained("numpy", data)
-    planted(modules.launches, monkeypatch, ("tanh", "sin"))
+    plant(modules.launches, monkeypatch, ("tanh", "sin"))
     with pytest.warns(RuntimeWarning, match="differ by .* of what a step changes") as caught:
         found = [*trained("cupy", data)]
     assert_alike(found, expected, 1e-10 if dtype == "float64" else 1e-4)
@@ -282,7 +282,7 @@ def test_a_wrong_kernel_is_not_used(dtype, data, modules, steps_down, levels, mo
 
 
 def test_a_kernel_with_a_wrong_index_is_not_used(data, steps_down, levels, monkeypatch):
-    """The second layer's bias, its elements by one place off."""
+    """It reads the bias of the second layer shifted by one element."""
     from xpnet.program.cuda import indices
 
     original = indices.index_of
@@ -301,20 +301,20 @@ def test_a_kernel_with_a_wrong_index_is_not_used(data, steps_down, levels, monke
 
 def test_a_kernel_that_does_not_compile_is_not_used(data, modules, steps_down, monkeypatch):
     expected = trained("numpy", data)
-    planted(modules.launches, monkeypatch, ("tanh(", "no_such_function("))
+    plant(modules.launches, monkeypatch, ("tanh(", "no_such_function("))
     with pytest.warns(RuntimeWarning, match="no_such_function"):
         assert_alike(trained("cupy", data), expected)
 
 
 def test_a_required_level_is_an_error(data, modules, monkeypatch):
     monkeypatch.setenv("XPNET_CAPTURE", "require")
-    planted(modules.launches, monkeypatch, ("tanh", "sin"))
+    plant(modules.launches, monkeypatch, ("tanh", "sin"))
     with pytest.raises(LevelError, match="XPNET_CAPTURE=require"):
         trained("cupy", data)
 
 
 def test_a_chosen_level_holds_for_the_process(data, modules, steps_down, monkeypatch):
-    planted(modules.launches, monkeypatch, ("tanh", "sin"))
+    plant(modules.launches, monkeypatch, ("tanh", "sin"))
     with pytest.warns(RuntimeWarning):
         trained("cupy", data)
     with warnings.catch_warnings():
@@ -363,7 +363,7 @@ def test_a_capture_that_cuda_refuses_ends(data, modules, steps_down, monkeypatch
     assert cupy.ones(3).sum() == 3
 
 
-def test_an_error_after_a_capture_was_invalidated_is_that_error(modules):
+def test_an_error_in_a_capture_that_was_invalidated_is_raised(modules):
     import cupy
 
     streams = []
@@ -380,7 +380,7 @@ def test_an_error_after_a_capture_was_invalidated_is_that_error(modules):
     assert cupy.ones(3).sum() == 3
 
 
-def test_the_context_is_asked_for_while_another_thread_captures(modules):
+def test_the_context_is_checked_during_the_capture_of_another_thread(modules):
     import cupy
 
     with cupy.cuda.Stream(non_blocking=True) as stream:
@@ -397,8 +397,8 @@ def test_chosen_levels_do_not_fill_the_memory(modules, monkeypatch):
     assert [program for *_, program in modules.replay.chosen_levels] == [2, 3, 4]
 
 
-def test_the_end_of_the_context_says_how_to_go_on(data, modules, monkeypatch):
-    planted(modules.launches, monkeypatch, ("tanh", "sin"))
+def test_the_error_after_the_end_of_the_context_says_how_to_continue(data, modules, monkeypatch):
+    plant(modules.launches, monkeypatch, ("tanh", "sin"))
     monkeypatch.setattr(modules.replay, "context_has_ended", lambda: True)
     with pytest.raises(RuntimeError, match="restart with XPNET_REPLAY=off"):
         trained("cupy", data)
@@ -423,8 +423,8 @@ next(run)
 """
 
 
-def test_a_kernel_that_ends_the_context_says_how_to_go_on():
-    """In a process of its own, which has no GPU afterwards."""
+def test_a_kernel_that_ends_the_context_gives_that_error():
+    """This runs in a process of its own, which can't use the GPU afterwards."""
     environment = os.environ | {"XPNET_CAPTURE": "on"}
     ended = subprocess.run(
         [sys.executable, "-c", CONTEXT_ENDS], env=environment, capture_output=True, text=True, check=False
@@ -453,21 +453,21 @@ def test_products_that_cublaslt_refuses_are_computed_by_a_kernel(where, status, 
     assert_alike(bfloat16, trained("numpy", data, model(precision="float32")), 0.05)
 
 
-def test_a_product_without_a_plan_for_its_bias_steps_down_to_one_without(
+def test_a_product_whose_bias_has_no_algorithm_steps_down_to_one_without_bias(
     data, modules, steps_down, levels, monkeypatch
 ):
     cublaslt = modules.cublaslt
     monkeypatch.setenv("XPNET_EPILOGUES", "on")
-    original = cublaslt.Multiplication._ask
+    original = cublaslt.Multiplication._fastest
     monkeypatch.setattr(
-        cublaslt.Multiplication, "_ask", lambda self: original(self) if self.problem.epilogue == 1 else None
+        cublaslt.Multiplication, "_fastest", lambda self: original(self) if self.problem.epilogue == 1 else None
     )
     with pytest.warns(RuntimeWarning, match="XPNET_EPILOGUES=off"):
         assert_alike(trained("cupy", data, model("relu")), trained("numpy", data, model("relu")))
     assert "graph" in levels()
 
 
-def test_matrices_of_one_column_that_are_too_large_for_an_older_cublas_are_left_to_a_kernel(modules):
+def test_matrices_of_one_column_that_are_too_large_for_an_older_cublas_are_multiplied_by_a_kernel(modules):
     from xpnet.program.cuda.memory import Operand, Product
 
     def product(m, n):
@@ -481,7 +481,7 @@ def test_matrices_of_one_column_that_are_too_large_for_an_older_cublas_are_left_
     assert is_safe(product(1 << 21, 2), 120803)
 
 
-def test_an_algorithm_that_splits_sums_unevenly_is_passed_over(modules, monkeypatch):
+def test_an_algorithm_that_splits_sums_unevenly_is_not_used(modules, monkeypatch):
     cublaslt = modules.cublaslt
     configured = {cublaslt.ALGORITHM_ID: 66, cublaslt.SPLIT_K: 3}
     monkeypatch.setattr(cublaslt, "_configured", lambda found, attribute: configured[attribute])
@@ -490,9 +490,9 @@ def test_an_algorithm_that_splits_sums_unevenly_is_passed_over(modules, monkeypa
     assert not cublaslt._has_remainder(None, 7)
 
 
-def test_what_cannot_be_recorded_runs_as_it_stands(data, steps_down, caplog):
-    class Asking:
-        """A layer that asks for a value."""
+def test_a_layer_that_can_not_be_recorded_runs_directly(data, steps_down, caplog):
+    class Reading:
+        """A layer that reads a value."""
 
         def shapes(self, in_shape):
             return (), in_shape
@@ -504,16 +504,16 @@ def test_what_cannot_be_recorded_runs_as_it_stands(data, steps_down, caplog):
             scale = 2.0 if float(A[0, 0]) > 1e9 else 1.0
             return scale * A, lambda dA, need_dX=True: (scale * dA, ())
 
-    of = Model(Sequential(Dense(5, "tanh"), Asking(), Dense(4)), "cross_entropy")
+    of = Model(Sequential(Dense(5, "tanh"), Reading(), Dense(4)), "cross_entropy")
     with caplog.at_level(logging.WARNING, "xpnet"):
         assert_alike(trained("cupy", data, of), trained("numpy", data, of))
-    assert "definitions run as they stand" in caplog.text
+    assert "a function can't be replayed" in caplog.text
 
 
 # --- states, other streams and threads
 
 
-def test_states_stay_as_they_were(data):
+def test_states_are_not_overwritten(data):
     at_once, later = [], []
     rng = np.random.default_rng(0)
     of = model()
@@ -529,7 +529,7 @@ def test_states_stay_as_they_were(data):
         np.testing.assert_allclose(to_numpy(state.theta), a, atol=1e-12)
 
 
-def test_training_goes_on_from_a_state_that_is_sent(data):
+def test_training_continues_from_a_state_that_is_sent(data):
     runs = []
     for backend in ("cupy", "numpy"):
         of, rng = model(), np.random.default_rng(0)
@@ -542,7 +542,7 @@ def test_training_goes_on_from_a_state_that_is_sent(data):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "cupy"])
-def test_a_theta_that_was_written_into_is_what_is_sent(backend, data):
+def test_a_state_with_a_changed_theta_may_be_sent(backend, data):
     of, rng = model(), np.random.default_rng(0)
     run = epochs(of, of.initial(rng, 12, GradientDescent(0.1)), *data, rng=rng, backend=backend)
     state, first = next(run)
@@ -552,7 +552,7 @@ def test_a_theta_that_was_written_into_is_what_is_sent(backend, data):
     assert cost != pytest.approx(first, rel=1e-3)
 
 
-def test_threads_train_side_by_side(data):
+def test_threads_train_at_the_same_time(data):
     expected, found = trained("numpy", data), {}
 
     def train(k):
@@ -587,7 +587,7 @@ def test_streams_take_turns_with_one_replay():
             np.testing.assert_array_equal(found[k].get(), 2.0 * k + 1.0)
 
 
-# --- what is given back, and what is used again
+# --- memory that is freed, and programs that are used again
 
 
 def used_bytes():
@@ -596,7 +596,7 @@ def used_bytes():
     return cupy.get_default_memory_pool().used_bytes()
 
 
-def test_device_memory_after_many_fits_is_that_after_one(data):
+def test_many_fits_need_as_much_device_memory_as_one(data):
     fit = lambda: trained("cupy", data, n=2)
     fit()
     gc.collect()
@@ -611,7 +611,7 @@ def test_device_memory_after_many_fits_is_that_after_one(data):
         gc.enable()
 
 
-def test_an_estimator_gives_back_what_it_does_not_need(rng):
+def test_an_estimator_frees_the_memory_that_it_does_not_need(rng):
     X, y = rng.normal(size=(120, 6)), rng.integers(0, 3, 120)
     fit = lambda **s: MLPClassifier(hidden_layer_sizes=(8,), max_iter=3, backend="cupy", **s).fit(X, y)
     with warnings.catch_warnings():
@@ -661,7 +661,7 @@ def test_predictions_of_a_size_make_their_program_once(n_rows, rng, modules, mon
     for k in range(8):
         np.testing.assert_allclose(mlp.predict_proba(X[k : k + n_rows]), expected[k : k + n_rows], atol=1e-12)
     assert len(plans) == 1
-    mlp.coefs_[0] *= 2.0  # what is fitted are the arrays, not what was made of them
+    mlp.coefs_[0] *= 2.0  # the arrays are the fitted model, not the programs
     assert np.abs(mlp.predict_proba(X[:n_rows]) - expected[:n_rows]).max() > 1e-6
     assert len(plans) == 1
     held = used_bytes()
@@ -671,7 +671,7 @@ def test_predictions_of_a_size_make_their_program_once(n_rows, rng, modules, mon
 
 
 @pytest.mark.parametrize("method", ["predict", "output", "log_predict"])
-def test_a_models_predictions_are_programs_as_long_as_it_lives(method, rng, modules, monkeypatch):
+def test_a_model_keeps_the_programs_of_its_predictions_as_long_as_it_exists(method, rng, modules, monkeypatch):
     of, X = model("relu"), rng.normal(size=(30, 12))
     theta = of.draw(rng, 12)
     expected = getattr(of, method)(theta, X)
@@ -696,11 +696,11 @@ def test_lbfgs_is_replayed(rng, levels):
     assert levels() == {"graph"}
 
 
-def test_graphs_have_as_many_steps_as_divide_an_epoch(modules):
+def test_the_number_of_steps_of_a_graph_divides_an_epoch(modules):
     of = modules.gpu_steps.steps_a_graph
     assert [of(n, 32) for n in (1, 2, 5, 8, 10, 12, 21, 35)] == [1, 2, 5, 8, 5, 6, 7, 7]
     assert [of(12, rows) for rows in (256, 257, 1024, 1025)] == [6, 4, 4, 1]
 
 
-def test_the_backends_name_has_the_device():
+def test_the_name_of_a_backend_includes_the_device():
     assert get_backend("cupy").name == "cupy:0"

@@ -1,4 +1,4 @@
-"""What a level of a GPU program must agree with, and what the environment asks for."""
+"""The first level, the step to a lower one, and the comparison of results."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_the_first_level(settings, level, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_value_that_a_variable_does_not_have_is_an_error(name, monkeypatch):
+def test_a_value_that_is_not_allowed_is_an_error(name, monkeypatch):
     monkeypatch.setenv(name, "perhaps")
     with pytest.raises(ValueError, match=f"{name} is 'perhaps'; allowed: on, off"):
         first_level()
@@ -45,7 +45,7 @@ def test_only_capture_can_be_required(monkeypatch):
         first_level()
 
 
-def test_a_level_is_left_with_one_warning_that_says_all():
+def test_a_step_to_a_lower_level_gives_one_warning_with_all_details():
     with pytest.warns(RuntimeWarning) as caught:
         step_down("graph", "launches", Disagreement("they differ by 1"), "a GPU (compute capability 9.0; CuPy 14)")
     (warning,) = caught
@@ -53,13 +53,13 @@ def test_a_level_is_left_with_one_warning_that_says_all():
         assert part in str(warning.message)
 
 
-def test_a_level_that_is_required_is_not_left(monkeypatch):
+def test_a_required_level_that_fails_is_an_error(monkeypatch):
     monkeypatch.setenv("XPNET_CAPTURE", "require")
     with pytest.raises(LevelError, match="XPNET_CAPTURE=require"):
         step_down("graph", "launches", Disagreement("they differ"), "a GPU")
 
 
-# --- how far results may differ
+# --- how much results may differ
 
 
 def results(rng, dtype):
@@ -70,7 +70,7 @@ def results(rng, dtype):
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)
-def test_rounding_is_no_disagreement_and_a_wrong_element_is(precision, rng):
+def test_a_wrong_element_is_a_disagreement_and_rounding_is_not(precision, rng):
     dtype = np.float64 if precision == "float64" else np.float32
     before, after = results(rng, dtype)
     compare("these", after, after, before, precision)
@@ -90,13 +90,13 @@ def test_differences_are_relative_to_what_a_step_changes(rng):
     assert difference([after[0] + 1e-6], after, before, "float64") == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_nothing_changes_and_nothing_differs():
+def test_equal_results_of_a_step_that_changes_nothing():
     same = [np.ones(3, np.float32)]
     assert difference(same, same, same, "float32") == 0.0
     compare("these", [same[0] * np.float32(1 + 1e-7)], same, same, "float32")
 
 
-def test_what_is_not_finite_must_not_be_finite_on_both_sides():
+def test_the_same_elements_must_be_finite_in_both_results():
     a, b = np.array([1.0, np.nan]), np.array([1.0, 2.0])
     assert difference([a], [a], [b], "float64") == 0.0
     assert difference([b], [a], [b], "float64") == np.inf
@@ -104,7 +104,7 @@ def test_what_is_not_finite_must_not_be_finite_on_both_sides():
 
 
 def test_an_element_without_a_gradient_is_compared_by_its_moment(rng):
-    """Adam makes a step of full size of a rounding."""
+    """Adam turns a rounding error into a step of full size."""
     before, after = results(rng, np.float32)
     after[1][3] = 1e-9
     ours = [a.copy() for a in after]

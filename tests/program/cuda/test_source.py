@@ -1,4 +1,4 @@
-"""Generated kernels: run on the host beside the definitions, and compiled for GPUs."""
+"""Generated kernels: run on the host, compared with the definitions, and compiled for GPUs."""
 
 import re
 from dataclasses import replace
@@ -32,14 +32,14 @@ TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 
 
 class Abstract:
-    """An array's shape and dtype, for arrays that are too large to be made."""
+    """The shape and dtype of an array that is too large to be allocated."""
 
     def __init__(self, shape, dtype):
         self.shape, self.dtype = shape, np.dtype(dtype)
 
 
 def compiled(model, X, Y, w, rule, clip_norm=None, is_bfloat16=False, has_epilogues=False):
-    """The step, what it is given, its plan and its source."""
+    """The step, its arguments, its plan and its source."""
     dtype = X.dtype
     step = step_on_rows(steps_of(model, X, rule, clip_norm, get_backend("numpy")).step)
     state = replace(model.initial(np.random.default_rng(1), X.shape[1:], rule), seed=5)
@@ -57,7 +57,7 @@ def compiled(model, X, Y, w, rule, clip_norm=None, is_bfloat16=False, has_epilog
 
 
 def assert_the_kernels_are_right(model, X, Y, rule, w=None, clip_norm=None, precision=None, has_epilogues=False):
-    """Three steps by the kernels, beside three by the definitions."""
+    """Compare three steps by the kernels with three by the definitions."""
     step, (carry, data, order, table), planned, made = compiled(
         model, X, Y, w, rule, clip_norm, precision == "bfloat16", has_epilogues
     )
@@ -156,7 +156,7 @@ def test_the_update_is_one_launch(rng):
 
 
 def check(function, *arguments, tolerance=1e-13):
-    """A function by kernels, beside NumPy's."""
+    """Compare a function by kernels with NumPy's."""
     planned = plan(lowered(record(function, *arguments)), {}, has_kernels=True)
     replay = HostReplay(source(planned), planned, list(arguments))
     expected = [*leaves(function(*arguments))]
@@ -190,7 +190,7 @@ def test_every_elementwise_operation_at_every_kind_of_number(dtype):
         keep = np.isfinite(a) & np.isfinite(b) if dtype[0] in "ib" else slice(None)
         a, b = a[keep].astype(dtype), b[keep].astype(dtype)
     if dtype[0] == "i":
-        b = np.where(b < 0, 3, b).astype(dtype)  # shifts by fewer than no bits are undefined
+        b = np.where(b < 0, 3, b).astype(dtype)  # shifts by negative numbers of bits are undefined
     names = [name for name in ELEMENTWISE if has_kernel(name, a, b)]
     assert {"maximum", "less", "equal", "abs"} <= {*names}
 
@@ -283,8 +283,8 @@ def test_softmax_of_wide_rows_and_of_one_row(rng):
         assert len(replay.source.launches) == 1
 
 
-def test_a_kernel_does_not_overwrite_what_it_reads_for_other_elements(rng):
-    """One row, whose values have several widths: no width's loop may take memory that the next one reads."""
+def test_a_kernel_does_not_overwrite_the_operands_of_other_elements(rng):
+    """One row with values of several widths: the loop over one width must not overwrite what the next one reads."""
 
     def widths(a, b):
         xp = array_namespace(a)
@@ -331,7 +331,7 @@ def test_indices_beyond_two_to_the_31_are_64_bits_wide():
     assert f"[(i + {start}LL)]" in source(planned).text
 
 
-def test_numbers_that_only_empty_arrays_need_have_no_kernel(rng):
+def test_numbers_that_only_empty_arrays_need_are_not_computed(rng):
     replay = check(lambda x, t: (x[:0] * (t + 1.0),), rng.normal(size=3), np.asarray(2.0))
     assert replay.source.launches == []
 
@@ -346,7 +346,7 @@ def test_operations_without_a_kernel_are_named():
 
 
 def test_a_wrong_index_is_detected(rng):
-    """That these tests can fail: a kernel that reads the next element gives other numbers."""
+    """These tests can fail: a kernel that reads the next element gives other numbers."""
     X, Y = data("half_squared_error", 2, rng)
     model = Model(Sequential(Dense(6, "tanh"), Dense(2)))
     original = indices.index_of

@@ -12,7 +12,7 @@ from ...equations.layers import Shape
 from ...equations.schedules import Schedule
 from ...model import Model
 from ...network import Layout
-from ...program import definitions_as_they_stand
+from ...program import without_replays
 from ...state import State
 from ...training import DivergedError, epochs
 from ..equation_text import renamed
@@ -92,20 +92,20 @@ class Step:
 
     def at(self, theta: Any) -> tuple[float, Array]:
         """J and its gradient on the step's samples at other parameters, by the same definitions and masks."""
-        with definitions_as_they_stand(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with without_replays(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return self.model.objective(*self.data, self.backend, self.seen["train", 1])(theta)
 
 
 def observed_step(
     model: Model, state: State, X: Any, Y: Any, w: Any, schedule: Schedule, clip_norm: float | None, backend: Any
 ) -> Step:
-    """One step on all of X by ``epochs``, definitions as they stand, and all that it computed on its way."""
+    """One step on all of X by ``epochs`` without replays, and everything that it computed."""
     chosen, X, Y, w = model.read(X, Y, w, backend)
     rule = replace(state.optimizer, learning_rate=1.0)  # the rate comes with the scalars
     start = replace(state, optimizer=WatchedOptimizer(1.0, rule))
     cost, diverged = None, False
     options: dict[str, Any] = {"schedule": schedule, "clip_norm": clip_norm, "backend": chosen}
-    with watching() as seen, definitions_as_they_stand():
+    with watching() as seen, without_replays():
         passes = epochs(watched_model(model), start, X, Y, sample_weight=w, **options)
         try:
             _, cost = next(passes)

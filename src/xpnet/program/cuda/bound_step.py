@@ -19,7 +19,7 @@ class StepData(NamedTuple):
     rows: Array | None
 
     @property
-    def rows_of_one(self) -> Array | None:
+    def first_rows(self) -> Array | None:
         """The rows of the first step."""
         return None if self.rows is None else self.rows[0]
 
@@ -36,7 +36,7 @@ class BoundStep:
         self._graphs: dict[int, Any] = {}
 
     def capture(self) -> None:
-        """Capture the graphs, unless that has been done."""
+        """Capture the graphs that have not been captured yet."""
         self._count(0)  # CUDA may load a kernel when it first runs, and must not do so during a capture
         for n in {1, self.n_a_graph} - self._graphs.keys():
             self._graphs[n] = captured(functools.partial(self._launch_all, n))
@@ -52,7 +52,7 @@ class BoundStep:
         _counting()((1,), (1,), (self.counter, n))
 
     def launch(self, first: int, n: int) -> None:
-        """Run n steps, beginning with this one of the epoch, launch by launch."""
+        """Run n steps, beginning with step ``first`` of the epoch, launch by launch."""
         self.counter.fill(first)
         stream = cupy.cuda.get_current_stream()
         for k in range(n):
@@ -61,13 +61,13 @@ class BoundStep:
     def replay(self, first: int, n: int) -> None:
         """Run the same steps by graphs."""
         self.counter.fill(first)
-        for of in (self.n_a_graph, 1):
-            for _ in range(n // of):
-                self._graphs[of].launch()
-            n %= of
+        for size in (self.n_a_graph, 1):
+            for _ in range(n // size):
+                self._graphs[size].launch()
+            n %= size
 
     def run(self, first: int, n: int) -> None:
-        """Run the same steps by graphs, if there are any."""
+        """Run the same steps by graphs if they have been captured, otherwise launch by launch."""
         (self.replay if self._graphs else self.launch)(first, n)
 
 

@@ -1,8 +1,8 @@
 """Matrix products on a GPU by NVIDIA's cuBLASLt, called on fixed addresses, so that CUDA graphs can contain them.
 
-CuPy does not allow its own cuBLAS calls to be captured. cuBLAS stores matrices by columns: it takes a matrix that is
-stored by rows for its transpose. Since out^T = B^T A^T, cuBLAS's A is our B, its B is our A, and its bias, one number
-for each row, is our row of biases. The constants below are those of ``cublasLt.h``, ``cublas_api.h`` and
+CuPy does not allow its own cuBLAS calls to be captured. cuBLAS stores matrices by columns: to it, a matrix
+that is stored by rows is the transpose. Since out^T = B^T A^T, cuBLAS's A is our B, its B is our A, and its bias, one
+number for each row, is our row of biases. The constants below are those of ``cublasLt.h``, ``cublas_api.h`` and
 ``library_types.h``, which are the same in CUDA 12 and 13. All results are float32 or float64, so that no algorithm
 rounds partial sums of bfloat16 products to bfloat16.
 """
@@ -36,8 +36,8 @@ WORKSPACE = 32 << 20
 """The largest workspace of an algorithm in bytes: what NVIDIA recommends for Hopper."""
 SPARE = 256
 """Bytes behind a workspace that are left free: some versions of cuBLASLt write beyond its end."""
-RIGHT_SINCE = 120804
-"""The first version of cuBLAS (CUDA 12.8, update 1) whose results with one row or column are right: before, the bias
+CORRECT_SINCE = 120804
+"""The first version of cuBLAS (CUDA 12.8, update 1) whose results with one row or column are correct: before, the bias
 epilogue was wrong, and so were the addresses of matrices with 2^31 elements or more.
 """
 
@@ -136,7 +136,7 @@ class Matrix(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Everything that the choice of an algorithm depends on. As cuBLAS has it, ``first`` is our B, ``second`` our A."""
+    """Everything that the choice of an algorithm depends on. ``first`` is cuBLAS's A, our B; ``second`` its B, our A."""
 
     device: int
     first: Matrix
@@ -181,7 +181,7 @@ class Multiplication:
         matrices = problem.first, problem.second, problem.result
         self._layouts = [_Object("MatrixLayout", x.data_type, x.rows, x.columns, x.leading) for x in matrices]
         self.place(addresses)
-        self._found = _algorithms.get_or_make(problem, self._ask)
+        self._found = _algorithms.get_or_make(problem, self._fastest)
         if self._found is None:
             raise Refused(f"cuBLASLt has no algorithm for {problem}")
         self.workspace = self._found.workspace_bytes
@@ -193,7 +193,7 @@ class Multiplication:
         if bias:
             self._operation.set(BIAS_POINTER, ctypes.c_void_p(bias[0]))
 
-    def _ask(self) -> HeuristicResult | None:
+    def _fastest(self) -> HeuristicResult | None:
         """The usable algorithm that cuBLASLt expects to be the fastest; None if there is none."""
         preference, problem = _Object("MatmulPreference"), self.problem
         preference.set(MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE))
@@ -251,9 +251,9 @@ def _configured(found: HeuristicResult, attribute: int) -> int:
 
 
 def is_safe(product: Product, version: int) -> bool:
-    """Whether no bug of this version of cuBLAS is known that concerns a product."""
+    """Whether no known bug of this version of cuBLAS affects a product."""
     n_most = max(math.prod(x.shape) for x in (product.A, product.B, product.out))
-    return version >= RIGHT_SINCE or min(product.out.shape) > 1 or n_most < 1 << 31
+    return version >= CORRECT_SINCE or min(product.out.shape) > 1 or n_most < 1 << 31
 
 
 def _problem(product: Product, at: list[int], device: int, is_tf32: bool) -> Problem:

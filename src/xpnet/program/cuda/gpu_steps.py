@@ -53,15 +53,16 @@ class GPUSteps(Overwriting):
         self.backend, self.precision = backend, precision
         self._programs, self._bound = Bounded(MOST_SIZES), Bounded(MOST_SIZES)
         self._n_made = Bounded(MOST_SIZES)
-        """How many steps of a kind have run as definitions or were about to."""
+        """How many steps of a kind have run or were about to, until they are bound."""
         self._staged: dict[tuple[int, int], StagedBatch] = {}
         self._tables: EpochTables | None = None
         self._end: Callable[[], np.ndarray] | None = None
         self._kinds: Any = None
         self._is_own = False
+        """Whether ``data`` are buffers of this object, into which other data may be copied."""
         self.data: Any = None
 
-    def bring(self, data: Batch) -> None:
+    def use_data(self, data: Batch) -> None:
         """Take batches from these data.
 
         Data of the same shapes and dtypes as the last ones are copied into the same buffers if they are small, so that
@@ -171,7 +172,7 @@ class GPUSteps(Overwriting):
     def _is_warm_up(self, key: Any, n: int) -> bool:
         """Count n more steps of a kind, and return whether they are among its first ones.
 
-        Those run as definitions: there may be no others, and compiling kernels takes as long as many steps.
+        The first steps run as definitions: few may follow, and compiling kernels takes as long as many steps.
         """
         kind = key, self._kinds
         self._n_made[kind] = made = self._n_made.get(kind, 0) + n
@@ -179,7 +180,7 @@ class GPUSteps(Overwriting):
 
     def _bind(self, kind: Any, given: StepData, tables: EpochTables, first: int, n_a_graph: int) -> BoundStep | None:
         """The steps on these arrays, at the highest level that agrees with the definition; None if none does."""
-        examples = self._carry, given.data, given.rows_of_one, tables.scalars[0]
+        examples = self._carry, given.data, given.first_rows, tables.scalars[0]
         step = step_on_rows(self.step)
         program = self._programs.get_or_make((kind, self._kinds), lambda: recorded(step, *examples))
         made = None if program is None else self._at_highest_level(program, given, tables, first, n_a_graph)
@@ -190,7 +191,7 @@ class GPUSteps(Overwriting):
     def _at_highest_level(
         self, program: Program, given: StepData, tables: EpochTables, first: int, n_a_graph: int
     ) -> BoundStep | None:
-        """Like ``_bind``, of a step that has been recorded."""
+        """Like ``_bind``, for a step that has been recorded."""
         carry, arrays = [*leaves(self._carry)], [*leaves(given)]
         inputs = [*carry, *arrays, tables.scalars]
         sliding = {len(inputs) - 1: tables.scalars[0].nbytes}
@@ -231,7 +232,7 @@ class GPUSteps(Overwriting):
 
         settings = precision, len(self._carry.slots) > 0
         with self._restoring() as (carry, before):
-            # Rounding may change the sign of a ReLU's input, but hardly from other parameters as well.
+            # Rounding may change the sign of a ReLU's input, but hardly with two different sets of parameters.
             for starts in (before, [0.9 * before[0], *before[1:]]):
                 expected, found = after(self.step, self._carry, batch, row), after(bound.launch, first, 1)
                 host = [*map(cupy.asnumpy, starts)]
@@ -246,7 +247,7 @@ class GPUSteps(Overwriting):
 
     @contextlib.contextmanager
     def _restoring(self) -> Iterator[tuple[list[Array], list[Array]]]:
-        """A context at whose end the arrays of the training are as they were; these arrays, and copies of them."""
+        """A context that restores the arrays of the training at its end; it yields them and copies of them."""
         carry = [*leaves(self._carry)]
         before = [a.copy() for a in carry]
         try:

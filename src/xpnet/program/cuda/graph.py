@@ -21,7 +21,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def captured(launch: Callable[[Any], None]) -> Any:
-    """The CUDA graph of all launches that ``launch(stream)`` makes on a new stream, which is the current one meanwhile.
+    """The CUDA graph of all launches that ``launch(stream)`` makes on a new stream, which is current meanwhile.
 
     If ``launch`` raises an error, the capture is ended, and the error is raised again.
     """
@@ -32,7 +32,7 @@ def captured(launch: Callable[[Any], None]) -> Any:
             launch(stream)
             return stream.end_capture()
         except BaseException:
-            # CuPy's is_capturing raises an error if CUDA has invalidated the capture, so that it can't be asked here.
+            # CuPy's is_capturing raises an error if CUDA has invalidated the capture, so it can't be used here.
             with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):
                 stream.end_capture()
             raise

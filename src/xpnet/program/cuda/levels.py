@@ -8,7 +8,7 @@ level                       a training step is
 graph with epilogues        a CUDA graph whose products also add biases and take ReLUs (``XPNET_EPILOGUES=on``)
 graph                       a CUDA graph of the plan's launches (the default)
 launches                    the plan's launches, one after the other (``XPNET_CAPTURE=off``)
-definitions                 the equations as they stand, on plain CuPy (``XPNET_REPLAY=off``)
+definitions                 the equations themselves, run by CuPy (``XPNET_REPLAY=off``)
 ==========================  ==========================================================================================
 
 If a level disagrees with the one below it or raises an error, the program runs at the lower level, and a RuntimeWarning
@@ -46,7 +46,7 @@ class Disagreement(ArithmeticError):
 
 
 def first_level() -> str:
-    """The level that the environment asks for."""
+    """The level that the environment selects."""
     if setting("XPNET_REPLAY") == "off":
         return DEFINITIONS
     if setting("XPNET_CAPTURE") == "off":
@@ -55,11 +55,11 @@ def first_level() -> str:
 
 
 LONGEST = 500
-"""The largest number of characters of an error that a warning repeats: compilers write pages."""
+"""The largest number of characters of an error that a warning repeats: those of compilers may fill pages."""
 
 
 def step_down(level: str, to: str, why: Exception, device: str) -> None:
-    """Warn that a program goes on at a lower level, or raise a LevelError if the level is required.
+    """Warn that a program continues at a lower level, or raise a LevelError if the level is required.
 
     ``device`` names the GPU and the versions of the libraries that compute.
     """
@@ -68,10 +68,10 @@ def step_down(level: str, to: str, why: Exception, device: str) -> None:
     fix = {EPILOGUES: "XPNET_EPILOGUES=off", GRAPH: "XPNET_CAPTURE=off"}.get(level, "XPNET_REPLAY=off")
     what = f'the level "{level}" failed ({reason}) on {device}'
     if setting("XPNET_CAPTURE") == "require":
-        raise LevelError(f"{what}, and XPNET_CAPTURE=require asks for it") from why
+        raise LevelError(f"{what}, and XPNET_CAPTURE=require forbids a lower one") from why
     warnings.warn(
-        f'{what}; this program goes on at the level "{to}". {fix} in the environment leaves the level out; please '
-        "report this with the output of  python -m xpnet info --check",
+        f'{what}; this program continues at the level "{to}". Set {fix} in the environment to skip the '
+        "failing level, and please report this with the output of  python -m xpnet info --check",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -123,4 +123,4 @@ def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settin
 @functools.lru_cache(maxsize=64)
 def say_why(reason: str) -> None:
     """Log why a function is not replayed, once for each reason."""
-    logger.warning("definitions run as they stand, because they can't be recorded: %s", reason)
+    logger.warning("a function can't be replayed and runs directly, which is slower: %s", reason)

@@ -11,7 +11,7 @@ from ..bounded_dict import Bounded
 from ..recorded_values import NotRecordable, Program
 from ..recorder import leaves
 from . import levels
-from .cublaslt import RIGHT_SINCE
+from .cublaslt import CORRECT_SINCE
 from .graph import captured
 from .launches import Compiled, Launches, cublas_version, device_name
 from .levels import DEFINITIONS, EPILOGUES, GRAPH, LAUNCHES, LEVELS
@@ -26,13 +26,13 @@ Every number of rows is a program of its own: without a bound a server's memory 
 
 
 def first_level() -> str:
-    """The level that the environment asks for, without epilogues if this version of cuBLAS computes some wrongly."""
+    """The level that the environment selects, without epilogues if this version of cuBLAS computes some wrongly."""
     level = levels.first_level()
-    return GRAPH if level == EPILOGUES and cublas_version() < RIGHT_SINCE else level
+    return GRAPH if level == EPILOGUES and cublas_version() < CORRECT_SINCE else level
 
 
 def context_has_ended() -> bool:
-    """Whether the CUDA context has ended, so that nothing works any more in this process.
+    """Whether the CUDA context has ended, so that no GPU can be used in this process any more.
 
     Only the current stream is waited for: waiting for the device would break the capture of another thread.
     """
@@ -46,8 +46,8 @@ def context_has_ended() -> bool:
 def context_error(error: Exception) -> RuntimeError:
     """The error to raise after one that has ended the CUDA context."""
     return RuntimeError(
-        f"the CUDA context of this process has ended ({type(error).__name__}: {error}), and no GPU works in it any "
-        "more: restart with XPNET_REPLAY=off in the environment, which runs the equations as they stand, and please "
+        f"the CUDA context of this process has ended ({type(error).__name__}: {error}), and no GPU can be used in "
+        "it any more: restart with XPNET_REPLAY=off in the environment, which runs the equations directly, and please "
         "report this with the output of  python -m xpnet info --check, run in a new process"
     )
 
