@@ -8,8 +8,7 @@ import pytest
 
 from xpnet.backends import array_namespace
 from xpnet.program import Replayed, may_replay, without_replays
-from xpnet.program.cuda.levels import say_why
-from xpnet.program.replayed_functions import FIRST_CALLS
+from xpnet.program.replayed_functions import FIRST_CALLS, say_why
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 

@@ -31,9 +31,8 @@ from xpnet.backends import array_namespace
 from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
 from xpnet.program import may_replay, numpy_steps, plan as planning, steps as steps_module, without_replays
-from xpnet.program.cuda.levels import say_why
 from xpnet.program.numpy_steps import Replays
-from xpnet.program.replayed_functions import FIRST_CALLS
+from xpnet.program.replayed_functions import FIRST_CALLS, say_why
 from xpnet.state import State
 
 from .samples import M, N, data

@@ -45,7 +45,7 @@ class RowSource:
 
     @property
     def is_in_blocks(self) -> bool:
-        """Whether single rows are expensive to read, so that neighbors should be read together. A memmap's are cheap."""
+        """Whether single rows are expensive to read, so that neighbors should be read together. A memmap's are not."""
         return not isinstance(self.source, np.ndarray)
 
     def __len__(self) -> int:

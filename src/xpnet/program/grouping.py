@@ -72,8 +72,8 @@ def with_early_updates(
 ) -> list[Item]:
     """The items, in an order in which inputs are overwritten as soon as their old values are not needed.
 
-    That frees the memory of the parameters' gradients early. Single numbers that depend on inputs alone, such as a
-    penalty, come first. ``written`` are the operations that overwrite an input, its number and the offset there in bytes.
+    That frees the memory of gradients early. Single numbers that depend on inputs alone, such as a penalty, come
+    first. ``written`` are the operations that overwrite an input, its number and the offset there in bytes.
     """
     found = _numbers_of_inputs(items)
     for item in (item for item in items if item not in found):

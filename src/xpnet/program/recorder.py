@@ -83,7 +83,7 @@ _DATA = int | float | str | slice | np.ndarray | np.generic | np.dtype | ModuleT
 
 
 def _foreign_objects(x: Any, seen: set[int]) -> Iterator[Any]:
-    """The objects that a function uses, except for data and this package's, which draw no random numbers on the host."""
+    """The objects that a function uses, except for data and this package's, which draw nothing on the host."""
     if isinstance(x, MethodType | BuiltinFunctionType):
         x = x.__self__
     if isinstance(x, _DATA | Recorded) or id(x) in seen:

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,11 +12,12 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from ..backends.environment import setting
-from .cuda.levels import say_why
 from .numpy import Replay
 from .plan import plan
 from .recorded_values import Program
 from .recorder import leaves, mapped, record
+
+logger = logging.getLogger("xpnet")
 
 FIRST_CALLS = 3
 """The number of calls that are not replayed: recording a function takes as long as about ten calls of a small one."""
@@ -38,6 +40,12 @@ def may_replay(*arrays: Any) -> bool:
     if _without_replays.get() or setting("XPNET_REPLAY") == "off":
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
+
+
+@functools.lru_cache(maxsize=64)
+def say_why(reason: str) -> None:
+    """Log why a function is not replayed, once for each reason."""
+    logger.warning("a function can't be replayed and runs directly, which is slower: %s", reason)
 
 
 def recorded(function: Callable, *examples: Any) -> Program | None:

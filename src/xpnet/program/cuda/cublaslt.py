@@ -136,7 +136,7 @@ class Matrix(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Everything that the choice of an algorithm depends on. ``first`` is cuBLAS's A, our B; ``second`` its B, our A."""
+    """Everything that the choice of an algorithm depends on. ``first`` is cuBLAS's A (our B), ``second`` its B."""
 
     device: int
     first: Matrix

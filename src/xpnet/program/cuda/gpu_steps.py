@@ -124,9 +124,9 @@ class GPUSteps(Overwriting):
 
     def _tables_of(self, order: Any, size: int, table: np.ndarray, is_needed: bool) -> EpochTables:
         """The tables of an epoch, whose copies have been launched."""
-        shape = len(order), size, table.shape, self._carry.theta.dtype
-        if self._tables is None or self._tables.kind != shape:
-            self._tables = EpochTables(shape)
+        kind = len(order), size, table.shape, self._carry.theta.dtype
+        if self._tables is None or self._tables.kind != kind:
+            self._tables = EpochTables(kind)
             self._forget()
         self._tables.send(order, table, is_needed)
         return self._tables

@@ -15,8 +15,6 @@ If a level disagrees with the one below it or raises an error, the program runs 
 says so; with ``XPNET_CAPTURE=require`` that is a :class:`LevelError`. The result of a comparison holds for the process.
 """
 
-import functools
-import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -27,8 +25,6 @@ from ...backends import NARROW
 from ...backends.environment import setting
 
 Array = Any
-
-logger = logging.getLogger("xpnet")
 
 EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS = "graph with epilogues", "graph", "launches", "definitions"
 LEVELS = (EPILOGUES, GRAPH, LAUNCHES, DEFINITIONS)
@@ -118,9 +114,3 @@ def compare(what: str, ours: Sequence[Array], expected: Sequence[Array], *settin
             f"{what} differ by {found:.1e} of what a step changes, and {TOLERANCES[precision]:.0e} is allowed in "
             f"{precision}"
         )
-
-
-@functools.lru_cache(maxsize=64)
-def say_why(reason: str) -> None:
-    """Log why a function is not replayed, once for each reason."""
-    logger.warning("a function can't be replayed and runs directly, which is slower: %s", reason)

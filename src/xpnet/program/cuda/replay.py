@@ -10,6 +10,7 @@ import numpy as np
 from ..bounded_dict import Bounded
 from ..recorded_values import NotRecordable, Program
 from ..recorder import leaves
+from ..replayed_functions import say_why
 from . import levels
 from .cublaslt import CORRECT_SINCE
 from .graph import captured
@@ -69,7 +70,7 @@ def at_highest_level(program: Any, make: Callable[[str, bool], Any]) -> Any:
         except cupy.cuda.memory.OutOfMemoryError:
             raise
         except NotRecordable as error:
-            levels.say_why(str(error))
+            say_why(str(error))
             break
         except Exception as error:
             if context_has_ended():

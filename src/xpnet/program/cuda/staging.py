@@ -13,7 +13,10 @@ Array = Any
 
 
 class EpochTables:
-    """The order of an epoch's samples, and the scalars of each step, on the device."""
+    """The order of an epoch's samples, and the scalars of each step, on the device.
+
+    ``kind`` is the number of samples, the batch size, and the shape and dtype of the scalars of all steps.
+    """
 
     def __init__(self, kind: tuple) -> None:
         self.kind = kind
