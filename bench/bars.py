@@ -13,7 +13,7 @@ EAGER, COMPILED = ("torch", "torch fused"), ("torch compile", "torch reduce-over
 
 
 class Bar(NamedTuple):
-    """The highest ratio of xpnet's time to each of the others', for every case that it covers."""
+    """The highest ratios of xpnet's time to the time of each other contender, for all cases that it covers."""
 
     said: str
     highest: float
@@ -42,7 +42,7 @@ ON_A_GPU = (
 
 
 def on_two_cores(record: Record) -> str:
-    """Training over its products, if a bar is set for two cores."""
+    """The time of training over that of its products, for the cases with a bar on two cores."""
     rows = []
     for result, backend in each(record):
         found = result["ratios"][backend].get("limit")
@@ -52,7 +52,7 @@ def on_two_cores(record: Record) -> str:
 
 
 def on_a_gpu(record: Record) -> str:
-    """Each bar in each precision: how many of its ratios meet it, and the worst of them."""
+    """Each bar in each precision: how many ratios meet it, and the worst ratio."""
     if not any(backend == "cupy" for _, backend in each(record)):
         return ""
     rows = [_row(record, bar, precision) for bar in ON_A_GPU for precision in bar.precisions]

@@ -1,4 +1,4 @@
-"""What is measured: a path of one net at one batch size, in one precision, by one update rule; and the three sets.
+"""The cases: a path through one net at one batch size, in one precision, with one optimizer; and three sets of them.
 
 A net's layers are dense, the hidden ones ReLU with softmax and cross-entropy at the end, or sigmoid with half squared
 error at a linear end. The data are random; the first parameters are the same for every contender.
@@ -14,13 +14,13 @@ import numpy as np
 from xpnet import Adam, Dense, GradientDescent, Model, Sequential
 
 PATHS = ("forward", "backward", "update", "step", "epoch", "fit", "predict")
-# Small rates: however many rounds are run, no parameter grows, vanishes or becomes NaN.
+# The rates are so small that parameters neither grow nor vanish nor become NaN, however many rounds are run.
 OPTIMIZERS = {"GradientDescent": GradientDescent(1e-3), "Adam": Adam(1e-5)}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One line of a report."""
+    """One line of the report."""
 
     widths: tuple[int, ...]
     """From the features to the outputs."""
@@ -63,12 +63,12 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Batches a pass: many if they are small, so that neither a cache nor a call's overhead decides."""
+        """The number of batches in a pass: many if they are small, so that neither caches nor calls dominate."""
         most = {"update": 32, "backward": 4, "fit": 8}.get(self.path, 64)
         return int(min(max(2, self.pass_flops // flops(self)), most))
 
     def model(self) -> Model:
-        """xpnet's model of this net."""
+        """The net as a Model of xpnet."""
         *hidden, n_out = self.widths[1:]
         network = Sequential(*(Dense(n, self.hidden) for n in hidden), Dense(n_out))
         narrow = {} if self.precision in ("float32", "float64") else {"precision": self.precision}
@@ -76,7 +76,7 @@ class Case:
         return Model(network, loss=loss, l2=self.l2, scale_penalty=True, **narrow)
 
     def theta(self) -> np.ndarray:
-        """The flat vector that every contender begins with."""
+        """The flat vector of initial parameters of every contender."""
         return self.model().draw(np.random.default_rng(0), self.widths[0]).astype(self.dtype)
 
     def layers(self, theta: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
@@ -84,11 +84,11 @@ class Case:
         return self.model().layout(self.widths[0]).unpack(theta)
 
     def gradient(self) -> np.ndarray:
-        """A flat gradient for the update alone."""
+        """A flat gradient, for the path that measures the update alone."""
         return 1e-2 * random(self.theta().shape, self.dtype)
 
     def data(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """X, Y and, for a classifier, the labels in Y's one-hot rows; on the host, ``steps`` batches."""
+        """X, Y and, for a classifier, the labels; ``steps`` batches on the host."""
         m, n_out = self.steps * self.batch, self.widths[-1]
         X, labels = random((m, self.widths[0]), self.dtype), np.arange(m) % n_out
         if self.hidden == "sigmoid":
@@ -105,18 +105,18 @@ def _pool(dtype: str) -> np.ndarray:
 
 
 def random(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Standard normal numbers; after 4,194,301 of them, a prime, the same again, so that no two rows are equal."""
+    """Standard normal numbers, which repeat after 4,194,301, a prime, so that no two rows are equal."""
     return np.resize(_pool(dtype), shape)
 
 
 def products(widths: tuple[int, ...], batch: int) -> tuple[int, int]:
-    """FLOPs of the matrix products forward, and backward: no gradient for the first layer's input."""
+    """FLOPs of the matrix products forward and backward, without the gradient of the first layer's input."""
     of_layer = [2 * batch * n_in * n_out for n_in, n_out in pairwise(widths)]
     return sum(of_layer), 2 * sum(of_layer) - of_layer[0]
 
 
 def flops(case: Case) -> int:
-    """FLOPs of a step's matrix products on this path; an update has none of its own and counts the whole step's."""
+    """FLOPs of a step's matrix products on this path; for an update, which has none, those of the whole step."""
     forward, backward = products(case.widths, case.batch)
     return {"forward": forward, "predict": forward, "backward": backward}.get(case.path, forward + backward)
 
@@ -124,9 +124,10 @@ def flops(case: Case) -> int:
 def elementwise_bytes(case: Case) -> int:
     """Bytes that a step's elementwise work must move: each operand read once, each result written once.
 
-    Forward 2 values a unit and sample (Z read, A written). Backward 4 (dA and A read, dZ written, dZ read for the
-    bias's gradient), at the output too (Z and Y read). Update: 3 values a parameter (theta and g read, theta written),
-    for Adam 7 (its two slots read and written). An epoch: 2 values a feature and output of a sample (its row moved).
+    The forward pass moves 2 values for each unit and sample (Z read, A written), the backward pass 4 (dA and A read, dZ
+    written, dZ read for the gradient of the bias), also at the output (Z and Y read). The update moves 3 values for
+    each parameter (theta and g read, theta written), that of Adam 7 (two slots read and written). An epoch moves 2
+    values for each feature and output of a sample, whose row is copied.
     """
     units, item = sum(case.widths[1:]) * case.batch, 8 if case.precision == "float64" else 4
     n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(case.widths))
@@ -223,7 +224,7 @@ SETS: dict[str, list[Case]] = {
         replace(_MIDDLE, claim=False, precision="float64"),
         *(square(256, batch) for batch in (32, 4096)),
     ],
-    # What is left when the time is over is missing: the short cases come first, torch.compile last.
+    # A run that is out of time misses the last cases: the short ones come first, torch.compile last.
     "large": _with_passes(1e12, *_SMALL_BATCHES, *_LARGE_BATCHES, *_COMPILED),
 }
 ROUNDS = {"small": 2, "medium": 31, "large": 11}

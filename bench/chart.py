@@ -1,4 +1,4 @@
-"""The pictures: a step's time against the width of the net, and a sample's against the batch."""
+"""Charts: the time of a step over the width of the net, and the time of a sample over the batch size."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ from tables import OURS, Record
 
 Lines = dict[str, tuple[list[float], list[float]]]
 
-# One dark ground of its own: the picture looks the same on a light page and on a dark one.
+# A dark background: the chart looks the same on light and dark pages.
 GROUND, TEXT, FAINT = "#0f1624", "#e8edf5", "#8b97ab"
 STYLES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "numpy": ("xpnet, NumPy", "#5ab0ff", {"linewidth": 3.2, "zorder": 5}),
@@ -26,7 +26,7 @@ STYLES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def charts(record: Record, base: Path) -> list[tuple[str, str]]:
-    """Draw what the record has three points or more for: (file, what it shows)."""
+    """Draw the charts that have at least three points; return (file, description) of each."""
     found = []
     for along, other, suffix in (("width", "batch", ""), ("batch", "width", "-batch")):
         group = _longest(record, along, other)
@@ -38,12 +38,12 @@ def charts(record: Record, base: Path) -> list[tuple[str, str]]:
 
 
 def _point(result: Record) -> Record:
-    """The result with its width, for a net as wide as its input throughout."""
+    """The result with the width of its net; None unless all layers are as wide as the input."""
     return result | {"width": result["widths"][0], "depth": len(result["widths"]) - 2}
 
 
 def _longest(record: Record, along: str, other: str) -> list[Record]:
-    """The plain steps of square nets that differ in one size alone: the most there are, in its order."""
+    """The longest series of plain steps of square nets that differ in one size only, in the order of this size."""
     plain = {"path": "step", "hidden": "relu", "precision": "float32", "optimizer": "GradientDescent"}
     points = [
         _point(result)
@@ -62,7 +62,7 @@ def _longest(record: Record, along: str, other: str) -> list[Record]:
 
 
 def _lines(group: list[Record], along: str) -> Lines:
-    """Each contender's sizes and seconds."""
+    """The sizes and seconds of each contender."""
     found: Lines = {}
     for name in STYLES:
         for point in group:
@@ -74,7 +74,7 @@ def _lines(group: list[Record], along: str) -> Lines:
 
 
 def draw(record: Record, group: list[Record], along: str, path: Path) -> None:
-    """One picture: log-log, each line named at its end."""
+    """Draw one chart with logarithmic axes and the names of the lines at their ends."""
     figure, axis = plt.subplots(figsize=(10, 6.2), facecolor=GROUND)
     figure.subplots_adjust(left=0.09, right=0.745, top=0.80, bottom=0.13)
     axis.set(facecolor=GROUND, xscale="log", yscale="log")
@@ -120,7 +120,7 @@ def _seconds(value: float, _: Any = None) -> str:
 
 
 def _names_at_the_ends(axis: Any, lines: Lines) -> None:
-    """Each line's name and last time behind its last point, moved so far that no two touch."""
+    """Write the name and last time of each line behind its last point, moved apart so that no two overlap."""
     axis.figure.canvas.draw()
     ends, box = {x[-1] for x, _ in lines.values()}, axis.bbox
     for end in ends:
@@ -149,7 +149,7 @@ def _names_at_the_ends(axis: Any, lines: Lines) -> None:
 
 
 def apart(heights: list[float], least: float, bottom: float, top: float) -> list[float]:
-    """Heights in rising order, moved so that neighbours are ``least`` apart and all lie between bottom and top."""
+    """Increasing heights, moved so that neighbors are at least ``least`` apart and all lie between bottom and top."""
     moved = list(heights)
     for _ in range(500):
         for i in range(len(moved) - 1):

@@ -1,4 +1,4 @@
-"""``--backend``, ``--set`` and the rest; the record of the run, written after each case; the table at its end."""
+"""The command-line options, the record of the run, which is written after each case, and the table at the end."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # the modules here are a script's neighbours, not an installed package
+sys.path.insert(0, str(Path(__file__).parent))  # these modules are not an installed package
 
 from cases import ROUNDS, SETS
 from machine import machine
@@ -20,7 +20,7 @@ from worker import PEERS
 
 from xpnet import BackendUnavailableError, get_backend
 
-_ASKED, _RUN = pytest.StashKey[tuple](), pytest.StashKey()
+_CHOSEN, _RUN = pytest.StashKey[tuple](), pytest.StashKey()
 
 
 def pytest_addoption(parser):
@@ -38,24 +38,24 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """What was asked for is here, or the run ends before it begins."""
+    """Check the options before the run begins."""
     try:
         backends = [get_backend(name) for name in config.getoption("--backend").split(",")]
     except (BackendUnavailableError, ValueError) as error:
         raise pytest.UsageError(f"--backend: {error}") from error
     if any(backend.name.startswith("cupy") for backend in backends):
-        os.environ.setdefault("XPNET_CAPTURE", "require")  # a step that can't be captured is no figure, but an error
+        os.environ.setdefault("XPNET_CAPTURE", "require")  # a step that can't be captured is an error, not a result
     peers = [name for name in config.getoption("--peers").split(",") if name]
     if unknown := set(peers) - set(PEERS):
         raise pytest.UsageError(f"--peers: {', '.join(sorted(unknown))}; allowed: {', '.join(PEERS)}")
-    config.stash[_ASKED] = backends, peers
+    config.stash[_CHOSEN] = backends, peers
 
 
 class Run:
-    """The races of this run, and what has come out so far; the record is written after each, whole or not at all."""
+    """The races of this run and their results so far; the record is replaced as a whole after each race."""
 
     def __init__(self, config, cases):
-        backends, peers = config.stash[_ASKED]
+        backends, peers = config.stash[_CHOSEN]
         case_set = config.getoption("case_set")
         self.races = Races(backends, peers, config.getoption("--rounds") or ROUNDS[case_set])
         self.path, self.by_round = config.getoption("--json"), []
@@ -65,7 +65,7 @@ class Run:
         self._write()
 
     def measure(self, case, request):
-        """Race, and write down what came out."""
+        """Run a race, and write its result to the record."""
         if time.monotonic() > self.ends:
             pytest.skip("left out: the seconds of --budget are over")
         result = self.races.run(case, lambda *own, **how: request.getfixturevalue("benchmark").pedantic(*own, **how))
@@ -104,7 +104,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def run(request):
-    """One run."""
+    """The run of this session."""
     here = Path(__file__).parent
     cases = [item.callspec.params["case"] for item in request.session.items if item.path.parent == here]
     run = request.config.stash[_RUN] = Run(request.config, cases)

@@ -1,4 +1,4 @@
-"""A contender: what runs a pass over a case's batches, how it is timed, and the numbers that prove what it computed."""
+"""A contender: it runs passes over the batches of a case, times them, and returns numbers to check the results."""
 
 import os
 import time
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 
 def nothing() -> None:
-    """Nothing to do."""
+    """Do nothing."""
 
 
 class Times(NamedTuple):
-    """Seconds a step."""
+    """Seconds for each step."""
 
     wall: float
     host: float
@@ -23,7 +23,7 @@ class Times(NamedTuple):
 
 @dataclass
 class Device:
-    """How to wait for the work that was asked for, and the device's own clock."""
+    """How to wait for the device, and its own clock."""
 
     wait: Callable[[], None] = nothing
     event: Callable[[], Any] = nothing
@@ -38,7 +38,7 @@ SHORTEST = 0.02
 
 @dataclass
 class Contender:
-    """``run`` is one pass of ``steps`` steps; the state lives on from pass to pass."""
+    """``run`` makes one pass of ``steps`` steps; the next pass continues from its state."""
 
     run: Callable[[], object]
     numbers: Callable[[], list[float]]
@@ -48,7 +48,7 @@ class Contender:
     before: Callable[[], object] = nothing
     """Untimed, before each pass."""
     launching: Callable[[], float] | None = None
-    """Seconds that launching has taken since it was last asked, if a pass itself waits for the device."""
+    """Seconds spent on launches since the last call, if a pass itself waits for the device."""
     passes: int = 1
     """A round's, set by ``warm_up``."""
 
@@ -63,18 +63,18 @@ class Contender:
         return found
 
     def warm_up(self) -> None:
-        """A round that is not kept; it says how many passes make a round long enough."""
+        """Run a round that is not counted, to find how many passes make a round long enough."""
         seconds = self.round(rest=0.0).wall * self.steps
         if self.before is nothing:
             self.passes = max(1, min(100, round(SHORTEST / seconds)))
 
     def round(self, rest: float) -> Times:
-        """Time some passes. ``rest``: seconds of sleep first, in which the last contender's threads stop spinning."""
+        """Time some passes, after ``rest`` seconds of sleep, in which the last contender's threads stop spinning."""
         self.settle(rest)
         return self.timed(self.passes)
 
     def settle(self, rest: float) -> None:
-        """All that comes before the clock starts."""
+        """Prepare a round, before the clock starts."""
         if rest:
             time.sleep(rest)
             if self.passes > 1:
@@ -84,7 +84,7 @@ class Contender:
         self.device.wait()
 
     def timed(self, passes: int) -> Times:
-        """Seconds a step of so many passes, once settled."""
+        """Seconds for each step of so many passes, after ``settle``."""
         if self.launching:
             self.launching()
         start = time.perf_counter()
@@ -99,7 +99,7 @@ class Contender:
 
 
 def of_outputs(compute: Callable, batches: Sequence[Any], norm: Callable, device: Device) -> Contender:
-    """A contender that computes the output of each batch; its number is the norm of the last output."""
+    """A contender that computes the output of each batch; the number for the check is the norm of the last output."""
     last = None
 
     def run() -> None:

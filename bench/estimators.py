@@ -1,9 +1,9 @@
-"""Whole fits and single calls by xpnet's and scikit-learn's estimators: the same data, settings and epochs, in turn.
+"""Compares fits and other calls of xpnet's and scikit-learn's estimators on the same data, settings and epochs.
 
     python bench/estimators.py [--case digits] [--rounds 31]
 
-Everything is default but ``max_iter`` and ``n_iter_no_change``, which make both run the same epochs, and what a case's
-name says. Validation, initial parameters and the estimator's own bookkeeping are all within the time.
+All settings are defaults except those in the name of a case, and ``max_iter`` and ``n_iter_no_change``, so that both
+run the same epochs. The time includes validation, initial parameters and the estimator's own bookkeeping.
 """
 
 import argparse
@@ -33,7 +33,7 @@ breast_cancer = partial(load_breast_cancer, return_X_y=True)  # 569 x 30, 2 clas
 
 
 def standardised() -> Data:
-    """Breast cancer's features at mean 0 and standard deviation 1."""
+    """The breast cancer data, whose features have mean 0 and standard deviation 1."""
     X, y = breast_cancer()
     return StandardScaler().fit_transform(X), y
 
@@ -50,9 +50,9 @@ def images() -> Data:
 
 
 class Case(NamedTuple):
-    """A whole fit to these data; or, if there is a ``call``, ``call(estimator, X, y)`` on a fitted estimator.
+    """A fit to these data; or, if there is a ``call``, ``call(estimator, X, y)`` on a fitted estimator.
 
-    A call is timed ``repeats`` times a round, on so many rows, which are the data's over and over.
+    A call is timed ``repeats`` times in each round, on this number of rows; the data are repeated if there are fewer.
     """
 
     data: Callable[[], Data]
@@ -95,7 +95,7 @@ CASES = {
 
 
 def fit(library: Any, case: Case, X: np.ndarray, y: np.ndarray) -> Any:
-    """A whole fit of exactly ``n_epochs`` epochs."""
+    """A fit of exactly ``n_epochs`` epochs."""
     epochs = {"max_iter": case.n_epochs, "n_iter_no_change": case.n_epochs}
     return getattr(library, case.estimator)(random_state=0, **epochs, **case.settings).fit(X, y)
 

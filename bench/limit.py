@@ -1,6 +1,7 @@
-"""The limit: a path's matrix products and nothing else; for the update, a copy of as many bytes.
+"""The limit: the matrix products of a path and nothing else; for the update, a copy of as many bytes.
 
-The same shapes, transposes and dtype, outputs made beforehand, no gradient for the first layer's input.
+Shapes, transposes and dtype are the same. Outputs are allocated beforehand, and there is no gradient of the first
+layer's input.
 """
 
 import copy
@@ -19,7 +20,7 @@ FIT_EPOCHS = 2
 
 
 class Products:
-    """A_k = A_{k-1} W_k forward; dW_k = A_{k-1}^T dZ_k and dA_{k-1} = dZ_k W_k^T backward."""
+    """The products A_k = A_{k-1} W_k forward; dW_k = A_{k-1}^T dZ_k and dA_{k-1} = dZ_k W_k^T backward."""
 
     def __init__(self, case: Case, asarray: Callable, matmul: Callable) -> None:
         self.case, self.matmul = case, matmul
@@ -34,19 +35,19 @@ class Products:
         self.W, self.dW = [normal(*pair) for pair in pairs], [normal(*pair) for pair in pairs]
 
     def over(self, arrays: Sequence[Array], matmul: Callable) -> "Products":
-        """The same products of other arrays: a batch, what the layers give, its gradients, weights."""
+        """The same products of other arrays: a batch, the outputs of layers, their gradients, the weights."""
         other, n = copy.copy(self), len(self.W)
         other.matmul, other.A = matmul, list(arrays[: n + 1])
         other.dA, other.W = [None, *arrays[n + 1 : 2 * n + 1]], list(arrays[2 * n + 1 :])
         return other
 
     def forward(self) -> None:
-        """One product a layer."""
+        """One product for each layer."""
         for k, W in enumerate(self.W):
             self.matmul(self.A[k], W, out=self.A[k + 1])
 
     def backward(self) -> None:
-        """Two products a layer, one for the first."""
+        """Two products for each layer, and one for the first."""
         for k in reversed(range(len(self.W))):
             self.matmul(self.A[k].T, self.dA[k + 1], out=self.dW[k])
             if k > 0:
@@ -80,7 +81,7 @@ def limit(case: Case, backend: Backend, device: Device) -> Contender:
 def _copies(case: Case, backend: Backend) -> Callable[[], None]:
     n = elementwise_bytes(case) // 2 // np.dtype(case.dtype).itemsize
     source, target = (backend.asarray(random((n,), case.dtype)) for _ in range(2))
-    target = target + 0.0  # an array of its own, in memory that has been touched
+    target = target + 0.0  # a separate array, in memory that has been written to
 
     def run() -> None:
         for _ in range(case.steps):
@@ -90,12 +91,12 @@ def _copies(case: Case, backend: Backend) -> Callable[[], None]:
 
 
 def steps_of(case: Case) -> int:
-    """Steps a pass: of a fit there are several epochs."""
+    """The number of steps in a pass: a fit has several epochs."""
     return case.steps * (FIT_EPOCHS if case.path == "fit" else 1)
 
 
 def _on_cupy(case: Case) -> Callable[[], None]:
-    """One graph of all products of a pass, by the same calls as a training step's."""
+    """One graph of all products of a pass, made by the same calls as those of a training step."""
     import cupy
 
     from xpnet.program import record

@@ -1,4 +1,4 @@
-"""The machine of a run: processor, GPU, driver, libraries, BLAS and commit. Compare two runs only if these agree."""
+"""The machine of a run: processor, GPU, driver, libraries, BLAS and commit. Only runs with the same can be compared."""
 
 import contextlib
 import datetime
@@ -27,7 +27,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit that ran, and whether files differed from it."""
+    """The commit of the source, and whether files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         found = subprocess.run([*git, "describe", "--always", "--dirty"], check=True, capture_output=True, text=True)
@@ -36,13 +36,13 @@ def commit() -> str:
 
 
 def distribution(module: str) -> str:
-    """The distribution that a module came from, and its version: CuPy's has several names."""
+    """The distribution of a module and its version; that of CuPy has several names."""
     names = importlib.metadata.packages_distributions().get(module, [])
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names))) or "unknown"
 
 
 def gpu() -> dict[str, str]:
-    """The GPU that CuPy computes on, its driver and runtime, and which CuPy."""
+    """The GPU that CuPy uses, its driver and runtime, and the version of CuPy."""
     import cupy
 
     runtime = cupy.cuda.runtime
@@ -66,7 +66,7 @@ def _gpu(cupy: Any, runtime: Any) -> dict[str, str]:
 
 
 def machine(backends: list[Backend]) -> dict[str, Any]:
-    """All of it, for the record."""
+    """Everything about the machine, for the record."""
     blas = [
         f"{pool['internal_api']} {pool['version']}, {pool.get('architecture')} kernels, {pool['num_threads']} threads"
         for pool in threadpoolctl.threadpool_info()

@@ -3,7 +3,7 @@
     python bench/memory.py
 
 Linux and macOS: ``ru_maxrss`` is a process's highest resident memory so far, read after the imports and after the
-passes. Nothing large is imported here: a child begins with its parent's figure.
+passes. Nothing large is imported here, since a child process starts with the value of its parent.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ HEAD = ["path", "net @ batch", "optimizer", "library", "MiB in all", "MiB above 
 
 
 def peaks(case: Case, library: str) -> tuple[float, float]:
-    """MiB in all and above the imports, at the highest point of two passes."""
+    """The peak of two passes in MiB: in total, and above the imports."""
     worker = Worker(library)
     try:
         worker.ask("about")
@@ -32,7 +32,7 @@ def peaks(case: Case, library: str) -> tuple[float, float]:
 
 
 def rows() -> Iterator[list[str]]:
-    """One line a library."""
+    """One line for each library."""
     for case in CASES:
         ours = 0.0
         for library in ("xpnet", *(name for name in installed() if name in PEERS and case.path in PEERS[name])):

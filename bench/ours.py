@@ -1,4 +1,4 @@
-"""xpnet's contenders, by its public functions: whatever the inside of a step becomes, they stay."""
+"""xpnet's contenders, which call its public functions, so that they do not depend on how a step is implemented."""
 
 import functools
 import importlib
@@ -22,7 +22,7 @@ from xpnet.equations.layers import Training
 
 
 def device_of(backend: Backend) -> Device:
-    """NumPy has finished when a call returns; on a GPU the whole device is waited for, captured streams too."""
+    """NumPy has finished when a call returns; on a GPU wait for the whole device, including captured streams."""
     if backend.name == "numpy":
         return Device()
     import cupy
@@ -35,13 +35,13 @@ def device_of(backend: Backend) -> Device:
 
 
 def about() -> str:
-    """The version; the estimators, with scikit-learn, are imported too."""
+    """The version. The estimators, which import scikit-learn, are imported too."""
     importlib.import_module("xpnet.estimators")
     return f"xpnet {xpnet.__version__}"
 
 
 def forget() -> None:
-    """Give back what a case has taken: nothing is kept."""
+    """Nothing to free: this module keeps nothing."""
 
 
 def build(case: Case, name: str, device: str) -> Contender:
@@ -63,7 +63,7 @@ def _training(case: Case, backend: Backend) -> Contender:
 
 
 def _passes(case: Case, backend: Backend, model: Any, X: Any, Y: Any, batch: int) -> Contender:
-    """Passes of ``xpnet.epochs``: a pass's cost, and how far the parameters have gone."""
+    """Passes of ``xpnet.epochs``; the numbers are the cost of a pass and the distance from the initial parameters."""
     theta = backend.asarray(case.theta())
     state, cost, clock = initial_state(theta, OPTIMIZERS[case.optimizer]), 0.0, LaunchClock()
     settings = {"batch_size": batch, "shuffle": case.path == "epoch", "rng": np.random.default_rng(2)}
@@ -82,7 +82,7 @@ def _passes(case: Case, backend: Backend, model: Any, X: Any, Y: Any, batch: int
 
 
 class LaunchClock:
-    """Seconds of a pass until the last step that ``epochs`` calls returned: then ``epochs`` waits for the cost."""
+    """The seconds of a pass until the last step has been launched; then ``epochs`` waits for the cost."""
 
     def __init__(self) -> None:
         self.start = self.last = self.spent = 0.0
@@ -94,14 +94,14 @@ class LaunchClock:
         self.spent += self.last - self.start
 
     def read(self) -> float:
-        """What was spent since the last reading."""
+        """The seconds since the last reading."""
         spent, self.spent = self.spent, 0.0
         return spent
 
     def timed(self, training_steps: Callable) -> Callable:
-        """``training_steps``, whose epochs note the time when the last step has been launched.
+        """``training_steps`` with epochs that record the time when the last step has been launched.
 
-        On a GPU that is before the epoch's sums are read, elsewhere it is the epoch's end.
+        On a GPU that is before the sums of the epoch are read, elsewhere it is the end of the epoch.
         """
 
         def timed_steps(*arguments: Any, **settings: Any) -> Any:
@@ -124,13 +124,13 @@ class LaunchClock:
 
 @dataclass(frozen=True, eq=False)
 class KnownGradient:
-    """A model that has worked out its gradient: of its step the update remains."""
+    """A model whose gradient is given, so that its step consists of the update."""
 
     model: Any
     known: tuple
 
     def sums(self, *batch: Any) -> tuple:
-        """What it was given, for every batch."""
+        """The given gradient, for every batch."""
         return self.known
 
     def __getattr__(self, name: str) -> Any:
@@ -138,7 +138,7 @@ class KnownGradient:
 
 
 def _update(case: Case, backend: Backend) -> Contender:
-    """``epochs`` over one row a step, whose gradient is known."""
+    """``epochs`` with batches of one row, whose gradient is given."""
     model = case.model()
     gradient = backend.asarray(case.gradient())
     X, Y = (backend.asarray(A[: case.steps]) for A in case.data()[:2])
@@ -171,7 +171,7 @@ def _backward(case: Case, backend: Backend) -> Contender:
         nonlocal g
         for i, Y in enumerate(Ys):
             Z, backward = waiting[i]
-            waiting[i] = None  # as in a step, what a layer kept is let go once it has been used
+            waiting[i] = None  # as in a step, the arrays that a layer keeps are freed once they have been used
             g = layout.pack(backward(model.criterion(Z, Y)[2]))
 
     def numbers() -> list[float]:
@@ -186,7 +186,7 @@ def _predict(case: Case, backend: Backend) -> Contender:
 
 
 def estimator(library: Any, case: Case, **settings: Any) -> Any:
-    """The case's net as an MLPClassifier or MLPRegressor of xpnet or scikit-learn: they have the same settings."""
+    """The net as an MLPClassifier or MLPRegressor of xpnet or scikit-learn, which have the same settings."""
     is_adam = case.optimizer == "Adam"
     rule = {"solver": "adam"} if is_adam else {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False}
     kind = library.MLPRegressor if case.hidden == "sigmoid" else library.MLPClassifier
@@ -203,7 +203,7 @@ def estimator(library: Any, case: Case, **settings: Any) -> Any:
 
 
 def fit(library: Any, case: Case, device: Device, asarray: Callable) -> Contender:
-    """The whole of ``fit``: validation, initialization and FIT_EPOCHS epochs."""
+    """A call of ``fit``: validation, initialization and FIT_EPOCHS epochs."""
     X, _, y = case.data()
     X, net = asarray(X), estimator(library, case, max_iter=FIT_EPOCHS)
 

@@ -1,6 +1,6 @@
-"""Paired timings: what the rounds say about a ratio, its interval, a mean over cases, and where two curves cross.
+"""Statistics of paired timings: ratios and their intervals, means over cases, and the size at which two curves cross.
 
-Contenders take turns within a round, so that a machine's slow minutes fall on all of them alike.
+Contenders take turns within a round, so that slow minutes of the machine affect all of them alike.
 """
 
 import math
@@ -27,8 +27,8 @@ def median_interval(values: Sequence[float]) -> Ratio:
     """The median with its 95% interval by order statistics.
 
     The number of values below the true median is binomial (n, 1/2) whatever their distribution, so the k-th smallest
-    and the k-th largest enclose it with a probability of 1 - 2 P(B < k); k is the largest that leaves 95%. Nothing is
-    drawn at random and no outlier moves the ends. Below six values no k does.
+    and the k-th largest enclose it with a probability of 1 - 2 P(B < k); k is the largest that leaves 95%. There is
+    no randomness, and outliers do not move the ends. With fewer than six values there is no such k.
     """
     ordered, n = sorted(values), len(values)
     k, outside = 0, 0.5**n
@@ -51,15 +51,15 @@ def geometric_mean(ratios: Sequence[Sequence[float]]) -> Ratio:
 
 
 def noise(times: Sequence[float]) -> float:
-    """The interquartile range over the median: above some 10% the machine was busy, and the run says little."""
+    """The interquartile range over the median: above about 10% the machine was busy, and the run is not reliable."""
     first, second, third = statistics.quantiles(times, n=4)
     return (third - first) / second
 
 
 def crossover(sizes: Sequence[float], slow: Sequence[float], fast: Sequence[float]) -> tuple[str, float] | None:
-    """From which size on ``fast`` takes less time than ``slow``: ("from", size), linear between logarithms.
+    """The size from which ``fast`` takes less time than ``slow``: ("from", size), interpolated between logarithms.
 
-    ("below", the smallest size) if it always does, None if it does not at the largest.
+    The result is ("below", the smallest size) if it always does, and None if it does not at the largest size.
     """
     points = sorted(
         (math.log(size), math.log(a / b)) for size, a, b in zip(sizes, slow, fast, strict=True)

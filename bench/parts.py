@@ -1,4 +1,4 @@
-"""The parts of a GPU report: how each went, and the end of a failed one's log."""
+"""The parts of a GPU report: the result of each, and the end of the log of those that failed."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,15 @@ from tables import table
 
 Part = dict[str, Any]
 TAIL = 12
-"""Lines at the end of a failed part's log that the page keeps, with those before them that name a failed test."""
+"""The number of lines at the end of a failed part's log that the page shows, after those that name a failed test."""
 SHOWN = "check"
-"""The part whose whole log is shown, whatever came out: it is a table."""
+"""The part whose whole log is shown, as it is a table."""
 
 
 def read(folder: Path) -> dict[str, list[Part]]:
-    """What ``gpu_report.sh`` left in its folder: {"parts": ...}."""
-    parts, told = [], folder / "parts.tsv"
-    for line in told.read_text().splitlines() if told.exists() else ():
+    """The results in the folder of ``gpu_report.sh``: {"parts": ...}."""
+    parts, results = [], folder / "parts.tsv"
+    for line in results.read_text().splitlines() if results.exists() else ():
         name, status, seconds = line.split("\t")
         log = (folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
         kept = log if name == SHOWN else log[-1:]
@@ -26,7 +26,7 @@ def read(folder: Path) -> dict[str, list[Part]]:
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """The table, and the logs of what failed."""
+    """The table, and the logs of the parts that failed."""
     parts = record.get("parts", [])
     lines = [[part["part"], _went(part), f"{part['seconds']} s", _plain(part["said"][-1:])] for part in parts]
     sections = [table(["part", "went", "took", "last line"], lines)]

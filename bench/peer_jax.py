@@ -1,11 +1,11 @@
-"""JAX's contenders: the whole step with its update in one jitted function, its state donated; forward and predict."""
+"""JAX's contenders: a step and its update in one jitted function, whose state is donated; forward and predict."""
 
 import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the other contenders need memory too
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave memory to the other contenders
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,12 @@ def has_gpu() -> bool:
 
 
 def forget() -> None:
-    """Give back what a case has taken."""
+    """Free the memory of a case."""
     jax.clear_caches()
 
 
 def build(case: Case, name: str, device: str) -> Contender:
-    """The case's path on JAX's default device."""
+    """A contender for the path of a case, on JAX's default device."""
     jax.config.update("jax_enable_x64", case.precision == "float64")
     # On a GPU JAX's own default is TF32 for float32.
     jax.config.update("jax_default_matmul_precision", PRECISIONS.get(case.precision, "highest"))
@@ -104,5 +104,5 @@ def _training(case: Case, params: Any, batches: list) -> Contender:
 
 
 def _waiting_for(last: Callable[[], Any]) -> Device:
-    """JAX has no events; it waits for the last result, behind which nothing of this contender is left."""
+    """JAX has no events: wait for the last result, after which nothing of this contender runs."""
     return Device(wait=lambda: jax.block_until_ready(last()))

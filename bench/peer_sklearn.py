@@ -15,23 +15,23 @@ def about() -> str:
 
 
 def forget() -> None:
-    """Nothing is kept beside the contenders."""
+    """Nothing to free: this module keeps nothing."""
 
 
 def build(case: Case, name: str, device: str) -> Contender:
-    """The case's path; a pass of "step" and "epoch" is one ``partial_fit``, one pass over what it is given."""
+    """A contender for the path of a case; a pass of "step" or "epoch" is one ``partial_fit`` on all batches."""
     if case.path == "fit":
         return ours.fit(neural_network, case, Device(), np.asarray)
     X, _, y = case.data()
     net = ours.estimator(neural_network, case, shuffle=case.path == "epoch")
-    net.random_state = np.random.RandomState(0)  # from a number, each call of partial_fit draws the same order
+    net.random_state = np.random.RandomState(0)  # an integer, so that each call of partial_fit draws the same order
     classes = {} if case.hidden == "sigmoid" else {"classes": np.unique(y)}
     net.partial_fit(X[: case.batch], y[: case.batch], **classes)  # makes the arrays
     first = case.layers(case.theta())
     for at, arrays in enumerate((net.coefs_, net.intercepts_)):
         for array, of_layer in zip(arrays, first, strict=True):
             array[...] = of_layer[at]
-    del net._optimizer  # with the slots of that step: the next call makes a new one
+    del net._optimizer  # along with its slots: the next call makes a new one
     if case.path == "predict":
         return of_outputs(net.predict_proba, case.batches(X), np.linalg.norm, Device())
     # scikit-learn's squared error is the mean over the outputs too; its gradient is not.

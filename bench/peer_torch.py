@@ -11,7 +11,7 @@ from torch_problem import Problem, Tensor, mean_cost, output
 
 
 def about() -> str:
-    """The version, and the threads that the contenders are given."""
+    """The version, and the number of threads."""
     return f"PyTorch {torch.__version__}, {cores()} threads"
 
 
@@ -21,7 +21,7 @@ def has_gpu() -> bool:
 
 
 def forget() -> None:
-    """Give back what a case has taken."""
+    """Free the memory of a case."""
     torch._dynamo.reset()
     if has_gpu():
         torch.cuda.empty_cache()
@@ -89,7 +89,7 @@ def _compiled(problem: Problem, mode: str) -> Callable:
 
 
 def _captured(problem: Problem) -> Callable:
-    """The eager step in a CUDA graph, as PyTorch's notes on CUDA graphs have it; a batch is copied to its place."""
+    """The eager step in a CUDA graph, as in PyTorch's notes on CUDA graphs; batches are copied into its input."""
     X, Y = (A.clone() for A in problem.batches[0])
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -101,7 +101,7 @@ def _captured(problem: Problem) -> Callable:
     problem.optimizer.zero_grad(set_to_none=True)
     with torch.cuda.graph(graph):
         problem.step(X, Y)
-    with torch.no_grad():  # the warm-up has trained: back to the start
+    with torch.no_grad():  # undo the training of the warm-up
         for p, first in zip(problem.flat(), problem.first, strict=True):
             p.copy_(first)
         for state in problem.optimizer.state.values():

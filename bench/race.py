@@ -1,4 +1,4 @@
-"""A case's race: every contender is built and checked, then they take turns; what comes out is one line of a report."""
+"""The race of a case: all contenders are built, checked and timed in turn. The result is a line of a report."""
 
 import contextlib
 import gc
@@ -20,7 +20,7 @@ from xpnet.backends import Backend
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}
 ADAM = 1e-2
-"""PyTorch adds Adam's epsilon to another term than its authors do, which shows where a gradient is near 1e-8."""
+"""PyTorch adds Adam's epsilon to another term than its authors, which matters if a gradient is near 1e-8."""
 SHUFFLED = 2e-2
 """Each contender shuffles by its own generator: after two passes the costs nearly agree."""
 SPINS = {"here": 0.15, "scikit-learn": 0.15, "torch": 0.03, "jax": 0.03}
@@ -35,7 +35,7 @@ def disagreement(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def in_turn(where: dict[str, str], i: int) -> list[str]:
-    """The contenders in round i: process by process, each round another one first, and within each too."""
+    """The contenders in the order of round i, process by process; each round begins with another one of both."""
 
     def rotated(values: list[str]) -> list[str]:
         return values[i % len(values) :] + values[: i % len(values)]
@@ -51,7 +51,7 @@ def tolerance(case: Case) -> float:
 
 
 class Races:
-    """The backends, the peers' processes, and how many rounds."""
+    """The backends, the processes of the peers, and the number of rounds."""
 
     def __init__(self, backends: list[Backend], peers: list[str], rounds: int) -> None:
         self.backends, self.rounds = backends, rounds
@@ -61,14 +61,14 @@ class Races:
         self._workers: dict[str, Worker] = {}
 
     def worker(self, library: str) -> Worker:
-        """The library's process, started again if the last one has ended."""
+        """The process of a library, which is started again if it has ended."""
         if library not in self._workers or not self._workers[library].is_alive:
             on_cpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"} if self.device == "cpu" else {}
             self._workers[library] = Worker(library, on_cpu)
         return self._workers[library]
 
     def meet_peers(self) -> dict[str, str]:
-        """What each peer says of itself, or why it can't take part; on a GPU those without CUDA leave."""
+        """The description of each peer, or why it can't take part; on a GPU those without CUDA are left out."""
         found = {}
         for library in tuple(self.libraries):
             try:
@@ -81,16 +81,16 @@ class Races:
         return found
 
     def close(self) -> None:
-        """End the peers' processes."""
+        """End the processes of the peers."""
         for worker in self._workers.values():
             worker.close()
 
     def _makers(self, case: Case) -> dict[str, Callable[[], Any]]:
-        """How to make each contender, by its name; xpnet's first."""
+        """For each contender, by its name, a function that makes it; xpnet's come first."""
         makers: dict[str, Callable[[], Any]] = {}
         if case.compiled and self.device == "cuda" and "torch" not in self.libraries:
             return makers  # the large set has the same case without torch.compile
-        for backend in reversed(self.backends):  # the peers' own device gives the numbers to compare with
+        for backend in reversed(self.backends):  # numbers are compared with those on the peers' device
             is_numpy, name, of_backend = backend.name == "numpy", backend.name.split(":")[0], case
             if is_numpy and self.device == "cuda":
                 if flops(case) > NUMPY_UP_TO or case.compiled or case.precision in ("tf32", "bfloat16"):
@@ -108,9 +108,9 @@ class Races:
         return Remote(self.worker(library), name, case, self.device)
 
     def run(self, case: Case, pedantic: Callable) -> dict[str, Any] | None:
-        """The case's record; None if no backend of this run takes it.
+        """The record of a case; None if no backend of this run computes it.
 
-        ``pedantic`` is pytest-benchmark's: it runs xpnet's own rounds, and so has their times too.
+        ``pedantic`` is that of pytest-benchmark: it runs xpnet's own rounds, so that it has their times too.
         """
         contenders, memory, failed = {}, {}, {}
         reference: dict[int, list[float]] = {}
@@ -145,12 +145,12 @@ class Races:
 
         if first in OURS:
             pedantic(own, setup=lambda: next(turns), rounds=self.rounds)
-        for _ in turns:  # what others still have to do; and all of it if benchmarks are disabled
+        for _ in turns:  # the remaining turns; all of them if benchmarks are disabled
             own()
         return times
 
     def _turns(self, contenders: dict[str, Any], failed: dict[str, str], times: dict) -> Iterator[None]:
-        """Every contender's rounds; xpnet's own is yielded for, settled and not yet timed."""
+        """Run the rounds of all contenders; yield before each round of xpnet's, which is settled but not timed."""
         where, last = {name: getattr(contender, "library", "here") for name, contender in contenders.items()}, None
         for i in range(self.rounds):
             for name in in_turn(where, i):
@@ -163,12 +163,12 @@ class Races:
                 try:
                     if name in times:
                         times[name].append(contenders[name].round(rest))
-                except Exception as error:  # its process may have ended; the others race on
+                except Exception as error:  # its process may have ended; the others continue
                     failed[name] = f"{type(error).__name__}: {error}"
                     del times[name]
 
     def _free_memory(self) -> int:
-        """Bytes free on the GPU; what a contender takes away there is its memory, its library's caches included."""
+        """The free bytes of the GPU. What a contender takes is its memory, including the caches of its library."""
         if self.device == "cpu":
             return 0
         import cupy
@@ -196,7 +196,7 @@ def _takes_part(name: str, case: Case, device: str) -> bool:
 
 
 def _waits_for_launches(times: list[Times]) -> bool:
-    """Whether the GPU has waited for the host: then products launched one by one are no limit."""
+    """Whether the GPU has waited for the host; if so, products that are launched one by one are no limit."""
     return times[0].device is not None and statistics.median(t.host / t.wall for t in times) > 0.9
 
 

@@ -1,4 +1,4 @@
-"""A run's record as a Markdown page, beside its pictures and the record itself.
+"""Writes the record of a run as a Markdown page, along with its charts and the record itself.
 
 python bench/report.py bench.json [--into bench/results]      # <device>-<date>.md, .png and .json
 """
@@ -24,7 +24,7 @@ LABELS = (
 
 
 def ratios(record: Record) -> str:
-    """xpnet's time over the limit's and over each peer's."""
+    """The ratios of xpnet's time to the limit and to each peer's time."""
     rows = []
     for result, backend in each(record):
         of = result["ratios"][backend]
@@ -78,7 +78,7 @@ def means(record: Record) -> str:
 
 
 def crossovers(record: Record) -> str:
-    """From how many FLOPs a step CuPy takes less time than NumPy, along each line of the grid."""
+    """The FLOPs of a step from which CuPy takes less time than NumPy, along each line of the grid."""
     both = [r for r in record["results"] if r["path"] == "step" and set(OURS) <= set(r["contenders"])]
     lines = {
         "width": lambda r: [len(r["widths"]), r["batch"], r["optimizer"], r["precision"], r["hidden"]],
@@ -102,12 +102,12 @@ def crossovers(record: Record) -> str:
 
 
 def said(found: tuple[str, float] | None) -> str:
-    """A crossover in words."""
+    """A crossover as text."""
     return "nowhere measured" if found is None else f"{found[0]} {found[1]:.2g} FLOPs a step"
 
 
 def failures(record: Record) -> str:
-    """What could not be measured, why, and in how many cases."""
+    """The contenders that failed, the errors, and the number of cases."""
     cases: dict[tuple[str, str], list[str]] = {}
     for result in record["results"]:
         for who, why in result["failed"].items():
@@ -118,7 +118,7 @@ def failures(record: Record) -> str:
 
 
 def missing(record: Record) -> str:
-    """The cases that the run did not come to, in its order."""
+    """The cases that the run did not reach, in order."""
     found = record.get("missing", [])
     return f"Not reached, {len(found)} cases: {', '.join(f'`{case}`' for case in found)}." if found else ""
 
@@ -160,12 +160,12 @@ def device(record: Record) -> str:
 
 
 def file_name(record: Record) -> str:
-    """<device>-<date>, in letters, digits and dashes."""
+    """The name <device>-<date>, in letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", f"{device(record)}-{record['date']}".lower())
 
 
 def write(record: Record, into: Path) -> Path:
-    """<device>-<date>.md, .json and the pictures that the record has points for."""
+    """Write <device>-<date>.md, .json and the charts for which the record has points."""
     from chart import charts
 
     into.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def write(record: Record, into: Path) -> Path:
 
 
 def main() -> None:
-    """Write the page, the pictures and the record, and print the short form."""
+    """Write the page, the charts and the record, and print the short form."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("record", type=Path)
     parser.add_argument("--into", type=Path, default=Path("."), help="a folder")
@@ -185,7 +185,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.record.exists():
         record = json.loads(given.record.read_text())
-    elif given.parts:  # no case was measured: the page says how the parts went
+    elif given.parts:  # no case was measured: the page has only the results of the parts
         record = {"set": "none", "rounds": 0, **machine([]), "peers": {}, "means": {}, "results": []}
     else:
         parser.error(f"{given.record} is missing: python -m pytest bench --json {given.record}")

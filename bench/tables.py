@@ -6,7 +6,7 @@ from paired import Ratio
 
 Record = dict[str, Any]
 OURS = ("numpy", "cupy")
-"""Where xpnet runs, as its contenders are called."""
+"""The names of xpnet's contenders: the libraries that it runs on."""
 STAGES = {"forward", "backward", "predict"}
 
 
@@ -20,7 +20,7 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 
 def name(result: Record) -> str:
-    """The net, the batch and the settings that differ from the usual."""
+    """The net, the batch size and the settings that are not the default."""
     widths = "-".join(map(str, result["widths"]))
     rule = "" if result["path"] in STAGES else {"GradientDescent": "GD"}.get(result["optimizer"], result["optimizer"])
     parts = [result["hidden"] * (result["hidden"] != "relu"), rule, result["precision"]]

@@ -1,4 +1,4 @@
-"""Each case of the set: xpnet beside its limit and its peers, in paired rounds."""
+"""Each case of the set: xpnet, its limit and its peers, timed in paired rounds."""
 
 
 def test_case(case, run, request):

@@ -24,7 +24,7 @@ def _device(name: str) -> Device:
 
 
 def output(case: Case, params: Layers, X: Tensor) -> Tensor:
-    """The network's output; in bfloat16 by autocast, with parameters in float32."""
+    """The output of the network; bfloat16 is computed by autocast, with parameters in float32."""
     if case.precision != "bfloat16":
         return _layer_by_layer(case, params, X)
     with torch.autocast(X.device.type, torch.bfloat16):
@@ -39,7 +39,7 @@ def _layer_by_layer(case: Case, params: Layers, X: Tensor) -> Tensor:
 
 
 def mean_cost(case: Case, params: Layers, X: Tensor, Y: Tensor) -> Tensor:
-    """The mean over the samples; the targets of the cross-entropy are class numbers, its fastest form."""
+    """The mean cost of the samples; cross-entropy takes class numbers as targets, which is the fastest form."""
     Z = output(case, params, X)
     if case.hidden == "sigmoid":
         return 0.5 * torch.nn.functional.mse_loss(Z, Y, reduction="sum") / X.shape[0]
@@ -73,16 +73,16 @@ class Problem:
         self.optimizer = kind(self.flat(), lr=rate, **settings)
 
     def flat(self) -> list[Tensor]:
-        """The parameters one after the other."""
+        """The parameters of all layers, in order."""
         return [p for layer in self.params for p in layer]
 
     def contender(self, run: Callable, numbers: Callable, before: Callable | None = None) -> Contender:
-        """With this problem's device and steps."""
+        """A contender with the device and steps of this problem."""
         settings = {} if before is None else {"before": before}
         return Contender(run, numbers, self.case.steps, self.device, **settings)
 
     def of_outputs(self, compute: Callable) -> Contender:
-        """What this function computes of each batch, with this problem's device."""
+        """A contender that computes this function of each batch, on the device of this problem."""
         return of_outputs(compute, [X for X, _ in self.batches], lambda A: A.detach().double().norm(), self.device)
 
     def numbers(self) -> list[float]:
@@ -92,7 +92,7 @@ class Problem:
         return [float(self.total) / self.case.steps, gone**0.5]
 
     def step(self, X: Tensor, Y: Tensor) -> None:
-        """Forward, backward, update, as in PyTorch's own tutorials, and the running cost."""
+        """Forward, backward and update, as in PyTorch's tutorials, and the running cost."""
         cost = mean_cost(self.case, self.params, X, Y)
         self.optimizer.zero_grad()
         cost.backward()

@@ -1,6 +1,6 @@
-"""Peers that bring threads of their own run in a process of their own, which waits for its turn in silence.
+"""Peers, which may start threads of their own, run in separate processes, which are idle until it is their turn.
 
-The process lives as long as the run; it is asked over a pipe to build a contender, to check it, and to run a round.
+A process exists as long as the run; commands over a pipe make it build a contender, check it, and run a round.
 """
 
 import gc
@@ -16,7 +16,7 @@ from typing import Any
 
 try:
     import resource
-except ModuleNotFoundError:  # Windows has no such figure
+except ModuleNotFoundError:  # Windows does not have it
     resource = None
 
 from cases import Case
@@ -32,15 +32,15 @@ PEERS = {
     },
     "jax": {path: ["jax"] for path in ("forward", "step", "predict")},
 }
-"""Each library's contenders on each path."""
+"""The contenders of each library on each path."""
 
 
 class PeerError(RuntimeError):
-    """What went wrong in a peer's process."""
+    """An error in the process of a peer."""
 
 
 def serve(connection: Connection, library: str, environment: dict[str, str]) -> None:
-    """In the peer's process: answer until the pipe is closed."""
+    """Answer commands, in the process of a peer, until the pipe is closed."""
     os.environ.update(environment)
     contenders: dict[str, Contender] = {}
     while True:
@@ -75,7 +75,7 @@ def _answer(peer: Any, contenders: dict[str, Contender], command: str, arguments
 
 
 class Worker:
-    """A peer's process, seen from outside."""
+    """The process of a peer, as the run sees it."""
 
     def __init__(self, library: str, environment: dict[str, str] | None = None, patience: float = 300.0) -> None:
         context = multiprocessing.get_context("spawn")
@@ -86,7 +86,7 @@ class Worker:
         theirs.close()
 
     def ask(self, command: str, *arguments: Any) -> Any:
-        """The answer, or a PeerError; a process that doesn't answer is ended."""
+        """The answer to a command. A PeerError is raised if there is none, and the process is ended."""
         try:
             self._pipe.send((command, *arguments))
             if not self._pipe.poll(self.patience):
@@ -102,7 +102,7 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether it can answer."""
         return self._process.is_alive()
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Worker:
 
 
 class Remote:
-    """A contender in a worker's process; its methods are those of ``Contender`` that a race needs."""
+    """A contender in the process of a worker, with the methods of ``Contender`` that a race needs."""
 
     def __init__(self, worker: Worker, name: str, case: Case, device: str) -> None:
         self.check: Callable[[], list[float]] = lambda: worker.ask("check", name)
@@ -124,5 +124,5 @@ class Remote:
 
 
 def installed() -> list[str]:
-    """The peers that can be imported here."""
+    """The peers that are installed."""
     return [library for library in PEERS if importlib.util.find_spec(library.replace("scikit-learn", "sklearn"))]
