@@ -517,15 +517,15 @@ REFUSED = {
     "no layers": (lambda: Sequential(), r"^Sequential needs at least one layer, for example Sequential\(Dense\(1\)\)"),
     "softmax twice": (
         lambda: Model(Sequential(Dense(3, "softmax")), "cross_entropy"),
-        r"^the loss CrossEntropy brings its own softmax.*activation is softmax and would be applied first: make",
+        r"^the loss CrossEntropy has its own softmax.*activation is softmax and would be applied first: make",
     ),
     "sigmoid twice": (
         lambda: Model(Sequential(Dense(1, Sigmoid())), BinaryCrossEntropy()),
-        r"^the loss BinaryCrossEntropy brings its own sigmoid.*activation is sigmoid.*make that layer linear",
+        r"^the loss BinaryCrossEntropy has its own sigmoid.*activation is sigmoid.*make that layer linear",
     ),
     "exp twice": (
         lambda: Model(Sequential(Dense(1, "exp")), "half_poisson_deviance"),
-        r"^the loss HalfPoissonDeviance brings its own exp.*activation is exp.*make that layer linear",
+        r"^the loss HalfPoissonDeviance has its own exp.*activation is exp.*make that layer linear",
     ),
     "relu before softmax": (lambda: Model(Sequential(Dense(3, "relu")), "cross_entropy"), r"activation is relu"),
     "softmax of one unit": (lambda: Dense(1, "softmax"), r"softmax of one unit is the constant 1.*use 'sigmoid'"),

@@ -62,7 +62,7 @@ def in_row_blocks(
 
 
 _BLOCK_VALUES = 1 << 22
-"""Values that prediction keeps at a time in a network's layers, the input among them."""
+"""The number of values that one layer of a network holds at a time in prediction; the input counts as a layer."""
 
 
 def rows_a_block(layout: Layout, backend: Backend | None = None) -> int:
