@@ -52,7 +52,7 @@ def test_lists_and_tables_come_in_as_float64():
         np.testing.assert_array_equal(read, [[1, 2], [3, 4]])
 
 
-def test_host_data_goes_where_it_is_told(library, dtype):
+def test_host_data_goes_to_the_given_backend(library, dtype):
     backend, X = read_data([[1, 2]], "X", library.backend, getattr(library.xp, dtype))
     assert backend == library.backend
     assert library.owns(X)

@@ -101,7 +101,9 @@ def test_the_validation_loss_is_scikit_learns_log_loss(digits, solver):
     assert model.validation_scores_[-1] == model.score(X[400:], y[400:])
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert model.best_loss_ is not None
-    same(model, MLPClassifier(max_iter=5, random_state=0, solver=solver).fit(X[:400], y[:400]))  # it only looks
+    same(
+        model, MLPClassifier(max_iter=5, random_state=0, solver=solver).fit(X[:400], y[:400])
+    )  # validation data change nothing
 
 
 def test_validation_data_have_weights_and_follow_x(library, diabetes):
@@ -257,7 +259,7 @@ def test_dropout_is_the_same_on_every_library_and_off_in_prediction(library, dig
     assert np.abs(plain.coefs_[0] - to_numpy(model.coefs_[0])).max() > 1e-3
 
 
-def test_dropout_keeps_a_large_net_from_learning_by_heart(diabetes):
+def test_dropout_keeps_a_large_net_from_overfitting(diabetes):
     X, y = diabetes
     params = {"hidden_layer_sizes": (200,), "alpha": 0.0, "max_iter": 500, "tol": 0.0, "learning_rate_init": 0.003}
     nets = [MLPRegressor(dropout=rate, random_state=0, **params).fit(X[:100], y[:100]) for rate in (0.0, 0.5)]
@@ -339,7 +341,7 @@ def test_schedules_work_for_every_solver_that_steps(diabetes, solver):
     assert rates[-1] == pytest.approx(0.001 / 5.0)
 
 
-def test_sgds_schedules_say_that_others_do_not_have_them(diabetes, caplog):
+def test_schedules_of_sgd_are_reported_as_ignored_by_other_solvers(diabetes, caplog):
     settings._say_that_it_is_ignored.cache_clear()
     for _ in range(2):
         MLPRegressor(learning_rate="adaptive", max_iter=1).fit(*diabetes)
@@ -375,7 +377,7 @@ def test_lbfgs_stops_early_with_the_best_parameters(digits):
 
 
 class Watcher:
-    """A callback that writes down what it is told, and may end training."""
+    """A callback that records its calls, and may end training."""
 
     def __init__(self, stop_after=None):
         self.told, self.stop_after = [], stop_after
@@ -396,7 +398,7 @@ class Watcher:
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_callbacks_are_told_of_every_epoch(digits, solver):
+def test_callbacks_are_called_for_every_epoch(digits, solver):
     X, y = digits
     watcher = Watcher(stop_after=3)
     w = np.ones(len(y))
@@ -411,7 +413,7 @@ def test_callbacks_are_told_of_every_epoch(digits, solver):
     same(model, MLPClassifier(solver=solver, max_iter=3, random_state=0).fit(X, y, w))
 
 
-def test_callbacks_end_also_where_training_fails(digits):
+def test_callbacks_end_also_if_training_fails(digits):
     class Ended(Watcher):
         def on_fit_task_end(self, estimator, context):
             return False

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks, told by hand: no training."""
+"""scikit-learn's callbacks, called by hand, without training."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from xpnet.estimators.callbacks import Callbacks
 
 
 class Watcher:
-    """Writes down what it is told, and ends training after the second epoch."""
+    """Records its calls, and ends training after the second epoch."""
 
     def __init__(self):
         self.told = []
@@ -30,7 +30,7 @@ class Watcher:
         return context.task_id == 1
 
 
-def test_a_fit_and_its_epochs_are_told():
+def test_a_fit_and_its_epochs_are_reported():
     watcher, w = Watcher(), np.ones(2)
     estimator = MLPRegressor(max_iter=7, solver="lbfgs").set_callbacks(watcher)
     callbacks = Callbacks(estimator, np.eye(2), np.ones(2), w, lambda theta: {"reached": float(theta[0])})

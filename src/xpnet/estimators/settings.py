@@ -168,7 +168,7 @@ def _for_each_layer(params: Any, name: str, n_hidden: int) -> list:
 
 
 def model_of(params: Any, hidden: list[int], n_outputs: int, loss: Loss, drops: bool = True) -> Model:
-    """A network with these hidden layers, its loss and its penalty: alpha becomes lambda. Predictions need no Dropout."""
+    """A network with these hidden layers, its loss and its penalty: alpha becomes lambda. Predictions drop no units."""
     sizes = (*hidden, n_outputs)
     rates = (*_for_each_layer(params, "dropout", len(hidden)), 0.0) if drops else (0.0,) * len(sizes)
     share = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": float(params.l1_ratio)}[params.penalty]
