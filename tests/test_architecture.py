@@ -1,4 +1,4 @@
-"""The architecture: imports go down, in no circle; the equations know no array library; functions and classes stay small."""
+"""The architecture: imports go down without circles; the equations know no array library; functions and classes stay small."""
 
 import ast
 import subprocess

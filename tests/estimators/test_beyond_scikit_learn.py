@@ -101,9 +101,7 @@ def test_the_validation_loss_is_scikit_learns_log_loss(digits, solver):
     assert model.validation_scores_[-1] == model.score(X[400:], y[400:])
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert model.best_loss_ is not None
-    same(
-        model, MLPClassifier(max_iter=5, random_state=0, solver=solver).fit(X[:400], y[:400])
-    )  # validation data change nothing
+    same(model, MLPClassifier(max_iter=5, random_state=0, solver=solver).fit(X[:400], y[:400]))  # it changes nothing
 
 
 def test_validation_data_have_weights_and_follow_x(library, diabetes):
@@ -380,20 +378,20 @@ class Watcher:
     """A callback that records its calls, and may end training."""
 
     def __init__(self, stop_after=None):
-        self.told, self.stop_after = [], stop_after
+        self.calls, self.stop_after = [], stop_after
 
     def setup(self, estimator, context):
-        self.told.append("setup")
+        self.calls.append("setup")
 
     def teardown(self, estimator, context):
-        self.told.append("teardown")
+        self.calls.append("teardown")
 
     def on_fit_task_begin(self, estimator, context, *, X=None, fitted_estimator=None):
-        self.told.append(("begin", context.task_name, context.task_id, X.shape, fitted_estimator is not None))
+        self.calls.append(("begin", context.task_name, context.task_id, X.shape, fitted_estimator is not None))
 
     def on_fit_task_end(self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None):
         score = None if fitted_estimator is None else fitted_estimator.score(X, y)
-        self.told.append(("end", context.task_name, context.task_id, metadata, score))
+        self.calls.append(("end", context.task_name, context.task_id, metadata, score))
         return context.task_name == "epoch" and context.task_id + 1 == self.stop_after
 
 
@@ -404,10 +402,10 @@ def test_callbacks_are_called_for_every_epoch(digits, solver):
     w = np.ones(len(y))
     model = MLPClassifier(solver=solver, max_iter=20, random_state=0).set_callbacks(watcher).fit(X, y, w)
     assert model.n_iter_ == 3
-    told = [entry[:3] if isinstance(entry, tuple) else entry for entry in watcher.told]
+    calls = [entry[:3] if isinstance(entry, tuple) else entry for entry in watcher.calls]
     epochs = [(what, "epoch", k) for k in range(3) for what in ("begin", "end")]
-    assert told == ["setup", ("begin", "fit", 0), *epochs, ("end", "fit", 0), "teardown"]
-    last = watcher.told[-3]
+    assert calls == ["setup", ("begin", "fit", 0), *epochs, ("end", "fit", 0), "teardown"]
+    last = watcher.calls[-3]
     assert last[3]["sample_weight"] is w
     assert last[4] == model.score(X, y)
     same(model, MLPClassifier(solver=solver, max_iter=3, random_state=0).fit(X, y, w))
@@ -423,7 +421,7 @@ def test_callbacks_end_also_if_training_fails(digits):
     model = MLPRegressor(solver="sgd", learning_rate_init=1e6, activation="identity", random_state=0)
     with pytest.raises(xpnet.DivergedError):
         model.set_callbacks(watcher).fit(X, y)
-    assert watcher.told[-1] == "teardown"
+    assert watcher.calls[-1] == "teardown"
 
 
 def test_scikit_learns_own_callbacks(digits, capsys):
@@ -443,7 +441,7 @@ def test_callbacks_reach_the_networks_of_a_search(digits):
     watcher = Watcher()
     search.estimator.set_callbacks(watcher)
     search.fit(X, y)
-    assert watcher.told.count("setup") == 5  # two alphas, two folds, and the best once more
+    assert watcher.calls.count("setup") == 5  # two alphas, two folds, and the best once more
 
 
 def test_history_has_a_value_for_every_epoch(digits):
@@ -626,7 +624,7 @@ def test_a_fit_that_can_not_begin_leaves_the_model_as_it_was(diabetes):
 
     watcher = Failing()
     survives(model.set_callbacks(watcher), X, y, OSError)
-    assert watcher.told == ["setup", "teardown"]
+    assert watcher.calls == ["setup", "teardown"]
     with pytest.raises(ValueError, match=r"1-hot|one-hot|sums to 1"):
         MLPRegressor(loss=xpnet.losses.CrossEntropy()).fit(X, np.stack([y, y], axis=1))
 
@@ -689,11 +687,11 @@ def test_without_a_finite_score_the_last_parameters_are_kept(digits, solver):
 def test_divergence_under_early_stopping_keeps_the_curves_of_one_length(diabetes):
     X, y = diabetes
     watcher = Watcher()
-    watcher.on_fit_task_end = lambda estimator, context: watcher.told.append(("end", context.task_name, 0))
+    watcher.on_fit_task_end = lambda estimator, context: watcher.calls.append(("end", context.task_name, 0))
     params = {"solver": "sgd", "learning_rate_init": 10, "activation": "identity", "random_state": 0}
     model = MLPRegressor(early_stopping=True, **params).set_callbacks(watcher).fit(X, y)
     assert len({len(values) for values in model.history_.values()}) == 1
-    begun, ended = ([e for e in watcher.told if e[0] == what and e[1] == "epoch"] for what in ("begin", "end"))
+    begun, ended = ([e for e in watcher.calls if e[0] == what and e[1] == "epoch"] for what in ("begin", "end"))
     assert len(begun) == len(ended) == model.n_iter_
 
 
