@@ -1,4 +1,4 @@
-"""The architecture: imports go down without circles; the equations know no array library; functions and classes stay small."""
+"""The architecture: imports without circles, equations without array libraries, short functions, few base classes."""
 
 import ast
 import subprocess

@@ -71,7 +71,7 @@ class Loss:
 class HalfSquaredError(Loss):
     """Half the squared error, summed over the outputs, or with ``mean_over_outputs`` their mean, as in D2.
 
-    Any activation may stand before it: dA = A - Y then passes through f'.
+    Any activation may precede it: dA = A - Y then passes through f'.
 
     Parameters
     ----------

@@ -140,7 +140,7 @@ class ValidationSet:
         return train, cls(rest, *_for_scorer(rest.X, rest.y, estimator.scoring))
 
     def judge(self, estimator: Any, model: Model, backend: Backend) -> Callable[[Array], tuple[float, float]]:
-        """theta -> the loss of the samples, without the penalty, and their score, of which more is better."""
+        """theta -> the loss of the samples, without the penalty, and their score; higher is better."""
         X, Y, w = self.samples.X, self.samples.Y, self.samples.w
         evaluate, weights = model.evaluation(X, Y, w, backend), None if w is None else to_numpy(w)
 
