@@ -257,7 +257,7 @@ assert last < first
 
 
 def test_training_needs_nothing_that_only_posix_has():
-    """As on Windows; and no file is opened in the system's own encoding."""
+    """Without POSIX, as on Windows, and with no file opened in the system's own encoding."""
     options = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
     run = [sys.executable, *options, "-c", WITHOUT_POSIX]
     done = subprocess.run(run, capture_output=True, text=True, encoding="utf-8", check=False)

@@ -216,11 +216,11 @@ def test_the_norm_of_the_gradient_is_recorded(library, dtype, XY):
         expected.append(float(np.linalg.norm(to_numpy(g))))
         theta = next(epochs(MODEL, theta, X[at, :], Y[at, :]))[0]
     batches = {"batch_size": 8, "shuffle": False}
-    told, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], clip_norm=math.inf, **batches))
-    assert told.gradient_norm == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
+    recorded, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], clip_norm=math.inf, **batches))
+    assert recorded.gradient_norm == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
     plain, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], **batches))
     assert plain.gradient_norm is None
-    np.testing.assert_allclose(to_numpy(told.theta), to_numpy(plain.theta), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(to_numpy(recorded.theta), to_numpy(plain.theta), rtol=1e-5, atol=1e-7)
 
 
 def test_clipping_counts_the_penalty(XY):

@@ -38,7 +38,7 @@ class State:
     step : int
         How many steps have been made.
     rng : numpy.random.Generator or RandomState
-        The source of shuffles, as it stood after the last epoch.
+        The source of shuffles, in its state after the last epoch.
     order : host array of int, optional
         The order of the samples in the last epoch; the next shuffle permutes it further.
     seed : int

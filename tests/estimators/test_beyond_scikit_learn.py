@@ -308,7 +308,7 @@ def test_adamw_is_torchs(diabetes):
         (0.5 * (A[:, 0] - torch.tensor(y)) ** 2).mean().backward()
         rule.step()
     for a, b in zip(model.coefs_ + model.intercepts_, weights + biases, strict=True):
-        np.testing.assert_allclose(a, b.detach().numpy(), rtol=0, atol=2e-6)  # epsilon stands elsewhere
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=0, atol=2e-6)  # torch adds epsilon elsewhere
 
 
 def test_the_gradient_is_clipped_and_its_norm_recorded(diabetes):
