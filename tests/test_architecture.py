@@ -1,4 +1,4 @@
-"""The house: imports go down, in no circle; the equations know no array library; functions and classes stay small."""
+"""The architecture: imports without circles, equations without array libraries, short functions, few base classes."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 import xpnet
 
-HOUSE = Path(xpnet.__file__).parent
+PACKAGE = Path(xpnet.__file__).parent
 
 ORDER = (
     "backends",
@@ -34,7 +34,7 @@ ORDER = (
 """Folders and files from the bottom up: each imports from those before it, and from its own folder."""
 
 SCIKIT_LEARN = ("estimators", "saving", "inspection", "examples", "cli")
-"""Who may import scikit-learn."""
+"""The folders that may import scikit-learn."""
 CUPY = ("cupy", "cupyx", "cupy_backends", "nvmath", "cuda")
 LINES_OF_A_FUNCTION = 40
 """Signature and body, without the docstring."""
@@ -43,14 +43,14 @@ LINES_OF_A_FUNCTION = 40
 def modules():
     """Every module's dotted name below xpnet, with its path; the package itself is ""."""
     found = {}
-    for path in sorted(HOUSE.rglob("*.py")):
-        parts = path.relative_to(HOUSE).with_suffix("").parts
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 MODULES = modules()
-INSIDE = sorted(set(MODULES) - {""})
+SUBMODULES = sorted(set(MODULES) - {""})
 
 
 def top(module):
@@ -97,10 +97,10 @@ def own(found):
 
 
 def test_every_folder_has_its_place():
-    assert {top(module) for module in INSIDE} == set(ORDER)
+    assert {top(module) for module in SUBMODULES} == set(ORDER)
 
 
-@pytest.mark.parametrize("module", INSIDE)
+@pytest.mark.parametrize("module", SUBMODULES)
 def test_a_module_imports_from_below_or_from_its_own_folder(module):
     for other in own(of(module)):
         same = top(other) == top(module)
@@ -110,8 +110,8 @@ def test_a_module_imports_from_below_or_from_its_own_folder(module):
 
 
 def test_nothing_is_imported_in_a_circle():
-    # Importing a.b runs a's own file first; what a package imports from its inside is how it hands names on.
-    graph = {module: own(of(module)) for module in INSIDE}
+    # Importing a.b runs a's own file first; a package imports from its own modules to hand on their names.
+    graph = {module: own(of(module)) for module in SUBMODULES}
     for module, others in graph.items():
         for other in list(others):
             packages = [other.rpartition(".")[0]] if "." in other else []
@@ -142,13 +142,13 @@ def test_the_package_itself_imports_none_of_its_modules():
     assert own(of("")) == set()
 
 
-@pytest.mark.parametrize("module", INSIDE)
+@pytest.mark.parametrize("module", SUBMODULES)
 def test_only_backends_and_program_import_cupy(module):
     if top(module) not in ("backends", "program"):
         assert not [n for n in of(module) if n.split(".")[0] in CUPY or n.startswith("array_api_compat.cupy")]
 
 
-@pytest.mark.parametrize("module", INSIDE)
+@pytest.mark.parametrize("module", SUBMODULES)
 def test_who_imports_scikit_learn(module):
     if top(module) not in SCIKIT_LEARN:
         assert not [name for name in of(module) if name.split(".")[0] == "sklearn"]
@@ -156,7 +156,7 @@ def test_who_imports_scikit_learn(module):
 
 # --- equations
 
-EQUATIONS = [module for module in INSIDE if top(module) == "equations"]
+EQUATIONS = [module for module in SUBMODULES if top(module) == "equations"]
 LIBRARIES = {"np", "numpy", "cp", "cupy", "torch", "jax", "jnp", "array_api_compat", "array_api_strict", "scipy"}
 PLAIN = {"dataclass", "property", "cached_property", "lru_cache", "staticmethod"}
 
@@ -257,7 +257,7 @@ assert last < first
 
 
 def test_training_needs_nothing_that_only_posix_has():
-    """As on Windows; and no file is opened in the system's own encoding."""
+    """Without POSIX, as on Windows, and with no file opened in the system's own encoding."""
     options = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
     run = [sys.executable, *options, "-c", WITHOUT_POSIX]
     done = subprocess.run(run, capture_output=True, text=True, encoding="utf-8", check=False)

@@ -440,7 +440,7 @@ def test_host_data_gives_host_predictions(rng):
         assert A.dtype == np.float64
 
 
-def test_a_prediction_follows_X_whoever_computes(library, rng):
+def test_a_prediction_follows_X_whichever_backend_computes(library, rng):
     """theta may live in one library, X in another, and a third may compute."""
     x, theta = rng.normal(size=(6, 3)), rng.normal(size=8)
     model = Model(Sequential(Dense(2)))
@@ -456,7 +456,7 @@ def test_a_prediction_follows_X_whoever_computes(library, rng):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 7, 8])
-def test_blocks_of_rows_are_the_whole(library, monkeypatch, rows, rng):
+def test_blocks_of_rows_give_the_whole_prediction(library, monkeypatch, rows, rng):
     model = Model(Sequential(Dense(5, "tanh"), Dense(2)), "cross_entropy")
     X, theta = library.asarray(rng.normal(size=(7, 3)), "float64"), rng.normal(size=32)
     whole = {method: to_numpy(getattr(model, method)(theta, X)) for method in ("predict", "log_predict", "output")}
@@ -469,7 +469,7 @@ def test_blocks_of_rows_are_the_whole(library, monkeypatch, rows, rng):
         np.testing.assert_allclose(to_numpy(A), expected, rtol=1e-13, atol=1e-15)
 
 
-def test_a_block_has_a_row_at_least(monkeypatch):
+def test_a_block_has_at_least_one_row(monkeypatch):
     monkeypatch.setattr(block_prediction, "_BLOCK_VALUES", 2)
     assert rows_a_block(Model(NETWORK).layout(3)) == 1
 
@@ -517,15 +517,15 @@ REFUSED = {
     "no layers": (lambda: Sequential(), r"^Sequential needs at least one layer, for example Sequential\(Dense\(1\)\)"),
     "softmax twice": (
         lambda: Model(Sequential(Dense(3, "softmax")), "cross_entropy"),
-        r"^the loss CrossEntropy brings its own softmax.*activation is softmax and would be applied first: make",
+        r"^the loss CrossEntropy has its own softmax.*activation is softmax and would be applied first: make",
     ),
     "sigmoid twice": (
         lambda: Model(Sequential(Dense(1, Sigmoid())), BinaryCrossEntropy()),
-        r"^the loss BinaryCrossEntropy brings its own sigmoid.*activation is sigmoid.*make that layer linear",
+        r"^the loss BinaryCrossEntropy has its own sigmoid.*activation is sigmoid.*make that layer linear",
     ),
     "exp twice": (
         lambda: Model(Sequential(Dense(1, "exp")), "half_poisson_deviance"),
-        r"^the loss HalfPoissonDeviance brings its own exp.*activation is exp.*make that layer linear",
+        r"^the loss HalfPoissonDeviance has its own exp.*activation is exp.*make that layer linear",
     ),
     "relu before softmax": (lambda: Model(Sequential(Dense(3, "relu")), "cross_entropy"), r"activation is relu"),
     "softmax of one unit": (lambda: Dense(1, "softmax"), r"softmax of one unit is the constant 1.*use 'sigmoid'"),
@@ -594,7 +594,7 @@ def test_a_prediction_takes_a_list_of_parameters():
     np.testing.assert_array_equal(MODEL.predict([1.0] * 8, X), np.full((4, 2), 4.0))
 
 
-def test_the_backend_is_the_one_that_is_asked_for(library):
+def test_the_backend_is_the_one_that_is_given(library):
     backend, A, B, w = MODEL.read(X, Y, np.ones(4), library.backend)
     assert backend == library.backend
     assert all(library.owns(a) for a in (A, B, w))
@@ -632,7 +632,7 @@ def test_sparse_data_give_the_numbers_of_dense_data(shape, rng, dtype):
         np.testing.assert_allclose(thetas[1], thetas[0], atol=atol)
 
 
-def test_sparse_data_are_never_made_dense_without_a_word():
+def test_sparse_data_are_never_made_dense_silently():
     sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
     with pytest.raises(TypeError, match=r"use Dense as the first layer, or pass X.toarray\(\)"):
         Model(Sequential(PReLU(), Dense(2))).predict(np.zeros(11), sparse.csr_array(np.eye(3)))

@@ -11,7 +11,7 @@ import pytest
 
 import xpnet
 
-HOUSE = Path(xpnet.__file__).parent
+PACKAGE = Path(xpnet.__file__).parent
 
 
 def test_every_public_name_can_be_had():
@@ -24,7 +24,7 @@ def test_every_public_name_can_be_had():
 
 def test_the_stub_and_the_module_have_the_same_names():
     found = {}
-    for node in ast.parse((HOUSE / "__init__.pyi").read_text(encoding="utf-8")).body:
+    for node in ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):
             assert all(alias.asname == alias.name for alias in node.names)  # otherwise it is not exported
             found |= {alias.name: node.module or "" for alias in node.names}

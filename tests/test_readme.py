@@ -1,4 +1,4 @@
-"""What the README shows is so: its programs run, and the lines it quotes stand in the source."""
+"""The README is right: its programs run, and the lines it quotes are in the source."""
 
 import re
 from pathlib import Path

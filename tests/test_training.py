@@ -206,7 +206,7 @@ def test_clipping_bounds_a_step_over_all_parameters(library, dtype, XY):
         np.testing.assert_allclose(to_numpy(after.theta), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_norm_of_the_gradient_is_told(library, dtype, XY):
+def test_the_norm_of_the_gradient_is_recorded(library, dtype, XY):
     X, Y = XY
     state = MODEL.initial(np.random.default_rng(0), X.shape[1], GradientDescent(0.1))
     X, Y = library.asarray(X, dtype), library.asarray(Y, dtype)
@@ -216,11 +216,11 @@ def test_the_norm_of_the_gradient_is_told(library, dtype, XY):
         expected.append(float(np.linalg.norm(to_numpy(g))))
         theta = next(epochs(MODEL, theta, X[at, :], Y[at, :]))[0]
     batches = {"batch_size": 8, "shuffle": False}
-    told, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], clip_norm=math.inf, **batches))
-    assert told.gradient_norm == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
+    recorded, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], clip_norm=math.inf, **batches))
+    assert recorded.gradient_norm == pytest.approx(np.sqrt(np.mean(np.square(expected))), rel=1e-5)
     plain, _ = next(epochs(MODEL, state, X[:16, :], Y[:16, :], **batches))
     assert plain.gradient_norm is None
-    np.testing.assert_allclose(to_numpy(told.theta), to_numpy(plain.theta), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(to_numpy(recorded.theta), to_numpy(plain.theta), rtol=1e-5, atol=1e-7)
 
 
 def test_clipping_counts_the_penalty(XY):
@@ -290,7 +290,7 @@ def test_X_Y_and_weights_are_shuffled_alike(XY, rng):
 
 @pytest.mark.parametrize("source", [np.random.default_rng, np.random.RandomState])
 def test_each_shuffle_permutes_the_one_before(XY, source):
-    """As scikit-learn's does, so that one seed gives both the same batches."""
+    """scikit-learn's shuffles do so too: one seed gives both the same batches."""
     X, Y = XY
     rng, order = source(5), np.arange(M)
     run = epochs(MODEL, start(), X, Y, batch_size=5, rng=source(5))
@@ -342,7 +342,7 @@ def test_a_pickled_state_resumes_the_same_run(XY, options, optimizer):
 
 
 def test_a_state_that_is_kept_resumes_from_where_it_stood(XY):
-    """Though the run that yielded it has gone on, and its generator with it."""
+    """It does not matter that the run that yielded it has gone on, with its generator."""
     X, Y = XY
     kept = [state for state, _ in islice(epochs(MODEL, start(), X, Y, batch_size=5), 7)]
     resumed, _ = last(epochs(MODEL, kept[2], X, Y, batch_size=5), 4)
@@ -370,7 +370,7 @@ def test_yielded_states_are_never_overwritten(library, XY, optimizer):
 
 
 def test_large_states_are_never_overwritten(rng):
-    """Nor is their memory used for a later one while they are kept."""
+    """Their memory is not used for a later state while they are kept."""
     X, Y = rng.normal(size=(40, 90)), rng.normal(size=(40, 100))
     model = Model(Sequential(Dense(110, "relu"), Dense(100)))
     kept = []
@@ -622,7 +622,7 @@ def test_everything_follows_X(library, dtype, XY):
     assert all(a.dtype == getattr(library.xp, dtype) for a in (state.theta, *state.slots))
 
 
-def test_host_data_goes_where_it_is_told(library, XY):
+def test_host_data_goes_to_the_given_backend(library, XY):
     X, Y = XY
     state, _ = next(epochs(MODEL, start(), X.tolist(), Y, backend=library.backend))
     assert library.owns(state.theta)

@@ -1,6 +1,6 @@
 """Neural networks whose equations are written once, against the Array API standard, for NumPy (CPU) and CuPy (CUDA).
 
-Names are loaded when they are first used: importing xpnet costs NumPy and nothing more.
+Names are loaded when they are first used, so that importing xpnet imports no other package.
 """
 
 import importlib
@@ -33,11 +33,9 @@ _HOMES = {
 _WITH_SCIKIT_LEARN = {"estimators": "MLPClassifier MLPRegressor", "saving": "load save"}
 _HOME_OF = {name: home for home, names in (_HOMES | _WITH_SCIKIT_LEARN).items() for name in names.split()}
 
-# What `from xpnet import *` gives: without scikit-learn all that does not need it.
-__all__ = sorted(
-    {*_MODULES, *_HOME_OF}
-    - ({"MLPClassifier", "MLPRegressor", "load", "save"} if importlib.util.find_spec("sklearn") is None else set())
-)
+# Without scikit-learn, `from xpnet import *` leaves out the names that need it.
+_HOMES_HERE = _HOMES if importlib.util.find_spec("sklearn") is None else _HOMES | _WITH_SCIKIT_LEARN
+__all__ = sorted([*_MODULES, *" ".join(_HOMES_HERE.values()).split()])
 
 
 def __getattr__(name: str) -> Any:

@@ -23,9 +23,9 @@ class LastPredictions:
 
     def of(self, method: str, model: Any, X: Array, backend: Backend) -> Callable | None:
         """A function ``last(n_rows, function)``: it returns the program of the last predictions of so many rows, or a
-        new one of the function if those were of another kind. None if predictions are not replayed.
+        new one of the function if those were of another kind. None for sparse X, whose predictions are not replayed.
         """
-        if not backend.is_cupy or is_sparse(X):
+        if is_sparse(X):
             return None
         rounding = model.rounding
         kind = method, model.network, model.criterion.link, rounding, backend, X.shape[1:], X.dtype
@@ -42,7 +42,7 @@ class LastPredictions:
 def in_row_blocks(
     function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend, last: Callable | None = None
 ) -> Array:
-    """``function(X, *fixed)``, whose rows follow from those of X, computed block by block of rows.
+    """``function(X, *fixed)``, each row of which depends on that row of X alone, computed in blocks of rows.
 
     ``last`` replaces the function by the program of an earlier call, see :meth:`LastPredictions.of`.
     """
@@ -62,7 +62,7 @@ def in_row_blocks(
 
 
 _BLOCK_VALUES = 1 << 22
-"""Values that prediction keeps at a time in a network's layers, the input among them."""
+"""The number of values that one layer of a network holds at a time in prediction; the input counts as a layer."""
 
 
 def rows_a_block(layout: Layout, backend: Backend | None = None) -> int:

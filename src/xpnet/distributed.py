@@ -1,4 +1,4 @@
-"""Floor 4: where a step's sums come together. One process needs nothing more than :class:`Alone`."""
+"""Communicators, which add up a training step's sums over processes. A single process uses :class:`Alone`."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layers: the public address of :mod:`xpnet.equations.layers` and :mod:`xpnet.equations.dropout`."""
+"""Layers: the public names of :mod:`xpnet.equations.layers` and :mod:`xpnet.equations.dropout`."""
 
 from .equations.dropout import Dropout
 from .equations.layers import Dense, Layer, Parameter, PReLU, Shape, Training, affine, affine_gradients

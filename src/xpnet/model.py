@@ -42,9 +42,8 @@ class Model:
     Parameters
     ----------
     network : Sequential
-        Its last layer stays linear where the loss brings its own link ("cross_entropy", "binary_cross_entropy",
-        "half_poisson_deviance"); any activation may stand before the
-        others ("half_squared_error", "huber", "quantile", "absolute_error").
+        Its last layer must be linear if the loss has its own link ("cross_entropy", "binary_cross_entropy",
+        "half_poisson_deviance"). With the other losses it may have any activation.
     loss : str or Loss
         A name of :data:`xpnet.losses.BY_NAME` or an object.
     l1, l2 : float
@@ -54,8 +53,8 @@ class Model:
     scale_penalty : bool
         Whether lambda is multiplied by c as well, as scikit-learn's alpha is.
     precision : {"float32", "float64", "tf32", "bfloat16"}, optional
-        What is computed in; by default float32 or float64 as X is. With "tf32" and "bfloat16" (CuPy alone) the matrix
-        products round their factors; parameters, slots and the loss stay in float32.
+        The precision of the computation; by default that of X, float32 or float64. With "tf32" and "bfloat16" (CuPy
+        alone) the matrix products round their factors; parameters, slots and the loss stay in float32.
     """
 
     network: Sequential
@@ -83,7 +82,7 @@ class Model:
         f = getattr(last, "f", None)
         if type(link) is not Linear and isinstance(f, Activation) and type(f) is not Linear:
             raise ValueError(
-                f"the loss {type(self.criterion).__name__} brings its own {type(link).__name__.lower()}, which makes "
+                f"the loss {type(self.criterion).__name__} has its own {type(link).__name__.lower()}, so that "
                 f"dZ = A - Y; the last layer's activation is {type(f).__name__.lower()} and would be applied first: "
                 "make that layer linear"
             )
@@ -128,10 +127,10 @@ class Model:
     def sums(
         self, theta: Array, X: Array, Y: Array, w: Array | None = None, train: Training = Training()
     ) -> tuple[Array, Any, Any]:
-        """(the sum of the samples' gradients, loss_sum, weight_sum): what machines would add up.
+        """(the sum of the samples' gradients, loss_sum, weight_sum), which several processes would add up.
 
-        theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None: arrays of one library and dtype. ``train`` has
-        the step's key if layers are to draw.
+        theta (n_parameters,), X (m, n), Y (m, n_out) and w (m,) or None are arrays of one library and dtype. ``train``
+        has the step's key if layers are to draw random numbers.
         """
         layout = self.layout(X.shape[1:])
         Z, backward = self.network.forward(layout.unpack(theta), X, train)
@@ -139,7 +138,7 @@ class Model:
         return layout.pack(backward(dZ)), loss_sum, weight_sum
 
     def scale(self, weight_sum: Any) -> Any:
-        """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 where all of them are 0."""
+        """c: 1 for a sum; for a mean 1 / sum of sample weights, or 0 if all of them are 0."""
         if self.reduction == "sum":
             return 1.0
         if type(weight_sum) is float:  # a number of samples; NumPy's float64 is a float too, and may be 0
@@ -149,7 +148,7 @@ class Model:
         return xp.where(is_there, 1.0 / xp.where(is_there, weight_sum, 1.0), 0.0)
 
     def lambdas(self, c: Any) -> tuple[Any, Any]:
-        """(lambda_1, lambda_2) for this c; None stands for a term that is not there."""
+        """(lambda_1, lambda_2) for this c; None for a term that is left out."""
         scale = c if self.scale_penalty else 1.0
         return self.l1 * scale if self.l1 else None, self.l2 * scale if self.l2 else None
 
@@ -176,9 +175,9 @@ class Model:
     def objective(
         self, X: Any, Y: Any, sample_weight: Any = None, backend: Any = None, train: Training = Training()
     ) -> Callable[[Any], tuple[float, Array]]:
-        """theta -> J(theta) and its gradient (n_parameters,), on the backend: what minimizers of other libraries take.
+        """theta -> J(theta) and its gradient (n_parameters,), on the backend, for minimizers of other libraries.
 
-        The data are read and checked once. Nothing is drawn, unless ``train`` has a step's key.
+        The data are read and checked once. No random numbers are drawn unless ``train`` has a step's key.
         """
         backend, X, Y, w = self.read(X, Y, sample_weight, backend)
         return self.objective_of(X, Y, w, backend, train)
@@ -186,7 +185,7 @@ class Model:
     def objective_of(
         self, X: Array, Y: Array, w: Array | None, backend: Backend, train: Training = Training()
     ) -> Callable[[Any], tuple[float, Array]]:
-        """``objective`` of samples that have been read, and are on the backend."""
+        """``objective`` for samples that have been read and are on the backend."""
         layout = self.layout(X.shape[1:])
 
         def evaluate(theta: Array, X: Array, Y: Array, w: Array | None) -> tuple[Array, Array]:
@@ -207,7 +206,7 @@ class Model:
     ) -> Callable[[Array], tuple[float, Array]]:
         """theta -> the loss of these samples, without the penalty, and ``predict`` of them.
 
-        The samples have been read: what does not fit into the memory of ``backend`` may still be on the host.
+        The samples have been read; those that do not fit into the memory of ``backend`` may still be on the host.
         """
         layout = self.layout(X.shape[1:])
 
@@ -305,10 +304,10 @@ class Model:
 
 
 def check_weights(w: Array) -> None:
-    """Raise where weights of samples leave nothing to train on."""
+    """Raise a ValueError if the samples' weights sum to 0."""
     if float(array_namespace(w).sum(w)) == 0.0:
         raise ValueError("sample_weight sums to 0, so there is no mean to train on; leave it out, or give others")
 
 
 _last_predictions: weakref.WeakKeyDictionary[Model, LastPredictions] = weakref.WeakKeyDictionary()
-"""The programs of each model, kept as long as the model exists."""
+"""The programs of each model's predictions, kept as long as the model exists."""

@@ -56,7 +56,7 @@ class Sequential:
 
         def backward_all(dA):
             gradients = []
-            while backwards:  # each closure, and what it holds, is let go once it has run
+            while backwards:  # each closure is released, with its arrays, once it has run
                 dA, of_layer = backwards.pop()(dA, need_dX=len(backwards) > 0)
                 gradients.append(of_layer)
             return tuple(reversed(gradients))
@@ -86,7 +86,7 @@ class Layout:
     Parameters
     ----------
     network : Sequential
-        Whose parameters they are.
+        The network that has the parameters.
     in_shape : tuple of int
         The shape of one sample.
 
@@ -126,7 +126,7 @@ class Layout:
         return [(k, i) for k, ps in enumerate(parameters) for i, p in enumerate(ps) if p.role == role]
 
     def checked(self, theta: Array) -> Array:
-        """theta, where it has as many parameters as the network."""
+        """theta itself; a ValueError if it does not have as many parameters as the network."""
         if tuple(theta.shape) != (self.n_parameters,):
             raise ValueError(
                 f"theta has shape {tuple(theta.shape)}, and this network over samples of shape {self.in_shape} has "
@@ -168,7 +168,7 @@ class Layout:
 
     @functools.cached_property
     def widest(self) -> int:
-        """Values of a sample where it has most of them: before a layer or after the last one."""
+        """The largest number of values that a sample has before a layer or after the last one."""
         shape = self.in_shape
         widest = math.prod(shape)
         for layer in self.network.layers:
@@ -179,5 +179,5 @@ class Layout:
 
 @functools.lru_cache(maxsize=64)
 def layout_of(network: Sequential, in_shape: Shape) -> Layout:
-    """The layout, worked out once a network and input shape."""
+    """The layout, made once for each network and input shape."""
     return Layout(network, in_shape)

@@ -1,4 +1,4 @@
-"""Penalties on the weights: the public address of :mod:`xpnet.equations.penalties`."""
+"""Penalties on the weights: the public names of :mod:`xpnet.equations.penalties`."""
 
 from .equations.penalties import *  # noqa: F403
 from .equations.penalties import __all__ as __all__

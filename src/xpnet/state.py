@@ -15,7 +15,7 @@ Array = Any
 
 
 class HasLayout(Protocol):
-    """What :meth:`State.parameters` asks of a model."""
+    """What :meth:`State.parameters` needs of a model."""
 
     def layout(self, n_features: Shape) -> Layout:
         """Where the parameters lie, for samples of this shape."""
@@ -38,11 +38,11 @@ class State:
     step : int
         How many steps have been made.
     rng : numpy.random.Generator or RandomState
-        The source of shuffles, as it stood after the last epoch.
+        The source of shuffles, in its state after the last epoch.
     order : host array of int, optional
         The order of the samples in the last epoch; the next shuffle permutes it further.
     seed : int
-        Of the masks of Dropout, which follow from it and from ``step``.
+        The seed of Dropout's masks, which follow from it and from ``step``.
     gradient_norm : float, optional
         The root mean square, over the last epoch's steps, of the norm of the cost's gradient before it was clipped;
         None if ``epochs`` had no ``clip_norm``.
@@ -83,7 +83,7 @@ class State:
             raise ValueError("this state has no in_shape: make it with model.initial, or replace(state, in_shape=(n,))")
         return model.layout(self.in_shape).by_name(self.theta)
 
-    # What an epoch yields copies its arrays and its generator when they are first asked for: most never are.
+    # A state that an epoch yields copies its arrays and its generator when they are first used; most never are.
 
     @classmethod
     def at(cls, kept: Kept, course: dict[str, Any]) -> "State":
@@ -94,11 +94,11 @@ class State:
 
     @property
     def course(self) -> dict[str, Any]:
-        """All attributes but the arrays; ``_rng`` in place of ``rng`` if nobody has asked for it."""
+        """All attributes but the arrays; ``_rng`` in place of ``rng`` if that has not been used."""
         return {name: value for name, value in vars(self).items() if name not in ("theta", "slots", "_kept")}
 
     def is_at(self, kept: Kept) -> bool:
-        """Whether the arrays are those that ``kept`` has, and nobody has asked for them."""
+        """Whether the arrays are those that ``kept`` has, and have not been used."""
         mine = vars(self)
         return mine.get("_kept") is kept and "theta" not in mine and "slots" not in mine
 
@@ -118,8 +118,8 @@ class State:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def standing(rng: Any) -> Callable[[], Any]:
-    """A copy of rng, a NumPy Generator or RandomState, as it stands now; it is made when it is called for."""
+def copy_on_call(rng: Any) -> Callable[[], Any]:
+    """A function that makes a copy of rng, a NumPy Generator or RandomState, in the state that rng has now."""
     is_generator = hasattr(rng, "bit_generator")
     if not is_generator and not hasattr(rng, "get_state"):
         copied = copy.deepcopy(rng)

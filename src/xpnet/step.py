@@ -22,7 +22,7 @@ Array = Any
 
 
 class StepScalars(NamedTuple):
-    """A step's numbers: its share of the epoch's samples, its key for what layers draw, and the rule's own."""
+    """A step's numbers: its share of the epoch's samples, its key for layers' random numbers, and the rule's own."""
 
     share: Any
     key: Any
@@ -58,7 +58,7 @@ def training_step(
 
 
 def _decayed(theta: Array, layout: Layout, optimizer: Optimizer, scalars: Any) -> Array:
-    """theta, its weights as the rule's update wants them."""
+    """theta with its weights decayed, if the rule has weight decay."""
     W = theta[: layout.n_weights]
     decayed = optimizer.decayed(W, scalars)
     return theta if decayed is W else array_namespace(theta).concat([decayed, theta[layout.n_weights :]])
@@ -93,7 +93,7 @@ def steps_of(
 
 
 KEPT_PARAMETERS = 1 << 20
-"""Parameters above which a runner of steps is not kept: recording a step is quick beside such a training."""
+"""Parameters above which a runner of steps is not kept: recording a step is quick compared with such a training."""
 
 
 class LastSteps:
@@ -107,7 +107,7 @@ class LastSteps:
         return LastSteps, ()
 
     def of(self, model: Model, X: Array, optimizer: Optimizer, clip_norm: float | None, backend: Backend) -> Steps:
-        """``steps_of`` these, or the last ones."""
+        """The last runner if it was made for the same kind of training, otherwise a new one from ``steps_of``."""
         rule = replace(optimizer, learning_rate=1.0)
         kind = model, rule, clip_norm, backend, X.shape[1:], X.dtype, is_sparse(X), may_replay()
         if kind != self._kind:

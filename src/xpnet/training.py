@@ -16,7 +16,7 @@ from .equations import whole_number
 from .equations.schedules import ConstantRate, Schedule
 from .model import Model
 from .program.steps import Batch, Steps
-from .state import State, standing
+from .state import State, copy_on_call
 from .step import step_scalars, steps_of
 
 Array = Any
@@ -83,13 +83,13 @@ def epochs(
     Parameters
     ----------
     model : Model
-        What is fitted.
+        The model that is trained.
     state : State
         Where to begin: ``model.initial(...)``, or any state that was yielded or unpickled.
     X : array-like, (m, n)
         Samples. Everything follows X: library, device, dtype (float32 or float64; all else becomes float64).
     Y : array-like, (m, n_out)
-        Targets: one-hot rows, 0/1, or real; (m,) will do for one output.
+        Targets: one-hot rows, 0/1, or real; (m,) is allowed for one output.
     sample_weight : array-like, (m,), optional
         Weights of the samples' losses.
     batch_size : int, optional
@@ -108,7 +108,7 @@ def epochs(
     communicator : object
         Adds up the sums of several processes.
     n_epochs : int, optional
-        After how many epochs to end. By default training goes on until its caller leaves the loop.
+        The number of epochs. By default training goes on until its caller leaves the loop.
 
     Yields
     ------
@@ -166,8 +166,8 @@ def passes(
     is_last: bool = True,
     n_epochs: int | None = None,
 ) -> Generator[tuple[State, float], State | None, None]:
-    """``epochs`` over data that have been read; shuffled if there is an rng. The runner is closed if it is its last
-    training.
+    """``epochs`` over data that have been read; shuffled if there is an rng. ``is_last`` says that the runner of steps
+    serves no other training and is closed.
     """
     with backend.active():
         steps.use_data(data)
@@ -201,7 +201,7 @@ def passes(
 
 
 def _begin(steps: Steps, state: State, dtype: Any, backend: Backend, expected: list) -> list:
-    """Begin at the state, whose arrays only the runner keeps; returns their shapes, which are not to change."""
+    """Begin at the state, whose arrays only the runner keeps; returns their shapes, which must not change."""
     theta, *slots = (backend.asarray(a, dtype) for a in (state.theta, *state.slots))
     shapes = [tuple(a.shape) for a in (theta, *slots)]
     if expected and shapes != expected:
@@ -215,7 +215,7 @@ def _after_epoch(course: dict[str, Any], n_steps: int, square: float | None, rng
     course = course | {"step": course["step"] + n_steps, "gradient_norm": None if square is None else math.sqrt(square)}
     if rng is not None:
         course.pop("rng", None)
-        course |= {"_rng": standing(rng), "order": order}
+        course |= {"_rng": copy_on_call(rng), "order": order}
     return course
 
 

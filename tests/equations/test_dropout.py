@@ -31,7 +31,7 @@ def test_masks_are_the_same_on_every_library(library, dtype):
     assert ours.any()
 
 
-def test_masks_stay_what_they_are_from_release_to_release():
+def test_masks_do_not_change_from_release_to_release():
     # Drawn once, and written down: a saved run must resume with its own masks.
     found = masks(0.5, (3, 8), [step_key(7, 2)])[0].astype(int)
     assert ["".join(map(str, row)) for row in found] == MASK
@@ -150,7 +150,7 @@ def test_training_is_the_same_on_every_library_and_resumes(library, data):
     np.testing.assert_array_equal(to_numpy(next(rest)[0].theta), to_numpy(next(passes)[0].theta))
 
 
-def test_the_seed_of_the_masks_is_drawn_where_there_are_any(data, rng):
+def test_a_seed_is_drawn_if_there_are_masks(data, rng):
     X, Y = data
     assert Model(Sequential(Dense(1))).initial(rng, 4, GradientDescent()).seed == 0
     start = MODEL.initial(np.random.default_rng(0), 4, GradientDescent(0.1))
@@ -160,7 +160,7 @@ def test_the_seed_of_the_masks_is_drawn_where_there_are_any(data, rng):
     assert of_seeds[0] != of_seeds[1]
 
 
-def test_on_average_a_unit_is_what_it_is_in_prediction(rng):
+def test_the_mean_over_many_masks_is_the_prediction(rng):
     X = rng.normal(size=(10, 6))
     mean = np.mean([Dropout(0.4).forward((), X, Training(step_key(0, t), 0))[0] for t in range(20_000)], axis=0)
     np.testing.assert_allclose(mean, X, atol=0.05)

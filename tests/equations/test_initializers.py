@@ -74,7 +74,7 @@ def test_one_seed_gives_one_draw(name, source):
     assert name == "zeros" or not np.array_equal(first, other)
 
 
-def test_fan_in_and_fan_out_are_what_is_told(rng):
+def test_fan_in_and_fan_out_are_those_given(rng):
     b = GlorotUniform()(rng, (1000,), N_IN, N_OUT)
     assert np.abs(b).max() <= np.sqrt(6 / (N_IN + N_OUT))
 

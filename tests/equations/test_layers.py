@@ -154,7 +154,7 @@ def test_column_sums_stay_accurate_over_very_many_rows(rng):
     np.testing.assert_array_equal(column_sum(np.full((1 << 22, 1), 1.25, np.float32)), [1.25 * (1 << 22)])
 
 
-def test_affine_gradients_leave_out_what_is_not_asked_for(rng):
+def test_affine_gradients_leave_out_what_is_not_needed(rng):
     X, W, dZ = rng.normal(size=(6, 3)), rng.normal(size=(3, 4)), rng.normal(size=(6, 4))
     dX, dW, db = affine_gradients(X, W, None, dZ, False)
     assert dX is None

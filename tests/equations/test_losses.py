@@ -159,7 +159,7 @@ def test_quantile_is_scikit_learns_pinball_loss(rng, w):
     np.testing.assert_allclose(2 * slope_of_median, slope_of_absolute, rtol=1e-12)
 
 
-def test_at_the_target_nothing_pulls(library, dtype):
+def test_the_gradient_is_zero_at_the_target(library, dtype):
     Y = library.asarray([[0.5, -3.0]], dtype)
     for criterion in (Huber(), Quantile(0.9), AbsoluteError()):
         loss_sum, _, dZ = criterion(Y, Y)

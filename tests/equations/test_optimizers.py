@@ -75,7 +75,7 @@ def test_momentum_is_torchs_velocity_times_the_learning_rate(rng):
         np.testing.assert_allclose(v, -0.1 * u, rtol=1e-14)
 
 
-def test_adams_epsilon_stands_beside_the_root_of_v(rng):
+def test_adams_epsilon_is_added_to_the_root_of_v(rng):
     theta, m, v = rng.normal(size=5), np.zeros(5), np.zeros(5)
     ours = run(Adam(0.05, 0.9, 0.99, 0.1), theta)
     for t in range(1, STEPS + 1):

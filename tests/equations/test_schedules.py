@@ -33,7 +33,7 @@ def test_warm_up_rises_to_one_and_hands_over():
 
 @pytest.mark.parametrize("steps", [0, -1, 0.5, float("nan")])
 @pytest.mark.parametrize("kind", [Cosine, WarmUp])
-def test_schedules_take_a_step_at_least(kind, steps):
+def test_schedules_have_at_least_one_step(kind, steps):
     with pytest.raises(ValueError, match=rf"^steps of {kind.__name__} is {steps!r}; it must be 1 or more"):
         kind(steps)
 
@@ -60,7 +60,7 @@ def test_a_plateau_counts_epochs_without_progress():
     assert after(Plateau(), [1.0, 1.0, 0.5]) == Plateau(best=0.5, epochs=0)
 
 
-def test_progress_within_the_tolerance_is_none_but_counts_as_the_best():
+def test_a_fall_within_the_tolerance_is_no_progress_but_a_new_best():
     plateau = after(Plateau(tol=0.1), [1.0, 0.95, 0.91])
     assert plateau == Plateau(tol=0.1, best=0.91, epochs=2)
     assert plateau.after(0.82).epochs == 3
@@ -77,7 +77,7 @@ def test_without_a_tolerance_only_a_rise_counts():
     assert after(Plateau(tol=math.inf), [1.0, 0.1, 0.01]).epochs == 2
 
 
-def test_a_cost_that_is_not_a_number_is_no_best():
+def test_a_cost_that_is_not_a_number_is_never_the_best():
     assert Plateau().after(1.0).after(math.nan).best == 1.0
 
 

@@ -101,7 +101,7 @@ def test_the_validation_loss_is_scikit_learns_log_loss(digits, solver):
     assert model.validation_scores_[-1] == model.score(X[400:], y[400:])
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert model.best_loss_ is not None
-    same(model, MLPClassifier(max_iter=5, random_state=0, solver=solver).fit(X[:400], y[:400]))  # it only looks
+    same(model, MLPClassifier(max_iter=5, random_state=0, solver=solver).fit(X[:400], y[:400]))  # it changes nothing
 
 
 def test_validation_data_have_weights_and_follow_x(library, diabetes):
@@ -257,7 +257,7 @@ def test_dropout_is_the_same_on_every_library_and_off_in_prediction(library, dig
     assert np.abs(plain.coefs_[0] - to_numpy(model.coefs_[0])).max() > 1e-3
 
 
-def test_dropout_keeps_a_large_net_from_learning_by_heart(diabetes):
+def test_dropout_keeps_a_large_net_from_overfitting(diabetes):
     X, y = diabetes
     params = {"hidden_layer_sizes": (200,), "alpha": 0.0, "max_iter": 500, "tol": 0.0, "learning_rate_init": 0.003}
     nets = [MLPRegressor(dropout=rate, random_state=0, **params).fit(X[:100], y[:100]) for rate in (0.0, 0.5)]
@@ -308,7 +308,7 @@ def test_adamw_is_torchs(diabetes):
         (0.5 * (A[:, 0] - torch.tensor(y)) ** 2).mean().backward()
         rule.step()
     for a, b in zip(model.coefs_ + model.intercepts_, weights + biases, strict=True):
-        np.testing.assert_allclose(a, b.detach().numpy(), rtol=0, atol=2e-6)  # epsilon stands elsewhere
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=0, atol=2e-6)  # torch adds epsilon elsewhere
 
 
 def test_the_gradient_is_clipped_and_its_norm_recorded(diabetes):
@@ -339,7 +339,7 @@ def test_schedules_work_for_every_solver_that_steps(diabetes, solver):
     assert rates[-1] == pytest.approx(0.001 / 5.0)
 
 
-def test_sgds_schedules_say_that_others_do_not_have_them(diabetes, caplog):
+def test_schedules_of_sgd_are_reported_as_ignored_by_other_solvers(diabetes, caplog):
     settings._say_that_it_is_ignored.cache_clear()
     for _ in range(2):
         MLPRegressor(learning_rate="adaptive", max_iter=1).fit(*diabetes)
@@ -375,43 +375,43 @@ def test_lbfgs_stops_early_with_the_best_parameters(digits):
 
 
 class Watcher:
-    """A callback that writes down what it is told, and may end training."""
+    """A callback that records its calls, and may end training."""
 
     def __init__(self, stop_after=None):
-        self.told, self.stop_after = [], stop_after
+        self.calls, self.stop_after = [], stop_after
 
     def setup(self, estimator, context):
-        self.told.append("setup")
+        self.calls.append("setup")
 
     def teardown(self, estimator, context):
-        self.told.append("teardown")
+        self.calls.append("teardown")
 
     def on_fit_task_begin(self, estimator, context, *, X=None, fitted_estimator=None):
-        self.told.append(("begin", context.task_name, context.task_id, X.shape, fitted_estimator is not None))
+        self.calls.append(("begin", context.task_name, context.task_id, X.shape, fitted_estimator is not None))
 
     def on_fit_task_end(self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None):
         score = None if fitted_estimator is None else fitted_estimator.score(X, y)
-        self.told.append(("end", context.task_name, context.task_id, metadata, score))
+        self.calls.append(("end", context.task_name, context.task_id, metadata, score))
         return context.task_name == "epoch" and context.task_id + 1 == self.stop_after
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_callbacks_are_told_of_every_epoch(digits, solver):
+def test_callbacks_are_called_for_every_epoch(digits, solver):
     X, y = digits
     watcher = Watcher(stop_after=3)
     w = np.ones(len(y))
     model = MLPClassifier(solver=solver, max_iter=20, random_state=0).set_callbacks(watcher).fit(X, y, w)
     assert model.n_iter_ == 3
-    told = [entry[:3] if isinstance(entry, tuple) else entry for entry in watcher.told]
+    calls = [entry[:3] if isinstance(entry, tuple) else entry for entry in watcher.calls]
     epochs = [(what, "epoch", k) for k in range(3) for what in ("begin", "end")]
-    assert told == ["setup", ("begin", "fit", 0), *epochs, ("end", "fit", 0), "teardown"]
-    last = watcher.told[-3]
+    assert calls == ["setup", ("begin", "fit", 0), *epochs, ("end", "fit", 0), "teardown"]
+    last = watcher.calls[-3]
     assert last[3]["sample_weight"] is w
     assert last[4] == model.score(X, y)
     same(model, MLPClassifier(solver=solver, max_iter=3, random_state=0).fit(X, y, w))
 
 
-def test_callbacks_end_also_where_training_fails(digits):
+def test_callbacks_end_also_if_training_fails(digits):
     class Ended(Watcher):
         def on_fit_task_end(self, estimator, context):
             return False
@@ -421,7 +421,7 @@ def test_callbacks_end_also_where_training_fails(digits):
     model = MLPRegressor(solver="sgd", learning_rate_init=1e6, activation="identity", random_state=0)
     with pytest.raises(xpnet.DivergedError):
         model.set_callbacks(watcher).fit(X, y)
-    assert watcher.told[-1] == "teardown"
+    assert watcher.calls[-1] == "teardown"
 
 
 def test_scikit_learns_own_callbacks(digits, capsys):
@@ -441,7 +441,7 @@ def test_callbacks_reach_the_networks_of_a_search(digits):
     watcher = Watcher()
     search.estimator.set_callbacks(watcher)
     search.fit(X, y)
-    assert watcher.told.count("setup") == 5  # two alphas, two folds, and the best once more
+    assert watcher.calls.count("setup") == 5  # two alphas, two folds, and the best once more
 
 
 def test_history_has_a_value_for_every_epoch(digits):
@@ -624,7 +624,7 @@ def test_a_fit_that_can_not_begin_leaves_the_model_as_it_was(diabetes):
 
     watcher = Failing()
     survives(model.set_callbacks(watcher), X, y, OSError)
-    assert watcher.told == ["setup", "teardown"]
+    assert watcher.calls == ["setup", "teardown"]
     with pytest.raises(ValueError, match=r"1-hot|one-hot|sums to 1"):
         MLPRegressor(loss=xpnet.losses.CrossEntropy()).fit(X, np.stack([y, y], axis=1))
 
@@ -687,11 +687,11 @@ def test_without_a_finite_score_the_last_parameters_are_kept(digits, solver):
 def test_divergence_under_early_stopping_keeps_the_curves_of_one_length(diabetes):
     X, y = diabetes
     watcher = Watcher()
-    watcher.on_fit_task_end = lambda estimator, context: watcher.told.append(("end", context.task_name, 0))
+    watcher.on_fit_task_end = lambda estimator, context: watcher.calls.append(("end", context.task_name, 0))
     params = {"solver": "sgd", "learning_rate_init": 10, "activation": "identity", "random_state": 0}
     model = MLPRegressor(early_stopping=True, **params).set_callbacks(watcher).fit(X, y)
     assert len({len(values) for values in model.history_.values()}) == 1
-    begun, ended = ([e for e in watcher.told if e[0] == what and e[1] == "epoch"] for what in ("begin", "end"))
+    begun, ended = ([e for e in watcher.calls if e[0] == what and e[1] == "epoch"] for what in ("begin", "end"))
     assert len(begun) == len(ended) == model.n_iter_
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks, told by hand: no training."""
+"""scikit-learn's callbacks, called by hand, without training."""
 
 from dataclasses import replace
 
@@ -10,10 +10,10 @@ from xpnet.estimators.callbacks import Callbacks
 
 
 class Watcher:
-    """Writes down what it is told, and ends training after the second epoch."""
+    """Records its calls, and ends training after the second epoch."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     def setup(self, estimator, context):
         pass
@@ -22,15 +22,15 @@ class Watcher:
         pass
 
     def on_fit_task_begin(self, estimator, context, *, metadata=None, fitted_estimator=None):
-        self.told.append(("begin", context.task_name, context.max_subtasks, metadata))
+        self.calls.append(("begin", context.task_name, context.max_subtasks, metadata))
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         reached = None if fitted_estimator is None else fitted_estimator.reached
-        self.told.append(("end", context.task_name, context.task_id, reached))
+        self.calls.append(("end", context.task_name, context.task_id, reached))
         return context.task_id == 1
 
 
-def test_a_fit_and_its_epochs_are_told():
+def test_a_fit_and_its_epochs_are_reported():
     watcher, w = Watcher(), np.ones(2)
     estimator = MLPRegressor(max_iter=7, solver="lbfgs").set_callbacks(watcher)
     callbacks = Callbacks(estimator, np.eye(2), np.ones(2), w, lambda theta: {"reached": float(theta[0])})
@@ -44,5 +44,5 @@ def test_a_fit_and_its_epochs_are_told():
     epochs = [[("begin", "epoch", 0, {"sample_weight": w}), ("end", "epoch", k, k + 0.5)] for k in range(2)]
     # L-BFGS may begin one more iteration than max_iter.
     fit = ("begin", "fit", 8, {"sample_weight": w}), ("end", "fit", 0, None)
-    assert watcher.told == [fit[0], *epochs[0], *epochs[1], fit[1]]
+    assert watcher.calls == [fit[0], *epochs[0], *epochs[1], fit[1]]
     assert not hasattr(estimator, "reached")

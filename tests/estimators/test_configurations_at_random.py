@@ -62,7 +62,7 @@ def draw_data(rng):
     form = str(rng.choice(["dense", "dense", "float32", "CSR", "CSC", "table", "list"]))
     w = rng.uniform(0.1, 2.0, m) if rng.integers(2) else None
     if w is not None and rng.integers(4) == 0:
-        w[rng.integers(m, size=3)] *= -1.0  # scikit-learn asks for no sign
+        w[rng.integers(m, size=3)] *= -1.0  # scikit-learn accepts negative weights
     is_regression = kind in ("regression", "several targets", "poisson")
     loss = {"loss": "poisson" if kind == "poisson" else "squared_error"} if is_regression else {}
     return "MLPRegressor" if is_regression else "MLPClassifier", in_form(X, form, rng), y, w, loss
@@ -120,7 +120,7 @@ def compare(theirs, ours, X, atol):
             np.testing.assert_array_equal(value, expected)
 
 
-# The two part where a trial step of L-BFGS makes probabilities so small that scikit-learn's loss clips them: 2 of 3000.
+# The two differ if a trial step of L-BFGS makes probabilities so small that scikit-learn's loss clips them: 2 of 3000.
 @pytest.mark.parametrize("seed", range(150))
 def test_the_two_libraries_agree(seed, capsys):
     rng = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def test_the_two_libraries_agree(seed, capsys):
         params["hidden_layer_sizes"] = (7, *params["hidden_layer_sizes"])
         # On float32 data scikit-learn's search compares costs in float32, and whatever it rounds it amplifies.
         X = X.astype(np.float64) if getattr(X, "dtype", None) == np.float32 else X
-        params["early_stopping"] = False  # which scikit-learn's L-BFGS forgets
+        params["early_stopping"] = False  # which scikit-learn's L-BFGS ignores
     methods = [["fit"], ["fit", "fit"], ["partial_fit"] * 3, ["fit", "partial_fit"]][rng.integers(4)]
     if "partial_fit" in methods:
         params["early_stopping"] = False
@@ -140,7 +140,7 @@ def test_the_two_libraries_agree(seed, capsys):
     theirs, they_said, they_ended, they_printed = run(getattr(scikit_learns, name)(**params), methods, X, y, w, capsys)
     ours, we_said, we_ended, we_printed = run(clone(getattr(xpnet, name)(**params)), methods, X, y, w, capsys)
     if name == "MLPRegressor" and params["solver"] == "lbfgs" and "partial_fit" in methods:
-        assert we_ended is AttributeError  # scikit-learn forgets to ask, and fits
+        assert we_ended is AttributeError  # scikit-learn does not check this, and fits
         return
     assert we_ended == they_ended
     assert we_said == they_said

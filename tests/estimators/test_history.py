@@ -1,4 +1,4 @@
-"""The curves of training and what is printed of them: no estimator, no training."""
+"""The curves of training and their printed lines, without an estimator."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_epochs_are_added():
         "learning_rate": [0.1, 0.1],
         "seconds": [0.5, 0.5],
     }
-    assert curves(history) == expected  # nobody asked for the gradient's norm
+    assert curves(history) == expected  # there is no clip_norm
 
 
 def test_without_a_validation_set_there_are_no_scores():

@@ -26,7 +26,7 @@ def bring(request):
 
 
 def right(estimator, X, y):
-    """A scorer of a user's own, which wants X, y and predictions of one place."""
+    """A user's own scorer, which needs X, y and predictions on one device."""
     found = estimator.predict(X)
     assert is_host_data(X) == is_host_data(y) == is_host_data(found)
     return float((found == y).mean())

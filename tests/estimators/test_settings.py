@@ -1,4 +1,4 @@
-"""Parameters as layers, a loss, an update rule and a schedule; no data, no training."""
+"""Parameters as layers, a loss, an update rule and a schedule, without data."""
 
 from dataclasses import FrozenInstanceError
 
@@ -106,7 +106,7 @@ def test_the_model_has_the_layers_the_loss_and_the_penalty():
     assert model_of(params, [5, 4], 3, CrossEntropy()) is model  # built once
 
 
-def test_lbfgs_computes_in_float64_unless_it_is_asked():
+def test_lbfgs_computes_in_float64_unless_a_precision_is_given():
     assert precision(MLPClassifier(solver="lbfgs")) == "float64"
     assert precision(MLPClassifier(solver="lbfgs", precision="float32")) == "float32"
     assert precision(MLPClassifier()) is None

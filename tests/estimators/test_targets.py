@@ -1,4 +1,4 @@
-"""y as targets, their loss and their score: no network."""
+"""y as targets, their loss and their score, without a network."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""One run of training, made by hand: no estimator."""
+"""One run of training, made by hand, without an estimator."""
 
 import math
 import warnings
@@ -123,7 +123,7 @@ class Told:
         return len(self.steps) >= 2 * self.stop_after
 
 
-def test_callbacks_are_told_and_end_training():
+def test_callbacks_are_called_and_end_training():
     run = run_of()
     run.callbacks = Told(stop_after=2)
     assert run.train(rng(), None, n_epochs=9)

@@ -10,8 +10,8 @@ from sklearn.datasets import load_iris
 import xpnet
 import xpnet.estimators
 
-HOUSE = Path(xpnet.__file__).parent
-README = (HOUSE / "estimators" / "README.md").read_text(encoding="utf-8")
+PACKAGE = Path(xpnet.__file__).parent
+README = (PACKAGE / "estimators" / "README.md").read_text(encoding="utf-8")
 
 
 def first_entries(fit):
@@ -21,9 +21,9 @@ def first_entries(fit):
     def look(frame, event, _):
         nonlocal stage
         path, function = Path(frame.f_code.co_filename), frame.f_code.co_name
-        if not path.is_relative_to(HOUSE):
+        if not path.is_relative_to(PACKAGE):
             return
-        file = path.relative_to(HOUSE).as_posix()
+        file = path.relative_to(PACKAGE).as_posix()
         is_step = file == "step.py" and function == "step"
         if event == "call":
             stage = "the step" if is_step and stage == "before the step" else stage
@@ -63,5 +63,5 @@ def test_the_walk_is_what_a_minibatch_does(monkeypatch):
 
 
 def test_every_file_of_the_folder_is_in_the_table():
-    files = {path.name for path in (HOUSE / "estimators").glob("*.py")} - {"__init__.py"}
+    files = {path.name for path in (PACKAGE / "estimators").glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"`(\w+\.py)`", README.partition("## The walk")[0])) == files

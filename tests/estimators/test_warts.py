@@ -86,17 +86,17 @@ def test_divergence_is_an_error_in_its_epoch_and_keeps_finite_parameters(digits)
 # --- fixed by an option
 
 
-def test_the_rate_falls_for_adam_too_where_it_is_asked(digits, caplog):
+def test_the_rate_falls_for_adam_with_an_adaptive_schedule(digits, caplog):
     caplog.set_level(logging.CRITICAL, "xpnet")
     params = {"tol": 1e9, "n_iter_no_change": 2, "max_iter": 12, "random_state": 0}
     by_name = [m.n_iter_ for m in both("MLPClassifier", *digits, learning_rate="adaptive", **params)]
     assert by_name == [4, 4]  # the rate never falls: training ends at the first plateau
-    asked = xpnet.MLPClassifier(learning_rate=Adaptive(patience=2), **params).fit(*digits)
-    assert asked.n_iter_ == 12
-    assert asked.history_["learning_rate"][-1] < 0.001
+    adaptive = xpnet.MLPClassifier(learning_rate=Adaptive(patience=2), **params).fit(*digits)
+    assert adaptive.n_iter_ == 12
+    assert adaptive.history_["learning_rate"][-1] < 0.001
 
 
-def test_early_stopping_may_look_at_the_loss(digits):
+def test_early_stopping_may_monitor_the_loss(digits):
     X, y = digits
     theirs, ours = both("MLPClassifier", X, y, early_stopping=True, max_iter=3, random_state=0)
     assert ours.validation_scores_ == pytest.approx(theirs.validation_scores_)  # the accuracy, in both

@@ -122,7 +122,7 @@ def test_a_scaled_target_comes_back(y, tmp_path):
     assert back.score(X, y) == model.score(X, y)
 
 
-def test_what_training_left_behind_comes_back(tmp_path):
+def test_what_training_recorded_comes_back(tmp_path):
     model = classifier(early_stopping=True, hidden_layer_sizes=[4], beta_1=np.float64(0.8), n_iter_no_change=np.inf)
     back = there_and_back(model, tmp_path)
     assert back.get_params() == model.get_params()
@@ -161,7 +161,7 @@ def test_the_same_model_is_the_same_bytes(tmp_path):
         assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
-def test_a_generator_as_random_state_stays_behind(tmp_path):
+def test_a_generator_as_random_state_is_not_saved(tmp_path):
     model = classifier(random_state=np.random.RandomState(3))
     assert there_and_back(model, tmp_path).random_state is None
     assert isinstance(model.random_state, np.random.RandomState)
@@ -185,7 +185,7 @@ def test_arrays_of_other_libraries_are_saved_as_the_hosts(library, tmp_path):
     assert_same(library.to_numpy(A), library.to_numpy(model.predict_proba(library.asarray(X))))
 
 
-def test_a_model_for_a_gpu_loads_where_there_is_none(tmp_path):
+def test_a_model_for_a_gpu_loads_without_one(tmp_path):
     model = classifier()
     model.backend = "cupy"
     save(model, tmp_path / "m")

@@ -1,4 +1,4 @@
-"""Floors 1 and 2: the mathematics, each line once. Nothing here knows an array library: ``xp`` is whoever computes.
+"""The mathematics, each equation written once, for arrays of any library: ``xp`` is their Array API namespace.
 
 Rows are samples; ``Z = X W + b`` with X (m, n_in), W (n_in, n_out), b (n_out,); a gradient carries a ``d``. D0 to
 D4 are the documents that the README's table names.
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def plain_numbers(config: Any) -> None:
-    """Make a configuration's numbers Python floats: a NumPy scalar among them would decide the dtype of arrays."""
+    """Make a configuration's numbers Python floats, as a NumPy scalar would change the dtype of arrays."""
     for field in dataclasses.fields(config):
         if field.type is float:
             value = getattr(config, field.name)
@@ -23,7 +23,7 @@ def plain_numbers(config: Any) -> None:
 
 
 def whole_number(name: str, value: Any) -> int:
-    """The value as an int, 1 or more, or an error that names it."""
+    """The value as an int; a ValueError that names it if it is not a whole number, 1 or more."""
     try:
         number = 0 if isinstance(value, bool) else operator.index(value)
     except TypeError:

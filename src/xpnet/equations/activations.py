@@ -35,7 +35,7 @@ Array = Any
 class Activation:
     """A function of Z and its derivative. Subclasses write ``forward`` and ``derivative``.
 
-    What it computes is said by three attributes, each of them optional in a class of your own: ``equation``, such as
+    Three attributes describe what it computes; they are optional in a class of your own: ``equation``, such as
     "a = e^z", ``derivative_equation``, such as "f' = a", and ``source``, where they come from.
     """
 
@@ -75,10 +75,10 @@ class Linear(Activation):
     source = "D4, table"
 
     def forward(self, Z: Array) -> Array:
-        return Z if self == Linear() else self.alpha * Z + self.c
+        return Z if (self.alpha, self.c) == (1.0, 0.0) else self.alpha * Z + self.c
 
     def backward(self, dA: Array, Z: Array, A: Array) -> Array:
-        return dA if self == Linear() else self.alpha * dA
+        return dA if self.alpha == 1.0 else self.alpha * dA
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,12 @@ class ReLU(Activation):
 class LeakyReLU(Activation):
     """ReLU with a fixed slope alpha > 0 below 0.
 
-    The slope that is learned is a layer of its own, :class:`xpnet.layers.PReLU`, and may have either sign.
+    A learned slope, which may have either sign, is a layer: :class:`xpnet.layers.PReLU`.
 
     Parameters
     ----------
     alpha : float
-        The slope below 0, above 0.
+        The slope for z < 0; it must be above 0.
     """
 
     alpha: float = 0.25
@@ -179,7 +179,7 @@ class ELU(Activation):
     Parameters
     ----------
     alpha : float
-        Minus the limit towards minus infinity, above 0.
+        Minus the limit of a for z towards minus infinity; it must be above 0.
     """
 
     alpha: float = 1.0
@@ -219,7 +219,7 @@ class Exp(Activation):
 class Softmax(Activation):
     """Probabilities over the last axis; ``backward`` is the product with its Jacobian.
 
-    Units are mixed, so it is not elementwise. Over one unit it would be the constant 1; layers refuse that.
+    Each value depends on all units of its sample. Over one unit it would be the constant 1; layers refuse that.
     """
 
     equation = "a_j = e^z_j / sum_k e^z_k"
@@ -234,7 +234,7 @@ class Softmax(Activation):
 
 
 def softmax(Z: Array) -> Array:
-    """e^z_j / sum_k e^z_k over the last axis; each row's maximum is taken off first, so that e^z can't overflow.
+    """e^z_j / sum_k e^z_k over the last axis; each row's maximum is subtracted first, so that e^z can't overflow.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def softmax_gradient(dA: Array, A: Array) -> Array:
 
 
 def log_softmax(Z: Array) -> Array:
-    """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, where log(softmax) has -inf.
+    """z_j - log sum_k e^z_k over the last axis, from the logits: -200 stays -200, although softmax rounds to 0.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def log_softmax(Z: Array) -> Array:
 
 
 def below_maximum(Z: Array) -> Array:
-    """z_j - max_k z_k over the last axis; where finite values lie further apart than a float goes, it stops there."""
+    """z_j - max_k z_k over the last axis, bounded below so that it is finite for all finite z."""
     xp = array_namespace(Z)
     M = xp.max(Z, axis=-1, keepdims=True)
     return xp.maximum(Z, xp.maximum(M, 0.0) - float(xp.finfo(Z.dtype).max)) - M
@@ -297,7 +297,7 @@ def log_sigmoid(Z: Array) -> Array:
 
 def _positive(name: str, alpha: float, fix: str) -> None:
     if not alpha > 0.0:
-        raise ValueError(f"alpha of {name} is {alpha!r}; it must be above 0, so that a tells the sign of z: {fix}")
+        raise ValueError(f"alpha of {name} is {alpha!r}; it must be above 0, so that a and z have the same sign: {fix}")
 
 
 BY_NAME: dict[str, Activation] = {

@@ -26,14 +26,14 @@ def euclidean_norm(g: Array) -> Array:
 
 
 def clipping_scale(norm: Array, limit: float) -> Array:
-    """min(1, limit / ||g||): what a gradient is multiplied by to clip its norm   (Pascanu et al., ICML 2013).
+    """min(1, limit / ||g||), the factor that clips a gradient's norm   (Pascanu et al., ICML 2013).
 
     Parameters
     ----------
     norm : 0-d array
         The gradient's norm.
     limit : float
-        The largest norm that is left as it is.
+        The largest norm that is not clipped.
 
     Returns
     -------

@@ -36,7 +36,7 @@ class Dropout:
     source = "Srivastava et al., JMLR 2014, section 4, in the form that scales while training"
 
     is_stochastic = True
-    """Training draws a seed where a layer says so."""
+    """The initial state of training has a random seed if a layer has this attribute."""
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -52,7 +52,7 @@ class Dropout:
         return ()
 
     def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
-        """X * keep / (1 - rate) where ``train`` has a key, else X itself; and its backward."""
+        """X * keep / (1 - rate) if ``train`` has a key, otherwise X itself; and its backward."""
         if train is None or train.key is None or self.rate == 0.0:
             return X, lambda dA, need_dX=True: (dA, ())
         xp = array_namespace(X)
@@ -90,16 +90,16 @@ def hashed(positions: Array, key: Any, salt: int) -> Array:
 
 def carried(x: Array, a: int) -> Array:
     """a (x mod 2^16) + floor(x / 2^16), for 0 <= x < 2^31: multiplication modulo 2^16 a - 1 (Marsaglia's
-    multiply-with-carry, 1994), which permutes what is below it.
+    multiply-with-carry, 1994), which permutes the numbers below it.
     """
     return (x & 0xFFFF) * a + (x >> 16)
 
 
 def step_key(seed: int, t: int) -> float:
-    """A whole number below 2^24, exact in float32: another one for each of a run's first 2^24 steps t = 0, 1, ..."""
+    """A whole number below 2^24, exact in float32, and different for each of a run's first 2^24 steps t = 0, 1, ..."""
     return float((seed + 0x9E3779 * t) % (1 << 24))
 
 
 def draw_seed(rng: Any) -> int:
-    """A seed of the masks, from a NumPy Generator or RandomState."""
+    """A seed for the masks, from a NumPy Generator or RandomState."""
     return int(rng.random() * (1 << 24))

@@ -26,7 +26,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Zeros:
-    """0: what biases start from. Weights that are all zero stay alike, so layers with hidden units can't learn."""
+    """0, the usual start of biases. Hidden units whose weights all start at 0 stay equal and can't learn."""
 
     def __call__(self, rng: Any, shape: tuple[int, ...], n_in: int, n_out: int) -> Array:
         return host.zeros(shape)
@@ -68,12 +68,12 @@ class Normal:
 class GlorotUniform:
     """U(-r, r), r = sqrt(6 / (n_in + n_out))   (Glorot and Bengio, AISTATS 2010, eq. 16).
 
-    scikit-learn has ``factor`` 2 where the activation is logistic.
+    scikit-learn has ``factor`` 2 if the activation is logistic.
 
     Parameters
     ----------
     factor : float
-        What r^2 is in units of 1 / (n_in + n_out).
+        r^2 (n_in + n_out).
     """
 
     factor: float = 6.0

@@ -30,7 +30,7 @@ class Parameter(NamedTuple):
     shape : tuple of int
         Its shape.
     role : {"weight", "bias", "other"}
-        By which the flat vector is ordered; penalties act on weights alone.
+        The flat vector is ordered by role; penalties act on weights alone.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Parameter(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What ``forward`` is given in training, and not in prediction: all that a layer may draw from.
+    """What ``forward`` is given in training, and not in prediction: the only source of a layer's random numbers.
 
     Attributes
     ----------
     key : float or 0-d array, optional
-        A whole number below 2^24, another one for each step. None if nothing is to be drawn: then the cost is a
+        A whole number below 2^24, different for each step. None if nothing is to be drawn: then the cost is a
         function of the parameters alone.
     layer : int
         The number of the layer, from 0.
@@ -55,10 +55,10 @@ class Training(NamedTuple):
 
 
 class Layer(Protocol):
-    """What a network asks of a layer; a user's own needs no base class.
+    """What a network needs of a layer; a class of your own needs no base class.
 
-    Three attributes say what it computes, each of them optional: ``equation``, such as "A = max(X, 0)", ``source``, and
-    ``steps``, the right-hand sides of its backward pass by what they give ("dX", "dW" of a parameter W) and of Z.
+    Three optional attributes describe what it computes: ``equation``, such as "A = max(X, 0)", ``source``, and
+    ``steps``, the right-hand sides of Z and of the backward pass by their left-hand sides ("dX", or "dW" for W).
     """
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
@@ -101,7 +101,7 @@ def affine_gradients(X: Array, W: Array, b: Array | None, dZ: Array, need_dX: bo
     dZ : array, (m, n_out)
         The gradient by the layer's Z.
     need_dX : bool
-        Whether dX is asked for; the first layer does without it.
+        Whether to compute dX, which the first layer does not need.
 
     Returns
     -------
@@ -166,7 +166,7 @@ class Dense:
 
     @property
     def equation(self) -> str:
-        """A = f(X W + b), with this layer's f and without a b that is not there."""
+        """A = f(X W + b), with this layer's f, and without b if there is no bias."""
         Z, f = self.steps["Z"], self.f
         return f"A = {Z}" if f == Linear() else f"A = {type(f).__name__.lower()}({Z})"
 
@@ -218,7 +218,7 @@ class PReLU:
     Parameters
     ----------
     initial_slope : float
-        Where each slope begins.
+        The initial value of each slope.
     """
 
     initial_slope: float = 0.25

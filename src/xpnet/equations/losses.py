@@ -1,8 +1,8 @@
 """Losses: per sample, with the link that turns the network's output into a prediction.
 
 ``loss(Z, Y, w)`` returns (loss_sum, weight_sum, dZ) for the network's output Z (m, n), targets Y (m, n) and sample
-weights w (m,) or None. Sums over the samples, no 1/m: whoever averages divides once. With its own link ("canonical")
-dZ is A - Y, computed from the logits, so no logarithm ever meets a rounded 0.
+weights w (m,) or None. They are sums over the samples, without 1/m: the caller divides once. A loss that has its own
+link ("canonical") has dZ = A - Y, computed from the logits, so that no logarithm is taken of a rounded 0.
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ Array = Any
 
 @dataclass(frozen=True)
 class Loss:
-    """What every loss has: ``link`` (prediction = link(Z)) and ``per_element`` (L and dZ from Z and Y).
+    """The base class of losses: ``link`` (prediction = link(Z)) and ``per_element`` (L and dZ from Z and Y).
 
-    What it computes is said by three attributes, each of them optional in a class of your own: ``equation``, "L = ...",
+    Three attributes describe what it computes; they are optional in a class of your own: ``equation``, "L = ...",
     ``derivative_equation``, "dZ = ..." with A for the prediction, and ``source``, where they come from.
     """
 
@@ -46,11 +46,11 @@ class Loss:
 
     @property
     def descended(self) -> "Loss":
-        """The loss whose gradient dZ is: this one, unless its value is reported on another scale."""
+        """The loss whose gradient is dZ: this one, unless its value is reported on another scale."""
         return self
 
     def check(self, Y: Array) -> None:
-        """Raise if Y can't be targets of this loss."""
+        """Raise a ValueError if Y can't be targets of this loss."""
 
     def log_predict(self, Z: Array) -> Array:
         """log(link(Z)), from the logits."""
@@ -71,7 +71,7 @@ class Loss:
 class HalfSquaredError(Loss):
     """Half the squared error, summed over the outputs, or with ``mean_over_outputs`` their mean, as in D2.
 
-    Any activation may stand before it: dA = A - Y then passes through f'.
+    Any activation may precede it: dA = A - Y then passes through f'.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Huber(Loss):
     Parameters
     ----------
     delta : float
-        The error at which the square ends, above 0.
+        The error above which the loss is linear; it must be above 0.
     """
 
     delta: float = 1.0
@@ -134,7 +134,7 @@ class Quantile(Loss):
     Parameters
     ----------
     q : float
-        Which quantile, above 0 and below 1.
+        The quantile, above 0 and below 1.
     """
 
     q: float = 0.5
@@ -164,7 +164,7 @@ class AbsoluteError(Loss):
 
 
 def sloped(E: Array, below_y: float, above_y: float) -> tuple[Array, Array]:
-    """A loss that grows by ``below_y`` for each unit that e is below 0, by ``above_y`` for each above; its slope."""
+    """A loss with the slope -``below_y`` for e < 0 and ``above_y`` for e > 0; and this slope."""
     xp = array_namespace(E)
     is_above, is_below = xp.astype(E > 0.0, E.dtype), xp.astype(E < 0.0, E.dtype)
     return above_y * xp.maximum(E, 0.0) - below_y * xp.minimum(E, 0.0), above_y * is_above - below_y * is_below
@@ -172,7 +172,7 @@ def sloped(E: Array, below_y: float, above_y: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """Minus the log-likelihood of labels that are 0 or 1; several labels are summed over."""
+    """Minus the log-likelihood of labels that are 0 or 1, summed over the labels if there are several."""
 
     equation = "L = -sum_j [y_j log a_j + (1 - y_j) log(1 - a_j)], a = sigmoid(z)"
     derivative_equation = "dZ = A - Y"
@@ -258,7 +258,7 @@ class HalfPoissonDeviance(Loss):
     def per_element(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         xp = array_namespace(Z)
         A = xp.exp(Z)
-        # With 0 log 0 = 0.
+        # 0 log 0 is 0.
         return A - Y * Z + (Y * xp.log(xp.maximum(Y, 1e-37)) - Y), A - Y
 
     def check(self, Y: Array) -> None:

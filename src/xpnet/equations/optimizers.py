@@ -17,13 +17,13 @@ Array = Any
 
 
 class Rate(NamedTuple):
-    """A step's scalars where the learning rate is all that changes."""
+    """A step's scalars if only the learning rate changes."""
 
     alpha: Any
 
 
 class DecayedRate(NamedTuple):
-    """A step's scalars of AdamW: the learning rate, and what is taken off each weight, as a fraction of it."""
+    """A step's scalars of AdamW: the learning rate, and the fraction of each weight that is subtracted."""
 
     alpha: Any
     decay: Any
@@ -31,7 +31,7 @@ class DecayedRate(NamedTuple):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What every rule has.
+    """The base class of update rules.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Optimizer:
     learning_rate: float = 0.1
 
     slots = 0
-    """How many vectors beside theta the rule carries from step to step; they start at 0."""
+    """How many vectors besides theta the rule carries from step to step; they start at 0."""
     source = ""
     """Where the rule comes from."""
 
@@ -57,7 +57,7 @@ class Optimizer:
 
     def equations(self, weights: bool = True) -> tuple[str, ...]:
         """The rule in symbols: each scalar, then the new value of each slot, then that of theta, for weights or for
-        other parameters. Empty if a class of your own does not say.
+        other parameters. Empty if a class of your own does not define it.
         """
         return ()
 
@@ -91,7 +91,7 @@ class GradientDescent(Optimizer):
 
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """Gradient descent with a velocity v, Nesterov's if asked for; ``equations`` has the rule.
+    """Gradient descent with a velocity v, optionally Nesterov's; ``equations`` has the rule.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Momentum(Optimizer):
     momentum : float
         The share of the velocity that is kept, from 0 to 1.
     nesterov : bool
-        Whether theta moves by the velocity after the next step.
+        Whether theta moves by the velocity that the same gradient would give one step later.
     """
 
     momentum: float = 0.9
@@ -136,7 +136,7 @@ class Adam(Optimizer):
     beta_1, beta_2 : float
         The shares of m and v that are kept, at least 0 and below 1.
     epsilon : float
-        What the root of v is increased by, above 0.
+        What is added to the root of v, above 0.
     """
 
     learning_rate: float = 0.001
@@ -172,14 +172,14 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam whose weights also decay, apart from the gradient; ``equations`` has the rule.
+    """Adam with weight decay that does not pass through the gradient; ``equations`` has the rule.
 
     Parameters
     ----------
     learning_rate, beta_1, beta_2, epsilon : float
         As for :class:`Adam`.
     weight_decay : float
-        The share of each weight that a step of learning rate 1 would take off, 0 or more.
+        The fraction of each weight that a step of learning rate 1 would subtract, 0 or more.
     """
 
     weight_decay: float = 0.01

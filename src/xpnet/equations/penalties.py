@@ -51,7 +51,7 @@ def add_penalty(dW: Array, W: Array, l1: Any, l2: Any) -> Array:
 
 
 def cost_gradient(g: Array, theta: Array, n_weights: int, c: Any, l1: Any, l2: Any) -> Array:
-    """c * sum_i dL_i, and on the weights, which come first, the penalty's: lambda is added after c.
+    """c * sum_i dL_i, plus the penalty's gradient on the weights, which come first; c does not multiply lambda.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ __all__ = ["Adaptive", "ConstantRate", "Cosine", "InverseScaling", "Plateau", "S
 
 
 class Schedule(Protocol):
-    """Whatever maps a step to a factor; an ordinary function will do."""
+    """A callable that maps a step to a factor, such as a function."""
 
     def __call__(self, t: float) -> float:
         """The factor of the learning rate at step t."""
@@ -19,7 +19,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class ConstantRate:
-    """1."""
+    """The factor 1 at every step."""
 
     def __call__(self, t: float) -> float:
         return 1.0
@@ -43,12 +43,12 @@ class InverseScaling:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From 1 to ``end`` along half a cosine in ``steps`` steps, and on   (Loshchilov and Hutter, ICLR 2017, eq. 5).
+    """From 1 to ``end`` along half a cosine, then constant   (Loshchilov and Hutter, ICLR 2017, eq. 5).
 
     Parameters
     ----------
     steps : int
-        After how many steps ``end`` is reached.
+        The number of steps after which ``end`` is reached.
     end : float
         The last factor.
     """
@@ -70,7 +70,7 @@ class WarmUp:
     Parameters
     ----------
     steps : int
-        How many steps the rise takes.
+        The number of steps until the factor is 1.
     then : callable
         The schedule after it.
     """
@@ -113,7 +113,7 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """The learning rate over ``factor`` after each plateau longer than ``patience`` epochs, down to ``minimum``.
+    """The learning rate, divided by ``factor`` after each plateau longer than ``patience`` epochs, down to ``minimum``.
 
     ``adaptive(learning_rate, plateau)`` is (learning rate, plateau) for the next epoch; the learning rate is None once
     it can't fall any further, which ends training   (scikit-learn's "adaptive").

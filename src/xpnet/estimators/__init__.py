@@ -1,4 +1,4 @@
-"""Floor 6: scikit-learn's estimators on any array. The only folder that imports scikit-learn; no mathematics here."""
+"""scikit-learn's estimators for arrays of any library."""
 
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor

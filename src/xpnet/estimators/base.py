@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: fit, what a fitted estimator shows, copies and conversion."""
+"""What the classifier and the regressor share: fit, inspection, copies and conversion."""
 
 import copy
 from dataclasses import replace
@@ -30,8 +30,8 @@ Array = Any
 class BaseMLP(CallbackSupportMixin, BaseEstimator):
     """A multilayer perceptron with scikit-learn's parameters, attributes and methods, and ``backend=``.
 
-    Between calls ``coefs_`` and ``intercepts_`` are the truth: they are read at every call and may be set by hand.
-    A subclass has a constructor, predictions, and a ``_kind`` of targets.
+    ``coefs_`` and ``intercepts_`` are read at every call and may be set by hand. A subclass has a constructor,
+    predictions, and a ``_kind`` of targets.
     """
 
     _kind: type[Labels] | type[Numbers]
@@ -56,7 +56,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: tuple | None = None) -> Self:
-        """Train until ``tol`` or ``max_iter`` ends it.
+        """Train until the loss or the score stops improving by ``tol``, or for ``max_iter`` epochs.
 
         Parameters
         ----------
@@ -88,8 +88,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     # --- the model and its data, for the rest of the package
 
     def _model(self, drops: bool = True) -> Model:
-        """The Model that is trained; a prediction ``drops`` no units."""
-        fitted = self.__dict__.get("coefs_")  # whose widths are the truth
+        """The Model that is trained; without Dropout, for predictions, unless it ``drops``."""
+        fitted = self.__dict__.get("coefs_")  # may have been set by hand, with other widths than the parameter
         hidden = hidden_sizes(self.hidden_layer_sizes) if fitted is None else [W.shape[1] for W in fitted[:-1]]
         return model_of(self, hidden, self.n_outputs_, self._targets.loss(self.n_outputs_), drops)
 
@@ -104,17 +104,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             samples = Samples.read(self, backend, X, y, sample_weight)
             return backend, (samples.X, samples.Y, samples.w)
 
-    # --- scikit-learn's private names, which programs may rest on
+    # --- scikit-learn's private names, which programs may rely on
 
     def _has_steps(self) -> bool:
-        """Whether there is a partial_fit; the error says why not."""
+        """True if there is a ``partial_fit``; otherwise an AttributeError says why not."""
         if self.solver == "lbfgs":
             raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
         return True
 
     @property
     def _optimizer(self) -> State:
-        """Where training stands: ``learning_rate`` and slots."""
+        """The state of training: ``learning_rate`` and slots."""
         return self._resume
 
     @property
@@ -138,7 +138,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             tags.classifier_tags.multi_label = True
         return tags
 
-    # --- what a fitted estimator shows of itself
+    # --- inspection
 
     @property
     def history_(self) -> dict[str, list[float]]:
@@ -248,7 +248,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
-        copied.__dict__.pop("_last_steps", None)  # whose memory is this one's
+        copied.__dict__.pop("_last_steps", None)  # its buffers belong to this estimator
         return copied
 
     def __deepcopy__(self, memo: dict) -> Self:

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: who is told of a fit and its epochs, and may end it."""
+"""scikit-learn's callbacks, which are called at the beginning and end of a fit and its epochs, and may end it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ class Callbacks:
     Parameters
     ----------
     estimator : BaseMLP
-        Whose callbacks they are.
+        The estimator that has the callbacks.
     X, y, sample_weight : as given to ``fit``
     reached : callable
         theta -> the attributes of the estimator with these parameters.
@@ -27,15 +27,15 @@ class Callbacks:
         self.fit.call_on_fit_task_begin(**self.given)
 
     def begin_epoch(self, state: State) -> None:
-        """An epoch begins at this state."""
+        """Report that an epoch begins at this state."""
         self.epoch = self.fit.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(**self.given, reconstruction_attributes=lambda: self.reached(state.theta))
 
     def end_epoch(self, state: State) -> bool:
-        """It has led to this state; whether a callback ends training."""
+        """Report that it has led to this state. Returns whether a callback ends training."""
         reached = {"reconstruction_attributes": lambda: self.reached(state.theta)}
         return self.epoch.call_on_fit_task_end(**self.given, **reached)
 
     def end(self) -> None:
-        """Training has ended."""
+        """Report that training has ended."""
         self.fit.call_on_fit_task_end(**self.given)

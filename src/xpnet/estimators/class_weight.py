@@ -7,16 +7,16 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 
 
 def weighed(y: np.ndarray, w: np.ndarray | None, class_weight: Any, classes: Any, is_part: bool) -> np.ndarray:
-    """The weights w of the samples, or None, times those of their classes.
+    """The weights w of the samples (None stands for 1), multiplied by those of their classes.
 
     Parameters
     ----------
     y : array, (n_samples,), or (n_samples, n_labels)
         The labels.
     w : array, (n_samples,), or None
-        The weights that are given.
+        The weights given to ``fit``.
     class_weight : dict or "balanced"
-        The classifier's.
+        The classifier's parameter.
     classes : array, (n_classes,), or None
         The labels, sorted; None if a sample may have several.
     is_part : bool

@@ -37,7 +37,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 """
         + PARAMETERS
         + """    class_weight : dict or "balanced", optional
-        Each label's weight, by which the samples' weights are multiplied; with "balanced" all classes weigh the same.
+        Weights of the labels, which multiply the samples' weights; with "balanced" all classes have the same total.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return labels if is_text or is_host_data(X) else get_backend(None, X).asarray(labels)
 
     def _places(self, A: Array) -> Array:
-        """The place of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
+        """The index of the largest probability, (n_samples,), or 0/1 for each label, (n_samples, n_labels)."""
         xp = array_namespace(A)
         if self._multilabel:
             return xp.astype(A > 0.5, xp.int64)
@@ -205,7 +205,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _log_probabilities(self, Z: Array) -> Array:
         if self._multilabel:
-            # Above 1/2 the probability's own log: labels that are all rounded to 1 must rank alike in both methods.
+            # Above 1/2 the log of the probability, so that probabilities rounded to 1 rank alike in both methods.
             A, xp = sigmoid(Z), array_namespace(Z)
             return xp.where(A < 0.5, log_sigmoid(Z), xp.log(xp.maximum(A, 0.5)))
         if self.n_outputs_ > 1:
@@ -213,7 +213,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return array_namespace(Z).concat([log_sigmoid(-Z), log_sigmoid(Z)], axis=1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Score ``predict(X)`` by its accuracy: for several labels, the share of samples with all of them right.
+        """Score ``predict(X)`` by its accuracy: for several labels, the fraction of samples with all of them right.
 
         Parameters
         ----------

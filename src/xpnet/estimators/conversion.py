@@ -17,7 +17,7 @@ _FITTED = (
     "n_features_in_ feature_names_in_ n_outputs_ n_layers_ n_iter_ t_ out_activation_ loss_ loss_curve_ best_loss_ "
     "validation_scores_ best_validation_score_ classes_ _label_binarizer"
 ).split()
-_OF_NO_CONSEQUENCE = ("backend", "precision")
+_CHANGES_NO_FIT = ("backend", "precision")
 
 
 def to_sklearn(estimator: Any) -> Any:
@@ -27,11 +27,11 @@ def to_sklearn(estimator: Any) -> Any:
     translated = {name: _translated(estimator, name, params[name]) for name in known}
     lost = [name for name in known if translated[name] != params[name] and name != "activation"]
     standard = type(estimator)().get_params(deep=False)
-    lost += [n for n in params if n not in (*known, *_OF_NO_CONSEQUENCE) and params[n] != standard[n]]
+    lost += [n for n in params if n not in (*known, *_CHANGES_NO_FIT) and params[n] != standard[n]]
     if lost:
         named = ", ".join(f"{name}={params[name]!r}" for name in lost)
         warnings.warn(
-            f"scikit-learn's {kind.__name__} has no {named}: the copy predicts the same, and would train otherwise",
+            f"scikit-learn's {kind.__name__} has no {named}: the copy predicts the same, but would train differently",
             stacklevel=3,
         )
     copied = _copied(estimator, kind(**translated))
@@ -42,7 +42,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 
 def from_sklearn(kind: type, estimator: Any) -> Any:
-    """One of our estimators from a fitted one of scikit-learn's of the same name."""
+    """An estimator of this class from a fitted one of scikit-learn's class of the same name."""
     if not isinstance(estimator, getattr(sklearn.neural_network, kind.__name__)) or not hasattr(estimator, "coefs_"):
         raise ValueError(
             f"estimator is {estimator!r}; {kind.__name__}.from_sklearn takes a fitted sklearn.neural_network."
@@ -54,7 +54,7 @@ def from_sklearn(kind: type, estimator: Any) -> Any:
 
 
 def _translated(estimator: Any, name: str, value: Any) -> Any:
-    """The parameter in scikit-learn's terms; what it has no word for becomes its default."""
+    """The parameter for scikit-learn's class; a value that it does not allow becomes its default."""
     if name == "activation":
         return _one_activation(estimator)
     if name == "solver":

@@ -69,10 +69,10 @@ class Samples:
         is_first: bool = False,
         is_part: bool = False,
     ) -> "Samples":
-        """Read what an estimator is given; X is checked for NaN and infinity this once.
+        """Read what an estimator is given; X is checked for NaN and infinity only here.
 
-        If it ``trains`` on the samples, it learns their labels, and if they are the first (``is_first``), also the
-        number of features and their names; ``is_part`` says that more training data will follow.
+        If the estimator ``trains`` on the samples, it learns their labels, and in a first fit (``is_first``) also the
+        number of features and their names. ``is_part`` says that more training data may follow.
         """
         if trains and estimator.solver == "lbfgs" and is_in_rows(X):
             X = _all_rows(X)
@@ -89,7 +89,7 @@ class Samples:
         return cls(X, Y, w, targets, y)
 
     def rows(self, at: np.ndarray) -> "Samples":
-        """These of the samples; if X lies in a file, its rows are read when they are needed."""
+        """The samples at these indices; if X lies in a file, its rows are read when they are needed."""
         there = array_namespace(self.Y).asarray(at, device=device(self.Y))
         of_file = subset(self.X, at)
         X = gather(self.X, there) if of_file is None else of_file
@@ -99,7 +99,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Samples that are not trained on, and the same as scorers of scikit-learn's take them: X and y."""
+    """Samples that are not trained on; ``X`` and ``y`` are the same samples for scikit-learn's scorers."""
 
     samples: Samples
     X: Any
@@ -107,7 +107,7 @@ class ValidationSet:
 
     @classmethod
     def given(cls, validation_data: Any, estimator: Any, model: Model, backend: Backend) -> "ValidationSet":
-        """What the user gives, checked as the training data were."""
+        """The ``validation_data`` of ``fit``, checked as the training data were."""
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise ValueError(
                 f"validation_data is a {type(validation_data).__name__}; give a tuple (X, y) or (X, y, sample_weight)"
@@ -140,11 +140,11 @@ class ValidationSet:
         return train, cls(rest, *_for_scorer(rest.X, rest.y, estimator.scoring))
 
     def judge(self, estimator: Any, model: Model, backend: Backend) -> Callable[[Array], tuple[float, float]]:
-        """theta -> the loss of the samples, without the penalty, and their score, of which more is better."""
+        """theta -> the loss of the samples, without the penalty, and their score; higher is better."""
         X, Y, w = self.samples.X, self.samples.Y, self.samples.w
         evaluate, weights = model.evaluation(X, Y, w, backend), None if w is None else to_numpy(w)
 
-        @np.errstate(over="ignore", invalid="ignore")  # training that diverges says so itself
+        @np.errstate(over="ignore", invalid="ignore")  # training that diverges raises its own error
         def judge(theta: Array) -> tuple[float, float]:
             loss, A = evaluate(theta)
             A = to_numpy(A)
@@ -162,7 +162,7 @@ class ValidationSet:
         bring = to_numpy if is_host_data(X) else get_backend(None, X).asarray
         vars(fitted).update(attributes_of(model.layout(estimator.n_features_in_), bring(theta)))
         if not is_host_data(theta) and (backend := get_backend(None, theta)).is_cupy:
-            fitted.backend = backend.name  # which an X on the host does not tell
+            fitted.backend = backend.name  # an X on the host does not determine it
         if not hasattr(X, "columns"):
             vars(fitted).pop("feature_names_in_", None)  # X no longer has the table's names
         is_weighted = w is not None and not callable(estimator.scoring)
@@ -186,7 +186,7 @@ def _read(estimator: Any, backend: Backend, X: Any, y: Any, sample_weight: Any, 
         raise ValueError(f"X has {X.shape[0]} samples and y has {y.shape[0]}; each sample needs one row of y")
     if sample_weight is None:
         return X, y, None
-    host_X = np.empty((X.shape[0], 0))  # only its length is asked for
+    host_X = np.empty((X.shape[0], 0))  # only its length is used
     return X, y, _check_sample_weight(on_host(sample_weight), host_X, dtype=np.float64)
 
 
@@ -212,7 +212,7 @@ def _in_dtype_of(coefs: list, X: Array) -> Array:
 
 
 def _all_rows(X: Any) -> np.ndarray:
-    """All of a memmap, as workers of joblib get one for any large array; other files are refused."""
+    """All rows of a memmap, which joblib's workers get for a large array; other sources raise a ValueError."""
     if isinstance(X, np.memmap):
         return np.asarray(X, np.float64)
     raise ValueError(

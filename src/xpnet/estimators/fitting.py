@@ -28,7 +28,7 @@ _SCIKIT_LEARN_NAMES = {"Linear": "identity", "Sigmoid": "logistic", "Softmax": "
 
 
 def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, validation_data: Any, is_part: bool = False) -> Any:
-    """Train the estimator until it stops, or if X ``is_part`` of the data, for one pass; the estimator."""
+    """Train the estimator until it stops, or for one pass if X ``is_part`` of the data; returns the estimator."""
     backend = get_backend(estimator.backend, X)
     with backend.active():
         with unchanged_by_errors(estimator):
@@ -63,7 +63,7 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, validation_data: Any
 
 @contextlib.contextmanager
 def unchanged_by_errors(estimator: Any) -> Iterator[None]:
-    """Bad input leaves a fitted model as it was."""
+    """A context in which an error leaves the estimator's attributes as they were."""
     attributes = vars(estimator)
     before = dict(attributes)
     try:
@@ -108,7 +108,7 @@ def _prepare(
 
 
 def _forget_programs(estimator: Any, is_part: bool) -> None:
-    """Programs of steps and predictions serve the next call of partial_fit, and end with the next fit."""
+    """Discard the programs of steps and predictions, which only partial_fit uses again."""
     if not is_part:
         vars(estimator).pop("_last_steps", None)
         last_predictions.pop(estimator, None)
@@ -117,7 +117,7 @@ def _forget_programs(estimator: Any, is_part: bool) -> None:
 
 
 def _begin_model(estimator: Any, samples: Samples, is_first: bool) -> Model:
-    """The model that is trained; at first, or afresh, with the attributes that follow from its layers."""
+    """The model that is trained; a first fit also sets the attributes that follow from its layers."""
     n_outputs = samples.targets.shape[1]
     if not is_first and n_outputs != estimator.n_outputs_:
         raise ValueError(f"y has {n_outputs} outputs, but the fitted model has {estimator.n_outputs_}; call fit afresh")
@@ -147,7 +147,7 @@ def _finish(estimator: Any, run: Run, home: Backend | None) -> None:
 
 
 def _keep_best(estimator: Any, run: Run) -> None:
-    """partial_fit's early stopping: the best coefficients are kept aside until it stops, and then come back."""
+    """partial_fit's early stopping: keep the best coefficients, and restore them when training stops."""
     if run.is_best or not hasattr(estimator, "_best"):
         estimator._best = {"coefs_": estimator.coefs_, "intercepts_": estimator.intercepts_}
     estimator.stopped_early_ = run.stops

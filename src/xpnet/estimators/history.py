@@ -1,4 +1,4 @@
-"""What the epochs of training leave behind: curves, printed lines, and a table."""
+"""The history of training: curves, printed lines, and a table."""
 
 import math
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ RECORDS = (
 
 @dataclass
 class History:
-    """The curves, and where training stands: fields with the names of the estimator's attributes that show them.
+    """The curves and counts of training; the fields have the names of the estimator's attributes that show them.
 
     ``_course`` has the values of each epoch that scikit-learn does not record.
     """
@@ -49,7 +49,7 @@ class History:
         return history
 
     def add(self, cost: float, loss: float, score: float, best_cost: float, **course: float | None) -> bool:
-        """Add an epoch: its cost, and the loss and score of the validation set; whether that score is the best so far.
+        """Add an epoch: its cost, and the loss and score of the validation set. Returns whether the score is the best.
 
         ``best_cost`` is the lowest so far, and ``course`` the learning_rate, gradient_norm and seconds.
         """
@@ -71,7 +71,7 @@ class History:
 
 
 def drop_other_kind(attributes: dict[str, Any], settings: Settings) -> None:
-    """Drop the history in an estimator's attributes if it is of another kind of training, and can't go on."""
+    """Drop the history in an estimator's attributes if it is of another kind of training and can't be continued."""
     by_score = attributes.get("best_loss_") is None
     rates = attributes.get("_course", {}).get("learning_rate", [])
     is_search = settings.solver == "lbfgs" or rates[-1:] == [None]
@@ -81,7 +81,7 @@ def drop_other_kind(attributes: dict[str, Any], settings: Settings) -> None:
 
 
 def restore(attributes: dict[str, Any], tol: float, plateau_epochs: int = 0) -> None:
-    """Complete the attributes that grow with the epochs, of a model that was made elsewhere: what is unknown is NaN."""
+    """Complete the attributes that grow with the epochs for a model that was made elsewhere: unknown values are NaN."""
     n = len(attributes.setdefault("loss_curve_", []))
     for name in RECORDS:
         attributes.setdefault(name, None)
@@ -102,7 +102,7 @@ def curves(history: Any) -> dict[str, list]:
 
 
 def print_epoch(history: History, settings: Settings, score: float | None) -> None:
-    """Print the last epoch as ``verbose`` asks: scikit-learn's lines, or with 2 a line of a table.
+    """Print the last epoch as ``verbose`` says: scikit-learn's lines, or with 2 a line of a table.
 
     ``score`` is that of the validation set, if there is one. SciPy prints L-BFGS's lines, as in scikit-learn.
     """
@@ -115,7 +115,7 @@ def print_epoch(history: History, settings: Settings, score: float | None) -> No
 
 
 def _print_row(history: History, by_score: bool) -> None:
-    """The epoch as a line of a table; * marks the best so far of what training is stopped by."""
+    """Print the epoch as a line of a table; * marks the best loss so far, or with early stopping the best score."""
     found = curves(history)
     if len(history.loss_curve_) == 1:
         print("  ".join([f"{'epoch':>6}", *(f"{name.replace('validation', 'val'):>14}" for name in found)]))

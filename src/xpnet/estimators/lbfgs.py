@@ -14,7 +14,7 @@ from .training_run import NOT_FINITE, Run
 
 
 class EndedEarlyError(Exception):
-    """Out of SciPy's search: a validation score or a callback has ended it."""
+    """A validation score or a callback ends SciPy's search."""
 
 
 class Search:
@@ -55,10 +55,10 @@ class Search:
 
 
 def minimize(run: Run) -> None:
-    """Minimize J from the run's state; SciPy's end, ``max_iter`` and ``max_fun`` among them, is warned of.
+    """Minimize J from the run's state; a warning says if SciPy stops before it converges, as at ``max_iter``.
 
-    The run's state has the parameters of the last iteration, or those of the best validation score, throughout: an
-    interrupt keeps it.
+    After each iteration the run's state has its parameters, or those of the best validation score, so that they are
+    kept if the search is interrupted.
     """
     settings, search = run.settings, Search(run)
     # SciPy before 1.15 printed its own report for iprint.

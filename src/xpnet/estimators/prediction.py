@@ -9,7 +9,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import checked_beside, data_dtype, get_backend, is_host_data, is_in_rows, to_numpy
+from ..backends import Backend, checked_beside, data_dtype, get_backend, is_host_data, is_in_rows, to_numpy
 from ..block_prediction import LastPredictions, in_row_blocks
 from ..equations.activations import Linear
 from .coefficients import layers_of
@@ -35,25 +35,27 @@ def check_library(estimator: Any, X: Any, method: str) -> None:
 
 
 def predicted(estimator: Any, X: Any, finish: Callable[[Array], Array] = lambda A: A, linked: bool = True) -> Array:
-    """The network's outputs for X, after the loss's link unless not ``linked``, as an array of X's library.
+    """The network's outputs for X, after the loss's link if ``linked``, as an array of X's library.
 
     ``finish`` is applied to the result before it leaves the backend.
     """
-    with get_backend(estimator.backend, X).active():
-        A = finish(_on_backend(estimator, X, linked))
+    backend = get_backend(estimator.backend, X)
+    with backend.active():
+        A = finish(_on_backend(estimator, backend, X, linked))
         return to_numpy(A) if is_host_data(X) else get_backend(None, X).asarray(A)
 
 
-def _on_backend(estimator: Any, X: Any, linked: bool) -> Array:
+def _on_backend(estimator: Any, backend: Backend, X: Any, linked: bool) -> Array:
     is_checked = is_host_data(X) and not is_in_rows(X)
     if is_checked:
         X = validate_data(estimator, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False)
-    backend = get_backend(estimator.backend, X)
     X = read_matrix(estimator, X, backend, is_first=False, is_checked=True)
     model = estimator._model(drops=False)
     link, network = model.criterion.link if linked else Linear(), model.network
-    method = "predict" if linked else "output"
-    last = last_predictions.setdefault(estimator, LastPredictions()).of(method, model, X, backend)
+    last = None
+    if backend.is_cupy:
+        method = "predict" if linked else "output"
+        last = last_predictions.setdefault(estimator, LastPredictions()).of(method, model, X, backend)
     dtype = data_dtype(precision(estimator), backend) or X.dtype
     with contextlib.nullcontext() if is_checked else checked_beside(X, "X"):
         return in_row_blocks(

@@ -33,8 +33,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     loss : {"squared_error", "poisson", "huber", "quantile", "absolute_error"} or Loss
-        Half the squared error, half the Poisson deviance (y >= 0), Huber's with delta = 1, the median's by its two
-        names (a quantile's is twice as flat), or an object such as ``xpnet.losses.Quantile(0.9)``.
+        Half the squared error; half the Poisson deviance (y >= 0); Huber's loss with delta = 1; the quantile loss of
+        the median, or the absolute error, which is twice that; or an object such as ``xpnet.losses.Quantile(0.9)``.
 """
         + PARAMETERS
         + """

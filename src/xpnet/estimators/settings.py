@@ -28,12 +28,10 @@ logger = logging.getLogger("xpnet")
 
 @dataclass(frozen=True)
 class Settings:
-    """What an estimator's parameters mean in training.
+    """An estimator's parameters as training uses them.
 
     Attributes
     ----------
-    rule : Optimizer
-        The update rule.
     schedule : Schedule
         The factor of the learning rate at each step.
     adaptive : Adaptive or None
@@ -46,7 +44,6 @@ class Settings:
         As given.
     """
 
-    rule: Optimizer
     schedule: Schedule
     adaptive: Adaptive | None
     inverse_scaling: InverseScaling | None
@@ -63,7 +60,7 @@ class Settings:
 
     @classmethod
     def of(cls, params: Any) -> "Settings":
-        """The settings of these parameters, each of which is right by itself; a ValueError if they contradict."""
+        """The settings for these parameters, each of which is valid by itself; a ValueError if they contradict."""
         check_together(params)
         by_name = params.learning_rate if params.solver == "sgd" else None
         adaptive = params.learning_rate if isinstance(params.learning_rate, Adaptive) else None
@@ -71,7 +68,6 @@ class Settings:
             adaptive = Adaptive(params.n_iter_no_change)
         names = "solver batch_size max_iter max_fun shuffle tol early_stopping verbose".split()
         return cls(
-            update_rule(params),
             schedule(params),
             adaptive,
             InverseScaling(params.power_t) if by_name == "invscaling" else None,
@@ -82,7 +78,7 @@ class Settings:
 
 
 def check_together(params: Any) -> None:
-    """Raise a ValueError if parameters that are right by themselves are wrong together."""
+    """Raise a ValueError if parameters that are valid by themselves contradict each other."""
     given, solver = params.learning_rate, params.solver
     if isinstance(given, type):
         raise ValueError(f"learning_rate is the class {given.__name__}; give an object of it")
@@ -152,7 +148,7 @@ def hidden_sizes(given: Any) -> list[int]:
 
 
 def activations(params: Any, n_hidden: int) -> list[Activation]:
-    """One for each hidden layer; and the last once more, by which the output layer's initial weights are drawn."""
+    """One for each hidden layer, and the last once more: the output layer's initial weights depend on it."""
     given = _for_each_layer(params, "activation", n_hidden)
     one = params.activation if isinstance(params.activation, str | Activation) else "linear"
     return [activation(f) for f in (*given, given[-1] if given else one)]
@@ -182,7 +178,7 @@ def model_of(params: Any, hidden: list[int], n_outputs: int, loss: Loss, drops: 
 
 @functools.lru_cache(maxsize=64)
 def _model(sizes: tuple, activations: tuple, rates: tuple, loss: Loss, l1: float, l2: float, precision: Any) -> Model:
-    """A model of dense layers, each with its dropout; made once, as its parts are compared wherever it is used."""
+    """A model of dense layers, each with its dropout; equal arguments give the same object."""
     layers: list[Any] = []
     for k, (n, f, rate) in enumerate(zip(sizes, activations, rates, strict=True)):
         initializer = GlorotUniform(2.0 if isinstance(f, Sigmoid) else 6.0)
@@ -208,7 +204,7 @@ BEYOND_SCIKIT_LEARN: dict[str, list] = {
     "backend": [str, None],
     "precision": [str, None],
 }
-"""What is allowed for the parameters that scikit-learn does not have, or restricts more."""
+"""The allowed values of parameters that scikit-learn does not have or restricts more."""
 
 PARAMETERS = """\
     hidden_layer_sizes : int or sequence of int, default (100,)
@@ -225,23 +221,23 @@ PARAMETERS = """\
         scikit-learn's names are for sgd alone. A schedule such as ``xpnet.schedules.Cosine(steps)``, a function of the
         step, and ``xpnet.schedules.Adaptive()`` are for every solver that steps.
     penalty : {"l2", "l1", "elasticnet"} or None
-        On the weights (D0): alpha/2 sum w^2, alpha sum |w|, or ``l1_ratio`` of the one and the rest of the other.
+        On the weights (D0): alpha/2 sum w^2, alpha sum |w|, or a mix of both by ``l1_ratio``.
     l1_ratio : float
         L1's share in "elasticnet", from 0 to 1.
     weight_decay : float
-        AdamW's: theta -= rate * weight_decay * theta on the weights.
+        For AdamW: theta -= rate * weight_decay * theta on the weights.
     dropout : float or list of float
-        The share of each hidden layer's units that a step leaves out; a list has one for each layer. The masks follow
-        from ``random_state`` and are the same on every backend.
+        The fraction of each hidden layer's units that a step leaves out; a list has one for each layer. The masks
+        follow from ``random_state`` and are the same on every backend.
     clip_norm : float, optional
         Longer gradients are scaled down to this norm; inf only records the norm in ``history_``.
     scoring : str or callable, optional
-        What early stopping looks at: by default the accuracy or R^2, "loss" the loss of the validation set, or any
+        The score for early stopping: by default the accuracy or R^2; "loss" for the loss of the validation set; or any
         scorer of scikit-learn's.
     backend : {"numpy", "cpu", "cupy", "cuda", "cupy:N", "auto"}, optional
-        What computes; see :func:`xpnet.get_backend`. By default everything follows X.
+        The backend that computes; see :func:`xpnet.get_backend`. By default it follows X.
     precision : {"float32", "float64", "tf32", "bfloat16"}, optional
-        What is computed in, see :class:`xpnet.Model`. By default float32 or float64 as X is.
+        The precision of the computation, see :class:`xpnet.Model`. By default that of X, float32 or float64.
     verbose : bool or int
         Whether to print scikit-learn's lines; 2 prints a table of ``history_``.
     batch_size, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, warm_start, \

@@ -23,7 +23,7 @@ class Labels:
     classes : array, (n_classes,), or None
         The labels, sorted.
     class_weight : dict, "balanced" or None
-        As the classifier's.
+        The classifier's parameter.
     """
 
     binarizer: LabelBinarizer
@@ -80,7 +80,7 @@ class Labels:
         return Y if Y.shape[1] == 1 else None
 
     def weigh(self, y: np.ndarray, w: np.ndarray | None, is_part: bool = False) -> np.ndarray | None:
-        """The weights w of the samples, or None, times those of their classes; y ``is_part`` of the training data."""
+        """The weights w of the samples, or None, times those of their classes; ``is_part`` as in ``learn``."""
         if self.class_weight is None:
             return w
         classes = None if self.is_multilabel else self.classes
@@ -129,7 +129,7 @@ class Numbers:
 
     @staticmethod
     def learn(regressor: Any, y: Any, is_part: bool) -> None:
-        """Nothing is learned of numbers."""
+        """Do nothing: numbers have no labels."""
 
     def loss(self, n_outputs: int) -> losses.Loss:
         """The loss that is given, or that has this name."""
@@ -157,7 +157,7 @@ class Numbers:
         """None: a split is random."""
 
     def weigh(self, y: np.ndarray, w: np.ndarray | None, is_part: bool = False) -> np.ndarray | None:
-        """The weights of the samples as they are."""
+        """The weights of the samples, unchanged."""
         return w
 
     def score(self, Y: np.ndarray, A: np.ndarray, w: np.ndarray | None) -> float:

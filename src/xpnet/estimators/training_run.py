@@ -1,4 +1,4 @@
-"""One run of training: epochs of minibatches, what each leaves behind, the best parameters, and when to stop."""
+"""One run of training: its epochs, their records, the best parameters, and when to stop."""
 
 import math
 import sys
@@ -74,14 +74,14 @@ class Run:
         self.keeps_last = not self.settings.early_stopping or self.plateau.best < math.inf
 
     def publish(self) -> None:
-        """Show the estimator's user where training stands."""
+        """Set the estimator's attributes that show the history and the state of training."""
         self.attributes.update(vars(self.history), _plateau=self.plateau, _resume=self.state)
 
     def train(self, rng: Any, last_steps: LastSteps | None, n_epochs: int) -> bool:
-        """Epochs until the loss or the validation score stops improving, or there were n_epochs; whether it stopped.
+        """Train until the loss or the validation score stops improving, or for n_epochs. Returns whether it stopped.
 
-        ``state`` is right before and afterwards, also if training was interrupted or diverged. ``last_steps`` has the
-        runner of an earlier training's steps, and keeps this one's.
+        ``state`` is also set if training is interrupted or diverges. ``last_steps`` has the runner of an earlier
+        training's steps, and keeps this one's.
         """
         settings, model, data = self.settings, self.model, self.data
         size = self._batch_size(data.X.shape[0])
@@ -101,7 +101,7 @@ class Run:
             return True
 
     def _loop(self, epochs: Generator[tuple[State, float], State | None, None], n_epochs: int) -> bool:
-        """Epoch after epoch; whether anything but their number ends it."""
+        """Run the epochs. Returns whether anything but their number ended them."""
         state, m = self.state, self.data.X.shape[0]
         while self.history.n_iter_ < n_epochs:
             self.begin_epoch(state)
@@ -121,13 +121,13 @@ class Run:
         return False
 
     def begin_epoch(self, state: State) -> None:
-        """An epoch begins at this state."""
+        """Report to the callbacks that an epoch begins at this state."""
         if self.callbacks is not None:
             self.publish()
             self.callbacks.begin_epoch(state)
 
     def end_epoch(self, state: State, cost: float, rate: float | None, seconds: float) -> bool:
-        """Record an epoch that led to this state, keep the best, and tell; whether a callback ends training."""
+        """Record an epoch that led to this state, and keep the best. Returns whether a callback ends training."""
         by_score, best = self.settings.early_stopping, self.plateau.best
         loss, score = (math.nan, math.nan) if self.judge is None else self.judge(state.theta)
         monitored = -score if by_score else cost
@@ -148,7 +148,7 @@ class Run:
         return self.callbacks is not None and self.callbacks.end_epoch(state)
 
     def _diverged(self, error: DivergedError) -> bool:
-        """Raise, with scikit-learn's words first; under early stopping only warn: the best parameters are finite."""
+        """Raise the error, or with early stopping, which has kept finite parameters, warn of it."""
         if not self.settings.early_stopping:
             self.state = error.state
             error.args = (f"{NOT_FINITE} {error}",)
@@ -178,7 +178,7 @@ def starting_state(estimator: Any, model: Model, backend: Backend, X: Array, rng
 
 
 class Shuffles:
-    """An estimator's source of shuffles, which training need not copy: an estimator resumes with its own.
+    """An estimator's source of shuffles, which is not copied, as an estimator resumes with its own generator.
 
     Copying a RandomState takes as long as an epoch over a few hundred samples.
     """

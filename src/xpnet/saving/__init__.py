@@ -95,5 +95,5 @@ def load(path: str | os.PathLike, backend: str | None = None) -> Any:
 
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
-    """What a model file says about itself: versions, class, parameters, facts, labels, names of the targets."""
+    """The header of a model file: versions, class, parameters, facts, labels, names of the targets."""
     return checked_document(read_file(path)[0], path)

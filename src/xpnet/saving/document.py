@@ -16,7 +16,7 @@ _RECORDED = (
     "loss_ loss_curve_ best_loss_ validation_scores_ best_validation_score_ validation_loss_curve_ _course "
     "_no_improvement_count"
 ).split()
-"""What training records, which a model that was made elsewhere may lack."""
+"""Attributes that training records, which a model that was made elsewhere may lack."""
 
 
 def to_document(network: ScaledNetwork) -> dict[str, Any]:

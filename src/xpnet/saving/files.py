@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place and moved into it; and read with errors that help."""
+"""Writes files completely or not at all, under another name that is then replaced; reads them with helpful errors."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""The header of a model file: a document in JSON, written and read without trust in who wrote it.
+"""The header of a model file: a document in JSON, read without trust in its author.
 
 A header is data and can name no code: the only objects in it are settings of the package, such as activations, which
 are looked up by name among those that it allows.
@@ -72,7 +72,7 @@ def encoded(value: Any, what: str) -> Any:
         return {"object": type(value).__name__, "settings": settings}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ValueError(f"{what} is {value!r}; a model file holds numbers, text, None and lists of them: set it to such")
+    raise ValueError(f"{what} is {value!r}; a model file holds numbers, text, None and lists of these: set one of them")
 
 
 _DECODERS: dict[tuple[str, ...], Callable[..., Any]] = {

@@ -27,7 +27,7 @@ _IN_WORDS = (
     "TransformedTargetRegressor of such a Pipeline for regression and transformer=StandardScaler()"
 )
 LEARNED = {"mean": "mean_", "scale": "scale_", "variance": "var_"}
-"""What a scaler has learned: names of tensors, and attributes of a StandardScaler, which may be None."""
+"""The names of a scaler's tensors, and the attributes of a StandardScaler that hold them or are None."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ScaledNetwork:
         return {name: scaler for name, scaler in scalers.items() if scaler is not None}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the network and the scalers have learned, on the host, by the names of a file's tensors."""
+        """The learned arrays of the network and the scalers, on the host, by the names of a file's tensors."""
         layers = range(len(self.mlp.coefs_))
         found = {f"coefs.{k}": self.mlp.coefs_[k] for k in layers}
         found |= {f"intercepts.{k}": self.mlp.intercepts_[k] for k in layers}
