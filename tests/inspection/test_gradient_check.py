@@ -171,7 +171,7 @@ class HardTanh(Activation):
         return self.slope * (np.abs(A) < 1.0)
 
 
-def test_a_users_own_kinks_are_told_from_a_users_own_errors():
+def test_a_users_own_kinks_are_distinguished_from_errors():
     near = RNG.choice([-1.0, 1.0], size=(5, 3)) + RNG.uniform(-0.03, 0.03, size=(5, 3))
     right = check_gradients(HardTanh(), near)
     assert right.ok, str(right)
@@ -407,7 +407,7 @@ def test_refusals():
         check_gradients(model, X)
     with pytest.raises(ValueError, match="Y is missing: a Huber"):
         check_gradients(losses.Huber(), X)
-    with pytest.raises(TypeError, match="'relu' can't be checked; allowed: a Model"):
+    with pytest.raises(TypeError, match="'relu' can't be checked; allowed: an instance of Model"):
         check_gradients("relu", X)
     with pytest.raises(TypeError, match="can't be checked"):
         check_gradients(Dense, X)
@@ -476,6 +476,8 @@ def test_fitted_estimators_and_what_holds_them():
         assert check_gradients(model, features, 100.0 * y).raise_if_wrong().error <= 1e-12
     search = GridSearchCV(MLPClassifier(**few), {"solver": ["sgd"]}, cv=2).fit(features.astype("float32"), labels)
     assert check_gradients(search, features.astype("float32"), labels).ok
+    network.set_params(backend="cupy:99")
+    assert check_gradients(network, X, labels, backend="numpy").ok
     with pytest.raises(ValueError, match=r"there is no network.* in this LogisticRegression"):
         check_gradients(LogisticRegression().fit(features, labels), features, labels)
     with pytest.raises(ValueError, match="Y is missing: a Pipeline"):

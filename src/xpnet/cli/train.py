@@ -151,7 +151,7 @@ def _fit(model: Any, samples: Split, args: argparse.Namespace, console: Console)
 
 
 def _say_why_it_ended(console: Console, network: Any, said: Sequence[Warning | str], interrupted: bool) -> None:
-    """Print why training ended, and pass on the warnings that speak of something else."""
+    """Print why training ended, and the warnings about anything else as notes."""
     unconverged = [message for message in said if isinstance(message, ConvergenceWarning)]
     if interrupted:
         console.line("stopped", f"by Ctrl-C after {network.n_iter_} epochs; the model trained so far is kept")

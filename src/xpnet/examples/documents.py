@@ -1,4 +1,4 @@
-"""The documents D0 to D4: their networks with small fixed data, their notation, and where they have each equation."""
+"""The documents D0 to D4: their networks with small fixed data, their notation, and the place of each equation."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ CITATIONS = {
     "J": "D1 cost; D2 section 2.1; D3 cost; D4 step 1",
     "penalty": "D0 L1, L2",
 }
-"""Where the documents have what is no class's own equation; the README's table has the same names."""
+"""Where the documents have the equations that belong to no class; the README's table has the same names."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Example:
     learning_rate: float = 0.5
 
     def explanation(self, learning_rate: float | None = None, check: bool = True) -> Explanation:
-        """The step explained in the document's notation, with where the documents have each equation."""
+        """The step explained in the document's notation, with the place of each equation in the documents."""
         nested = tuple(tuple(host.asarray(a, dtype=host.float64) for a in layer) for layer in self.parameters)
         theta = self.model.layout(len(self.X[0])).pack(nested)
         state = initial_state(theta, GradientDescent(learning_rate or self.learning_rate))
@@ -61,7 +61,7 @@ class Example:
         return replace(step, quantities=quantities, references=references)
 
     def _citation(self, q: Quantity) -> str:
-        """Where the documents have a step that is no class's own."""
+        """Where the documents have an equation that belongs to no class."""
         if q.section == "backward" and q.name == f"dZ{len(self.model.network.layers)}":
             return CITATIONS["output"]
         name = re.match(r"(?:sum )?(dA|dW|dZ|db|c|Z|J|L|penalty)(?=\d+$| |$)", q.name)

@@ -455,7 +455,7 @@ def test_errors_are_those_of_training(rng):
         explain(model, X, Y, state=state, check=False)["dW9"]
 
 
-def test_what_is_no_model_or_has_no_state_is_told_what_to_give(rng):
+def test_errors_name_the_missing_model_or_state(rng):
     model, state, X, Y, _ = small(rng)
     with pytest.raises(ValueError, match=r"^model is a int; explain takes a Model with its state.*MLPClassifier"):
         explain(1, [[3.0]], [[4.0]])

@@ -31,7 +31,7 @@ def backward(step: Step) -> Iterator[Quantity]:
 
 
 def _output_error(step: Step) -> Quantity:
-    """What the loss hands to the last layer."""
+    """The gradient of the loss with respect to the last layer's output."""
     K, criterion, name = step.depth, step.model.criterion, step.output_error
     said = renamed(getattr(criterion, "derivative_equation", "dZ = dL/dZ"), {"dZ": name, "A": f"A{K}"})
     if step.data[2] is not None:
@@ -41,7 +41,7 @@ def _output_error(step: Step) -> Quantity:
 
 
 def _gradients(step: Step, k: int) -> Iterator[Quantity]:
-    """Of each parameter of layer k: the sum over the samples if that isn't all yet, the penalty's, the cost's."""
+    """Each parameter of layer k: the sum over the samples and the penalty's share, if any, and the cost's gradient."""
     model, layer, seen = step.model, step.layer(k), step.seen
     source, by_name = source_of(layer), f" = {type(layer).__name__}'s backward, sum_i"
     found = zip(step.parameters(k), seen["gradients", k], seen["params", k], strict=True)

@@ -27,7 +27,7 @@ def forward(step: Step) -> Iterator[Quantity]:
 
 
 def _outputs(step: Step, k: int) -> Iterator[Quantity]:
-    """Z and A of layer k; of the last, the prediction."""
+    """Z and A of layer k; for the last layer, A is the prediction."""
     f, layer, A = step.activation(k), step.layer(k), step.seen["A", k]
     linked = k == step.depth and step.has_link
     if f is None:
@@ -73,7 +73,7 @@ def loss(step: Step) -> Iterator[Quantity]:
 
 
 def penalty_text(step: Step, l1: str, l2: str) -> str:
-    """The terms of the penalty that are there, with their lambdas."""
+    """The terms of the penalty that are not 0, with their lambdas."""
     terms = [(value, term, i) for value, term, i in ((step.model.l1, l1, 1), (step.model.l2, l2, 2)) if value]
     scale = "c " if step.model.scale_penalty else ""
     lambdas = ", ".join(f"lambda_{i} = {scale}{value:g}" for value, _, i in terms)

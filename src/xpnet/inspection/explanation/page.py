@@ -1,6 +1,6 @@
 """An explanation as one page of HTML that needs nothing else: no network, no script; light or dark.
 
-The forward pass runs down the left column, the backward pass up the right one; the numbers say the order.
+The forward pass runs down the left column, the backward pass up the right one; the cards' numbers give the order.
 """
 
 import html

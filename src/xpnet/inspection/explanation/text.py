@@ -1,4 +1,4 @@
-"""An explanation in words: groups, facts and remarks, which every writer shows; the writers of text and Markdown."""
+"""An explanation as text and as Markdown; its groups, facts and remarks are the same on the page."""
 
 import itertools
 import textwrap
@@ -30,7 +30,7 @@ def shape(a: np.ndarray) -> str:
 
 
 def summary(q: Quantity) -> dict[str, str]:
-    """What a large array's numbers are like, in words."""
+    """A large array's summary as text, by name."""
     s = q.summary()
     return {name: number(s[name], 4) for name in ("min", "mean", "max", "norm")} | {
         "zeros": f"{100.0 * s['zeros']:.3g} %"
@@ -38,13 +38,13 @@ def summary(q: Quantity) -> dict[str, str]:
 
 
 def summary_line(q: Quantity) -> str:
-    """The same in a line."""
+    """A large array's summary in one line."""
     *named, (_, zeros) = summary(q).items()
     return f"{', '.join(f'{name} {x}' for name, x in named)}, {zeros} zeros; it begins"
 
 
 def beside(q: Quantity) -> str:
-    """What the document calls this, what it prints, and whether ours is the same; empty if it says nothing."""
+    """The document's name of it, its printed numbers and whether ours are the same; empty if it has none."""
     if q.symbol is None or (q.printed is None and q.symbol == q.name):
         return ""
     if q.printed is None:
@@ -75,7 +75,7 @@ def verdict(explanation: Explanation) -> str:
 
 
 def facts(explanation: Explanation) -> dict[str, str]:
-    """The explanation's facts, and what came of the step and of the check."""
+    """The explanation's facts, and the outcome of the step and of the check."""
     before, after = (number(explanation[name].value.item()) for name in ("J", "J new"))
     cost = f"J = {before} before the step, {after} after it"
     found = {**explanation.facts, "cost": cost, "check": verdict(explanation)}
