@@ -57,7 +57,7 @@ class Example:
         step = explain(self.model, self.X, self.Y, state=state, check=check)
         step = step.beside(self.title, self.symbols, self.printed)
         quantities = tuple(replace(q, source=q.source or self._citation(q)) for q in step)
-        references = tuple(f"{document}: {said}" for document, said in DOCUMENTS.items())
+        references = tuple(f"{document}: {title}" for document, title in DOCUMENTS.items())
         return replace(step, quantities=quantities, references=references)
 
     def _citation(self, q: Quantity) -> str:
@@ -132,7 +132,7 @@ def worked_exercise() -> list[Example]:
     """D4: 2-2-1, ReLU, no biases, half squared error, η = 0.1, and every number that the document prints."""
     model = Model(Sequential(Dense(2, "relu", bias=False), Dense(1, "relu", bias=False)), reduction="sum")
     W1, W2, X, Y = [[2, 1], [-3, 4]], [[2], [-1]], [[1.0, -1.0]], [[0.0]]
-    said: dict[str, tuple[str, Any]] = {
+    document: dict[str, tuple[str, Any]] = {
         "X": ("x_1, x_2", X),
         "Y": ("y_actual", Y),
         "W1": ("w_13 w_14; w_23 w_24", W1),
@@ -149,8 +149,8 @@ def worked_exercise() -> list[Example]:
         "W1 new": ("w_13 w_14; w_23 w_24, new", [[0, 1], [-1, 4]]),
         "W2 new": ("w_35; w_45, new", [[-3], [-1]]),
     }
-    symbols = {name: symbol for name, (symbol, _) in said.items()}
-    printed = {name: numbers for name, (_, numbers) in said.items()}
+    symbols = {name: symbol for name, (symbol, _) in document.items()}
+    printed = {name: numbers for name, (_, numbers) in document.items()}
     return [Example("D4: the worked exercise", model, ((W1,), (W2,)), X, Y, symbols, printed, learning_rate=0.1)]
 
 

@@ -64,8 +64,8 @@ class Recorder:
 
     Notes
     -----
-    A snapshot holds 8 (2 n_parameters + samples * units) bytes in float64. If an estimator is fitted in another process,
-    the snapshots stay there.
+    A snapshot holds 8 (2 n_parameters + samples * units) bytes in float64. If an estimator is fitted in another
+    process, the snapshots stay there.
 
     Examples
     --------

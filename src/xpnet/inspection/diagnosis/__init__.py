@@ -110,9 +110,9 @@ def _while_training(case: Case, unscaled: bool) -> Iterator[Finding]:
 
 def _looked_at(case: Case) -> str:
     m, epochs = case.X.shape[0], len(case.history)
-    said = [
+    parts = [
         f"{m} samples" if m == case.n_samples else f"{m} of {case.n_samples} samples, evenly spaced",
         f"{case.theta.shape[0]} parameters",
         f"{epochs} epochs" if epochs else "no history: learning rate and outcome not looked at",
     ]
-    return ", ".join(said + ["no optimizer's state: updates not looked at"] * (case.state is None))
+    return ", ".join(parts + ["no optimizer's state: updates not looked at"] * (case.state is None))
