@@ -1,4 +1,4 @@
-"""The cost as a function of parameters, for anything that has a gradient: a layer or loss becomes the smallest model.
+"""The cost as a function of parameters; a layer, activation or loss becomes the smallest model that holds it.
 
 The input of a layer, or what a network computes up to some layer, is then itself a parameter, and so has a gradient.
 """

@@ -133,7 +133,7 @@ def test_names_that_xml_cannot_hold_are_drawn_without():
     assert "a b" in texts(to_svg(D4, 2, output_names=["a\x00b"]))
 
 
-def test_the_link_is_named_where_the_loss_brings_it():
+def test_the_link_is_named_if_the_loss_has_one():
     assert "softmax" in texts(to_svg(D0, 3))
     assert "softmax" not in texts(to_svg(D0.network, 3))
 
@@ -336,7 +336,7 @@ def test_text_is_seen_on_light_and_on_dark_pages(browse, tmp_path, theme):
         GridSearchCV(MLPClassifier(), {"alpha": [0.1]}),
     ],
 )
-def test_before_fit_is_said_as_scikit_learn_says_it(unfitted):
+def test_estimators_that_are_not_fitted_raise_scikit_learns_error(unfitted):
     for show in (to_svg, summary, FirstLayerWeightsDisplay.from_estimator):
         with pytest.raises(NotFittedError, match="is not fitted: call fit first"):
             show(unfitted)
