@@ -125,7 +125,7 @@ def in_a_terminal() -> Callable:
         while True:
             try:
                 chunk = os.read(ours, 65536)
-            except OSError:  # how Linux says that the other side was closed
+            except OSError:  # on Linux, the other side was closed
                 break
             if not chunk:
                 break

@@ -9,11 +9,11 @@ FEW = "--epochs", "3"
 
 def test_no_color_is_honoured(in_a_terminal):
     pytest.importorskip("rich", reason="rich is not installed")
-    coloured, _ = in_a_terminal(["train", "iris.csv", "--target", "species", *FEW])
+    colored, _ = in_a_terminal(["train", "iris.csv", "--target", "species", *FEW])
     plain, _ = in_a_terminal(["train", "iris.csv", "--target", "species", *FEW], NO_COLOR="1")
-    colours = re.compile(r"\x1b\[[\d;]*3\d[\d;]*m")
-    assert colours.search(coloured)
-    assert not colours.search(plain)
+    colors = re.compile(r"\x1b\[[\d;]*3\d[\d;]*m")
+    assert colors.search(colored)
+    assert not colors.search(plain)
 
 
 def test_a_console_without_rich_or_a_terminal_is_plain(monkeypatch):

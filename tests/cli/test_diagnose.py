@@ -24,7 +24,7 @@ def test_diagnose_says_what_is_wrong_and_exits_with_1(succeed, run, flowers):
 
 
 @pytest.mark.parametrize(("data", "target"), [("iris.csv", "species"), ("diabetes.csv", "target")])
-def test_diagnose_is_silent_where_all_is_well(data, target, succeed):
+def test_diagnose_finds_nothing_if_all_is_well(data, target, succeed):
     succeed("train", data, "--target", target, "--learning-rate", "0.003", "--epochs", "600", "--quiet")
     model = data.replace(".csv", ".safetensors")
     out, err = succeed("diagnose", model, data)

@@ -157,7 +157,7 @@ def test_a_saved_model_on_its_table(data, target, tables, capsys):
     assert {q["check"]["verdict"] for q in found["quantities"] if "check" in q} <= {"agrees", "kink"}
     assert "A step of m.safetensors" in found["title"]
     assert found["notes"] == [
-        "A model file holds no slots: the rule starts afresh here, and training would have gone on with its own."
+        "A model file holds no optimizer slots: this step starts with new ones; training would have kept its own."
     ]
     assert not np.any(by_name["m of W1"]["values"])
     if target == "species":  # the table is sorted by it

@@ -28,7 +28,7 @@ def test_lines_before_a_gpu_that_fails_are_kept(run, monkeypatch):
     assert out.splitlines()[-1].startswith("cupy ")
 
 
-def test_info_tells_what_a_model_holds(iris_model, succeed, refused):
+def test_info_shows_what_a_model_holds(iris_model, succeed, refused):
     out, _ = succeed("info", "iris.safetensors")
     for text in (
         "format 1, written by xpnet " + xpnet.__version__,

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 import xpnet
 
 
@@ -31,6 +33,15 @@ def test_letters_that_the_encoding_lacks_are_replaced(flowers):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "150 rows of fleurs-?.csv" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["explain D0", "summary iris.safetensors", "diagnose iris.safetensors iris.csv"])
+def test_a_reader_that_has_gone_is_no_error(command, iris_model):
+    argv = [sys.executable, "-m", "xpnet", *command.split()]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def test_importing_the_commands_is_cheap():

@@ -48,7 +48,7 @@ def test_regression_is_scored_in_the_targets_units(succeed, refused, rows, patie
     refused("--proba needs a classifier", "predict", "diabetes.safetensors", "diabetes.csv", "--proba")
 
 
-def test_digits_can_be_predicted_and_the_score_is_put_right(succeed, refused, rows):
+def test_digits_can_be_predicted_with_a_note_on_the_score(succeed, refused, rows):
     succeed("train", "digits", *FEW)
     out, err = succeed("predict", "digits.safetensors", "digits")
     assert len(rows(out)) == 1798

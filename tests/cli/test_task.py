@@ -7,7 +7,7 @@ import xpnet
 FEW = "--epochs", "3"
 
 
-def test_whole_numbers_tell_the_task(succeed, flowers, patients):
+def test_whole_numbers_decide_the_task(succeed, flowers, patients):
     patients.astype({"target": int}).to_csv("many.csv", index=False)
     Y = flowers["species"].factorize()[0]
     flowers.assign(species=Y).to_csv("few.csv", index=False)

@@ -132,7 +132,7 @@ def test_a_failed_write_keeps_the_model_that_was_there(monkeypatch, succeed, ref
     refused("no space left", "train", "iris.csv", "--target", "species", "--epochs", "4")
 
 
-def test_auto_says_what_it_took(succeed):
+def test_auto_names_its_choice(succeed):
     out, _ = succeed("train", "iris.csv", "--target", "species", *FEW, "--backend", "auto")
     assert re.search(r"backend   (numpy|cupy:0) \(--backend auto: .+\)", out)
     assert xpnet.load("iris.safetensors")[-1].backend is None

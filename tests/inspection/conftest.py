@@ -15,16 +15,16 @@ _QUIET = (
 
 @pytest.fixture
 def browse(tmp_path):
-    """``browse(html, *flags)``: what Chromium prints once it has loaded the page."""
+    """``browse(page, *flags)``: what Chromium prints once it has loaded the page, with a new profile each time."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip(f"no browser: none of {', '.join(_NAMES)} is installed")
 
-    def run(html: str, *flags: str) -> str:
-        page = Path(tmp_path, "page.html")
-        page.write_text(f"<!doctype html><meta charset='utf-8'>{html}", encoding="utf-8")
+    def run(page: str, *flags: str) -> str:
+        file = Path(tmp_path, "page.html")
+        file.write_text(page, encoding="utf-8")
         profile = f"--user-data-dir={tmp_path / 'profile'}"
-        command = [program, *_QUIET.split(), profile, *flags, page.as_uri()]
+        command = [program, *_QUIET.split(), profile, *flags, file.as_uri()]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
     return run

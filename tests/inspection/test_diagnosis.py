@@ -1,4 +1,4 @@
-"""diagnose is silent on healthy training, and each of its findings is provoked by a network that is really sick."""
+"""diagnose finds nothing in healthy training, and each of its findings in a network that has that fault."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -283,7 +283,7 @@ def test_a_rate_at_which_training_diverges():
 
 
 def history_of(L):
-    """What is said of this history, beside a healthy network."""
+    """The diagnosis of this history with a healthy network."""
     model = Model(Sequential(Dense(16, "relu"), Dense(10)), "cross_entropy")
     state, _ = trained(model, SCALED, ONE_HOT, 0.1, 10)
     return diagnose(model, SCALED, ONE_HOT, state=state, history=L)
@@ -305,7 +305,7 @@ def history_of(L):
         ([2.0], None, None),
     ],
 )
-def test_what_a_history_says(history, kind, number):
+def test_findings_from_a_history(history, kind, number):
     found = history_of(history)
     assert kinds(found) == ([kind] if kind else [])
     if kind:
@@ -322,7 +322,7 @@ def test_a_rate_too_low(rate):
 
 
 @pytest.mark.parametrize("n_epochs", [3, 20])
-def test_a_cost_that_stands(n_epochs):
+def test_a_cost_that_hardly_moves(n_epochs):
     model = Model(Sequential(Dense(20, "relu"), Dense(10)), "cross_entropy")
     state, history = trained(model, SCALED, ONE_HOT, 1e-6, n_epochs)
     found = diagnose(model, SCALED, ONE_HOT, state=state, history=history)
@@ -337,7 +337,7 @@ def test_units_that_are_all_alike(optimizer):
     model = Model(Sequential(Dense(20, "relu", initializer="zeros"), Dense(10, initializer="zeros")), "cross_entropy")
     state, history = trained(model, SCALED, ONE_HOT, optimizer, 20)
     found = diagnose(model, SCALED, ONE_HOT, state=state, history=history)
-    assert kinds(found) == ["units all alike"]  # and not what follows: dead units, a cost that stands
+    assert kinds(found) == ["units all alike"]  # and not its consequences: dead units, a cost that hardly moves
     assert found[0].where == "W1"
     assert found[0].number == 0.0
     assert "not zeros" in found[0].fix
@@ -477,10 +477,10 @@ def test_the_ratio_of_gradients_is_that_of_the_backward_pass():
     assert finding.number == pytest.approx(sizes[-1] / sizes[0], rel=1e-9)
 
 
-# --- what it takes
+# --- subjects and data
 
 
-def test_whatever_holds_the_network():
+def test_networks_inside_searches_and_pipelines():
     X, y = load_iris(return_X_y=True, as_frame=True)
     search = GridSearchCV(classifier(max_iter=30), {"mlpclassifier__alpha": [1e-4, 1e-2]}, cv=2).fit(X, y)
     found = diagnose(search, X, y)
@@ -591,7 +591,7 @@ def test_refusals():
         diagnose(fitted, IRIS[0], IRIS[1] + 7)
 
 
-# --- how it says so
+# --- the result
 
 
 def test_a_diagnosis_is_a_sequence_a_text_a_table_and_json():

@@ -1,4 +1,4 @@
-"""check_gradients finds the errors that people make, names them, and blames no kink on the one who wrote it."""
+"""check_gradients finds common errors, names the parameter, and does not take a kink for an error."""
 
 import ast
 import pickle
@@ -85,7 +85,7 @@ def test_every_library_in_float64(library):
     assert check_gradients(Dense(3, "sigmoid"), library.asarray(X)).error <= 1e-12
 
 
-def test_a_given_theta_is_where_it_looks():
+def test_a_given_theta_is_used():
     model = Model(Sequential(Dense(2, "tanh"), Dense(3)), "cross_entropy")
     theta = np.linspace(-1.0, 1.0, model.layout(4).n_parameters)
     check = check_gradients(model, X, Y, theta=theta, every=True)
@@ -100,7 +100,7 @@ def test_a_given_theta_is_where_it_looks():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_correct_kinks_are_never_blamed(seed):
+def test_kinks_are_not_taken_for_errors(seed):
     rng = np.random.default_rng(seed)
     model = Model(Sequential(Dense(20, "relu"), PReLU(), Dense(20, "leaky_relu"), Dense(3)), "cross_entropy", l1=0.05)
     check = check_gradients(model, rng.normal(size=(20, 4)), np.eye(3)[rng.integers(3, size=20)], rng=rng)
@@ -146,7 +146,7 @@ def test_a_kink_at_the_parameters_themselves():
 
 
 @pytest.mark.parametrize("seed", [0, 14, 17, 18, 23])
-def test_samples_of_zeros_before_training_are_not_blamed(seed):
+def test_samples_of_zeros_before_training_are_not_taken_for_errors(seed):
     """All units of two layers lie on ReLU's kink at once: biases start at 0."""
     rng = np.random.default_rng(seed)
     model = Model(Sequential(Dense(40, "relu"), Dense(20, "relu"), Dense(3)), "cross_entropy", l1=0.001, l2=0.01)
@@ -160,7 +160,7 @@ def test_samples_of_zeros_before_training_are_not_blamed(seed):
 
 @dataclass(frozen=True)
 class HardTanh(Activation):
-    """A user's own: z within [-1, 1], at its ends beyond them."""
+    """A user's own: z within [-1, 1], and the nearer end beyond them."""
 
     slope: float = 1.0
 
@@ -171,7 +171,7 @@ class HardTanh(Activation):
         return self.slope * (np.abs(A) < 1.0)
 
 
-def test_a_users_own_kinks_are_told_from_a_users_own_errors():
+def test_a_users_own_kinks_are_distinguished_from_errors():
     near = RNG.choice([-1.0, 1.0], size=(5, 3)) + RNG.uniform(-0.03, 0.03, size=(5, 3))
     right = check_gradients(HardTanh(), near)
     assert right.ok, str(right)
@@ -379,10 +379,10 @@ def test_dropout_is_checked_with_a_steps_masks():
     assert masked.norm != pytest.approx(plain.norm, rel=1e-3)
 
 
-# --- how it says so
+# --- the result
 
 
-def test_it_says_what_it_found():
+def test_a_check_as_text_and_as_an_error():
     check = check_gradients(Mistaken("no bias sum"), X)
     text = str(check)
     assert text.startswith("the gradient is wrong: off by ")
@@ -407,7 +407,7 @@ def test_refusals():
         check_gradients(model, X)
     with pytest.raises(ValueError, match="Y is missing: a Huber"):
         check_gradients(losses.Huber(), X)
-    with pytest.raises(TypeError, match="'relu' can't be checked; allowed: a Model"):
+    with pytest.raises(TypeError, match="'relu' can't be checked; allowed: an instance of Model"):
         check_gradients("relu", X)
     with pytest.raises(TypeError, match="can't be checked"):
         check_gradients(Dense, X)
@@ -444,7 +444,7 @@ def test_no_public_name_is_a_modules():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_fitted_estimators_and_what_holds_them():
+def test_fitted_estimators_alone_and_inside_others():
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.linear_model import LogisticRegression
@@ -476,6 +476,8 @@ def test_fitted_estimators_and_what_holds_them():
         assert check_gradients(model, features, 100.0 * y).raise_if_wrong().error <= 1e-12
     search = GridSearchCV(MLPClassifier(**few), {"solver": ["sgd"]}, cv=2).fit(features.astype("float32"), labels)
     assert check_gradients(search, features.astype("float32"), labels).ok
+    network.set_params(backend="cupy:99")
+    assert check_gradients(network, X, labels, backend="numpy").ok
     with pytest.raises(ValueError, match=r"there is no network.* in this LogisticRegression"):
         check_gradients(LogisticRegression().fit(features, labels), features, labels)
     with pytest.raises(ValueError, match="Y is missing: a Pipeline"):

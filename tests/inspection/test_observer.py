@@ -45,7 +45,7 @@ def test_everything_is_seen():
     assert np.array_equal(seen["params", 2][0], alpha)
 
 
-def test_an_optimizer_tells_its_update():
+def test_an_optimizer_reports_its_update():
     rule, theta = Adam(0.1), np.ones(3)
     watched = WatchedOptimizer(0.1, rule)
     slots = np.zeros(3), np.zeros(3)

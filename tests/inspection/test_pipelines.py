@@ -72,7 +72,7 @@ def test_names_of_features_and_outputs():
 
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
-def test_before_fit_is_said_as_scikit_learn_says_it(wrap):
+def test_estimators_that_are_not_fitted_raise_scikit_learns_error(wrap):
     with pytest.raises(NotFittedError, match="is not fitted: call fit first"):
         opened(wrap(regressor()))
 

@@ -146,7 +146,7 @@ class Regressor(WithCallbacks, MLPRegressor):
 
 def test_it_follows_scikit_learns_protocol():
     assert isinstance(Recorder(), FitCallback)
-    Classifier().set_callbacks(Recorder())  # raises TypeError where something is missing
+    Classifier().set_callbacks(Recorder())  # raises TypeError if something is missing
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_gradient_costs_what_its_operations_do():
 
 
 @pytest.mark.parametrize("batch_size", [32, 2000])
-def test_a_gradient_needs_no_more_memory_than_it_is_said_to(batch_size):
+def test_a_gradients_memory_is_that_of_its_replay(batch_size):
     network = Sequential(Dense(100, "tanh"), Dropout(0.5), PReLU(), Dense(80, ELU(0.7)), Dense(10))
     layout = Model(network).layout(64)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""``python -m xpnet``: the commands. Each imports the packages that it needs when it runs."""
+"""``python -m xpnet``: the commands. Each imports the packages that it needs only when it runs."""
 
 import argparse
 import importlib
@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command != "predict" and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # "?" for a letter that the encoding lacks; predictions stay exact
     try:
-        return _run(args)
+        code = _run(args)
+        print(end="", flush=True)  # what is still in the buffer; at exit a closed pipe would be reported
+        return code
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What the commands take: their options, the types of these, and the words that explain them."""
+"""The arguments of the commands, with their types and help texts."""
 
 import argparse
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _TARGET: dict[str, Any] = {
 }
 _BACKEND: dict[str, Any] = {
     "metavar": "NAME",
-    "help": "who computes: numpy, cupy, cupy:N or auto; otherwise XPNET_BACKEND, otherwise numpy",
+    "help": "what computes: numpy, cupy, cupy:N or auto; otherwise XPNET_BACKEND, otherwise numpy",
 }
 
 
@@ -65,7 +65,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add("--epochs", metavar="N", type=_count, default=200, help="passes over the data at most (200)")
     add("--early-stopping", action="store_true", help="stop by the score on a tenth of the training data")
     add("--test-size", metavar="F", type=_fraction, default=0.25, help="share of the samples held out (0.25)")
-    add("--seed", metavar="N", type=_seed, default=0, help="of the split, the first parameters and the order (0)")
+    add("--seed", metavar="N", type=_seed, default=0, help="seed of the split, the initial values and the order (0)")
     add("--quiet", action="store_true", help="print nothing but errors and notes")
 
 
@@ -103,13 +103,13 @@ def _add_explain(commands: argparse._SubParsersAction) -> None:
         help="show one training step, quantity by quantity",
         description="Make one training step and show every quantity in order, with its equation, the document that it "
         "comes from, its numbers, and a check of each gradient by central differences.",
-        epilog="'exercise' (D4) stands beside the numbers that the document prints; D0 to D3 are the other documents' "
-        "networks. A saved model makes a step on samples of FILE, evenly spaced, which must hold the target.",
+        epilog="'exercise' (D4) is shown beside the numbers that the document prints; D0 to D3 are the networks of the "
+        "other documents. A saved model makes a step on samples of FILE, evenly spaced, which must hold the target.",
     ).add_argument
     add("what", metavar="exercise|D0|D1|D2|D3|D4|digits|MODEL", help="whose step: see below; MODEL is what train wrote")
     add("data", metavar="FILE", nargs="?", help="for a MODEL: a .csv or .npz file with the target, or 'digits'")
     add("--target", **_TARGET)
-    add("--format", choices=("text", "markdown", "html", "json"), help="(text)")
+    add("--format", choices=("text", "markdown", "html", "json"), help="by --out's ending (text)")
     add("--out", metavar="FILE", help="the file to write, .txt, .md, .html or .json, instead of stdout")
     add("--batch-size", metavar="N", type=_count, help="samples of the step, for digits and a MODEL (32)")
     add("--learning-rate", metavar="R", type=_positive, help="in place of the example's or the model's own")
@@ -147,7 +147,9 @@ def _add_gradcheck(commands: argparse._SubParsersAction) -> None:
 
 def _add_info(commands: argparse._SubParsersAction) -> None:
     add = commands.add_parser(
-        "info", help="versions, GPU and backends, or what a model file holds", description="Print what is here."
+        "info",
+        help="versions, GPU and backends, or what a model file holds",
+        description="Print versions, GPU and backends, or what a model file holds.",
     ).add_argument
     add("model", nargs="?", **_MODEL)
     add("--check", action="store_true", help="train on the GPU at each level in each precision, and compare results")

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 from ..equations.layers import Dense
@@ -16,19 +15,19 @@ from .backend_choice import computing_on
 from .console import note
 
 ENDINGS = {".txt": "text", ".md": "markdown", ".html": "html", ".json": "json"}
-_AFRESH = "A model file holds no slots: the rule starts afresh here, and training would have gone on with its own."
+_AFRESH = "A model file holds no optimizer slots: this step starts with new ones; training would have kept its own."
 SAMPLES = 32
-"""Samples of the step where ``--batch-size`` says nothing else."""
+"""Samples of the step if ``--batch-size`` is not given."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """The whole command; errors are ValueErrors that explain themselves."""
+    """Run the command; a ValueError says what is wrong with its arguments or files."""
     form = _form(args)
     with computing_on(args.backend):
         explanations = _explanations(args)
     text = rendered(explanations, form)
     if args.out is None:
-        _print(text)
+        print(text, end="")
     else:
         Path(args.out).write_text(text, encoding="utf-8")
         note(f"wrote {args.out}")
@@ -58,13 +57,6 @@ def rendered(explanations: list[Explanation], form: str) -> str:
         texts = [explanation.json() for explanation in explanations]
         return (texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]") + "\n"
     return "\n".join(e.text() if form == "text" else e.markdown() for e in explanations)
-
-
-def _print(text: str) -> None:
-    """To stdout, with "?" for a letter that a terminal's encoding lacks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
-    sys.stdout.flush()
 
 
 def _explanations(args: argparse.Namespace) -> list[Explanation]:

@@ -1,6 +1,6 @@
 """``xpnet info --check``: a training at each level of a GPU beside one by the definitions, in every precision.
 
-The levels are those of :mod:`xpnet.program.cuda.levels`. A level that fails here is one that training leaves by itself.
+The levels are those of :mod:`xpnet.program.cuda.levels`. If a level fails, training leaves it by itself.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""``xpnet gradcheck``: gradients held against central differences, of a saved model or of the package itself."""
+"""``xpnet gradcheck``: gradients compared with central differences, of a saved model or of the package itself."""
 
 import argparse
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from .console import Console
 LAYERS = (Dense(3), Dense(3, "tanh", bias=False), PReLU(), Dropout(0.5))
 _WIDTH = 32
 _ROWS = 100
-"""Samples that a saved model is checked on: more would cost time and say no more."""
+"""Samples that a saved model is checked on at most; more would only take longer."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """The whole command; errors are ValueErrors that explain themselves."""
+    """Run the command; a ValueError says what is wrong with its arguments or files."""
     console = Console()
     if args.model is not None and args.data is None:
         raise ValueError(f"FILE is missing: give samples with their target, xpnet gradcheck {args.model} FILE")
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_all(console: Console, checks: Iterator[tuple[str, GradientCheck]]) -> int:
-    """A line for each; in full where it is wrong."""
+    """Print a line for each check, in full if the gradient is wrong."""
     right = []
     for name, check in checks:
         kink = "; a kink or a sharp bend lies near" if check.kink else ""
@@ -58,7 +58,7 @@ def _of_package(every: bool) -> Iterator[tuple[str, GradientCheck]]:
     """Every layer, activation and loss, and a model of several with penalties and sample weights."""
     rng = np.random.default_rng(0)
     X, Y, w = rng.normal(size=(6, 4)), np.eye(4)[rng.integers(4, size=6)], rng.uniform(0.5, 2.0, 6)
-    train = Training(step_key(0, 0))  # with a step's masks of Dropout
+    train = Training(step_key(0, 0))  # a step's masks of Dropout
     for layer in LAYERS:
         yield (
             f"layer {type(layer).__name__}{' ' + f if (f := getattr(layer, 'activation', '')) else ''}",

@@ -1,4 +1,4 @@
-"""Arrays in .npz files: X, (samples, features), and a target; what is no number, or not finite, is refused."""
+"""Arrays in .npz files: X, (samples, features), and a target; objects and numbers that are not finite are refused."""
 
 import zipfile
 import zlib

@@ -33,8 +33,7 @@ def run(args: argparse.Namespace) -> int:
         text = _predictions(model, X, document, args.proba).to_csv(index=False, lineterminator="\n")
         score = _score(model, X, y) if y is not None else None
     if args.out is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print(text, end="", flush=True)
     else:
         write_file(args.out, text.encode())
         note(f"wrote {len(X)} predictions to {args.out}")
@@ -67,7 +66,7 @@ def _score(model: Any, X: Any, y: np.ndarray) -> str | None:
         predicted, y = model.predict(X), as_labels(y, "the target")
         if predicted.shape != y.shape or (predicted.dtype.kind in "UO") != (y.dtype.kind in "UO"):
             raise ValueError(
-                f"the target is {y.dtype} of shape {y.shape}, the answer {predicted.dtype} of shape {predicted.shape}"
+                f"the target is {y.dtype} of shape {y.shape}, predicted is {predicted.dtype} of shape {predicted.shape}"
             )
     except ValueError as error:
         note(f"no score: {error}")

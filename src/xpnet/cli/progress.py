@@ -8,12 +8,12 @@ from typing import Any
 from .console import Console
 
 Score = Callable[[], tuple[str, float]]
-"""Names a score and computes it, for an epoch that is displayed."""
+"""Compute a score, for an epoch that is displayed: its name and its value."""
 Show = Callable[[int, float, Score], None]
-"""Shows an epoch, counted from 1, with its loss and its score."""
+"""Show an epoch, counted from 1, with its loss and its score."""
 _LINES = 18
 _SECONDS = 0.1
-"""Between two movements of the bar: scoring every epoch would cost more than it tells."""
+"""Between two updates of the bar: scoring every epoch would take too long."""
 
 
 @contextlib.contextmanager

@@ -41,8 +41,10 @@ def samples(
             raise ValueError("--target is for files; 'digits' knows its target: leave it out")
         data = digits()
         X, y = data.X, data.y
+    elif is_table(path):
+        X, y = _from_table(path, model, targets)
     else:
-        X, y = (_from_table if is_table(path) else _from_arrays)(path, model, targets)
+        X, y = _from_arrays(path, targets)
     _check_count(X, model, path)
     if not hasattr(X, "columns") and hasattr(model, "feature_names_in_"):
         X = pd.DataFrame(X, columns=model.feature_names_in_)  # the columns of an array are taken in the model's order
@@ -69,7 +71,7 @@ def _from_table(path: str, model: Any, targets: list[str]) -> tuple[pd.DataFrame
     return numbers(table[known], path, ""), y
 
 
-def _from_arrays(path: str, model: Any, targets: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _from_arrays(path: str, targets: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
     file = npz_files.read_arrays(path)
     # train numbers the columns of an array y: y_0, y_1, ...
     name = targets[0] if len(targets) == 1 else targets[0].removesuffix("_0") if targets else "y"

@@ -7,7 +7,7 @@ from sklearn.metrics import root_mean_squared_error
 
 
 def accuracy(predicted: np.ndarray, y: np.ndarray) -> str:
-    """The share of samples of which every label is right."""
+    """The share of samples with every label right."""
     right = (predicted == y).reshape(len(y), -1).all(axis=1)
     return f"accuracy {100 * right.mean():.2f} % ({right.sum()} of {len(y)} right)"
 
@@ -18,4 +18,4 @@ def held_out_score(model: Any, X: Any, y: np.ndarray) -> str:
     if hasattr(model, "classes_"):
         return accuracy(predicted, y)
     error, spread = root_mean_squared_error(y, predicted), np.std(y, axis=0).mean()
-    return f"R^2 {model.score(X, y):.4f}, typical error (RMSE) {error:.4g}; the target spreads by {spread:.4g}"
+    return f"R^2 {model.score(X, y):.4f}, RMSE {error:.4g}; the target's standard deviation is {spread:.4g}"

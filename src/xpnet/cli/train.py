@@ -142,17 +142,17 @@ def _fit(model: Any, samples: Split, args: argparse.Namespace, console: Console)
         seconds = time.perf_counter() - start
     network = opened(model).network
     network.set_callbacks()
-    said = [warning.message for warning in caught]
-    interrupted = any("interrupted" in str(message) for message in said)
+    messages = [warning.message for warning in caught]
+    interrupted = any("interrupted" in str(message) for message in messages)
     if interrupted and network.n_iter_ == 0:
         raise KeyboardInterrupt
-    _say_why_it_ended(console, network, said, interrupted)
+    _say_why_it_ended(console, network, messages, interrupted)
     return seconds, interrupted
 
 
-def _say_why_it_ended(console: Console, network: Any, said: Sequence[Warning | str], interrupted: bool) -> None:
-    """Print why training ended, and pass on the warnings that speak of something else."""
-    unconverged = [message for message in said if isinstance(message, ConvergenceWarning)]
+def _say_why_it_ended(console: Console, network: Any, messages: Sequence[Warning | str], interrupted: bool) -> None:
+    """Print why training ended, and the warnings about anything else as notes."""
+    unconverged = [message for message in messages if isinstance(message, ConvergenceWarning)]
     if interrupted:
         console.line("stopped", f"by Ctrl-C after {network.n_iter_} epochs; the model trained so far is kept")
     elif not unconverged:
@@ -163,7 +163,7 @@ def _say_why_it_ended(console: Console, network: Any, said: Sequence[Warning | s
     else:
         kept = "the parameters of the best validation score are kept"
         console.line("stopped", f"after {network.n_iter_} epochs: training diverged, and {kept}")
-    for message in said:
+    for message in messages:
         if message not in unconverged and "interrupted" not in str(message):
             note(" ".join(str(message).split()))
 

@@ -1,4 +1,4 @@
-"""The documents D0 to D4: their networks with small fixed data, their notation, and where they have each equation."""
+"""The documents D0 to D4: their networks with small fixed data, their notation, and the place of each equation."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ CITATIONS = {
     "J": "D1 cost; D2 section 2.1; D3 cost; D4 step 1",
     "penalty": "D0 L1, L2",
 }
-"""Where the documents have what is no class's own equation; the README's table has the same names."""
+"""Where the documents have the equations that belong to no class; the README's table has the same names."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class Example:
     learning_rate: float = 0.5
 
     def explanation(self, learning_rate: float | None = None, check: bool = True) -> Explanation:
-        """The step explained in the document's notation, with where the documents have each equation."""
+        """The step explained in the document's notation, with the place of each equation in the documents."""
         nested = tuple(tuple(host.asarray(a, dtype=host.float64) for a in layer) for layer in self.parameters)
         theta = self.model.layout(len(self.X[0])).pack(nested)
         state = initial_state(theta, GradientDescent(learning_rate or self.learning_rate))
         step = explain(self.model, self.X, self.Y, state=state, check=check)
         step = step.beside(self.title, self.symbols, self.printed)
         quantities = tuple(replace(q, source=q.source or self._citation(q)) for q in step)
-        references = tuple(f"{document}: {said}" for document, said in DOCUMENTS.items())
+        references = tuple(f"{document}: {title}" for document, title in DOCUMENTS.items())
         return replace(step, quantities=quantities, references=references)
 
     def _citation(self, q: Quantity) -> str:
-        """Where the documents have a step that is no class's own."""
+        """Where the documents have an equation that belongs to no class."""
         if q.section == "backward" and q.name == f"dZ{len(self.model.network.layers)}":
             return CITATIONS["output"]
         name = re.match(r"(?:sum )?(dA|dW|dZ|db|c|Z|J|L|penalty)(?=\d+$| |$)", q.name)
@@ -132,7 +132,7 @@ def worked_exercise() -> list[Example]:
     """D4: 2-2-1, ReLU, no biases, half squared error, η = 0.1, and every number that the document prints."""
     model = Model(Sequential(Dense(2, "relu", bias=False), Dense(1, "relu", bias=False)), reduction="sum")
     W1, W2, X, Y = [[2, 1], [-3, 4]], [[2], [-1]], [[1.0, -1.0]], [[0.0]]
-    said: dict[str, tuple[str, Any]] = {
+    document: dict[str, tuple[str, Any]] = {
         "X": ("x_1, x_2", X),
         "Y": ("y_actual", Y),
         "W1": ("w_13 w_14; w_23 w_24", W1),
@@ -149,8 +149,8 @@ def worked_exercise() -> list[Example]:
         "W1 new": ("w_13 w_14; w_23 w_24, new", [[0, 1], [-1, 4]]),
         "W2 new": ("w_35; w_45, new", [[-3], [-1]]),
     }
-    symbols = {name: symbol for name, (symbol, _) in said.items()}
-    printed = {name: numbers for name, (_, numbers) in said.items()}
+    symbols = {name: symbol for name, (symbol, _) in document.items()}
+    printed = {name: numbers for name, (_, numbers) in document.items()}
     return [Example("D4: the worked exercise", model, ((W1,), (W2,)), X, Y, symbols, printed, learning_rate=0.1)]
 
 

@@ -1,4 +1,4 @@
-"""Derivatives by central differences, and what they say of a gradient: explain and check_gradients share it."""
+"""Derivatives by central differences, and how they compare with a gradient: for explain and check_gradients."""
 
 import itertools
 import math
@@ -12,11 +12,11 @@ STEP = 0.01
 """h of the differences: with eighth order and float64 they reach 1e-13 of a smooth cost's gradient."""
 _COEFFICIENTS = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
 _HALVINGS = 17
-"""From STEP down to 1e-7, below which rounding leaves seven digits of a slope and fewer."""
+"""From STEP down to 1e-7; for smaller steps rounding leaves fewer than seven digits of a slope."""
 _ROUNDING = 20 * float(np.finfo(np.float64).eps)
-"""What a difference is off by for a step of 1 and a cost of size 1, added up over samples and eight points."""
+"""The rounding error of a difference for a step of 1 and a cost of size 1, which is a sum over samples."""
 _ASIDE, _TRIES = 1e-3, 4
-"""How far from a kink at the parameters themselves differences are taken instead, and at how many points at most."""
+"""If a kink lies at the parameters themselves: how far from them differences are taken, and how often at most."""
 _KINK = "a kink or a sharp bend (such as ReLU's at 0, or |w|'s)"
 
 CostAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -25,7 +25,7 @@ CostAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 def derivative_along(J: Callable[[Any], float], theta: Any, direction: Any, h: float = STEP) -> float:
     """dJ(theta + t direction)/dt at t = 0, of eighth order: the error is h^8 J''''''''' / 630.
 
-    J is asked at eight points of the line, none further than 4 h from theta; theta and direction (n,) are of one kind.
+    J is evaluated at eight points of the line, none further than 4 h from theta; theta and direction are (n,).
     """
     return (
         sum(c * (J(theta + k * h * direction) - J(theta - k * h * direction)) for k, c in enumerate(_COEFFICIENTS, 1))
@@ -41,7 +41,7 @@ def unit_direction(rng: Any, n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Line:
-    """What differences say of the gradient along one direction.
+    """What differences say about the gradient along one direction.
 
     If the gradient is right, all numbers are those of the step at which differences agree with it, and ``reason`` says
     why those of STEP do not. ``error`` is |numeric - analytic|, ``allowed`` what that may be, ``longest`` the error at
@@ -64,7 +64,7 @@ class Line:
 
     @property
     def badness(self) -> tuple[bool, float]:
-        """What orders lines: wrong ones above those that something explains, then by their errors."""
+        """The key by which lines are sorted: right ones before wrong ones, then by their errors."""
         error = self.longest if self.ok else self.error
         return not self.ok, error if math.isfinite(error) else math.inf
 
@@ -76,7 +76,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """A cost and its gradient at theta, all on the host in float64, to be held against differences.
+    """A cost and its gradient at theta, all on the host in float64, to be compared with differences.
 
     Attributes
     ----------
@@ -85,9 +85,9 @@ class Slopes:
     theta, gradient : array, (n,)
         The point, and the gradient there.
     norm : float
-        The gradient's norm, or the largest slope that differences found if that is more.
+        The gradient's norm; if that is 0, the cost's slope along a random direction.
     noise : float
-        What rounding leaves of the gradient itself.
+        The rounding error of the gradient itself.
     rtol : float
         How far differences may be off, as a fraction of ``norm``.
     rng : numpy.random.Generator
@@ -103,7 +103,7 @@ class Slopes:
     rng: Any
 
     def difference(self, direction: np.ndarray, h: float) -> tuple[float, float]:
-        """The derivative along the direction by differences of this step, and what a right gradient may be off by."""
+        """The derivative along the direction by differences of this step, and how far a right gradient may be off."""
         sizes = []
 
         def J(theta: np.ndarray) -> float:
@@ -115,7 +115,7 @@ class Slopes:
         return found, self.rtol * self.norm + self.noise + _ROUNDING * max(sizes) / h
 
     def along(self, direction: np.ndarray) -> Line:
-        """The line in this direction; if a kink lies right at theta, the line at a point beside theta.
+        """The line in this direction; if a kink lies at theta itself, the line at a point beside theta.
 
         The gradient at a kink must be one of those around it: hardly further from one than they are from each other.
         """
@@ -128,7 +128,7 @@ class Slopes:
             agreeing = beside._halving(direction)
             distance = np.linalg.norm(self.gradient - beside.gradient)
             if agreeing.ok and distance <= 1.5 * spread + self.rtol * self.norm:
-                reason = f"{_KINK} lies at these very parameters: differences are those beside them, where all agrees"
+                reason = f"{_KINK} lies at these very parameters: differences are taken beside them, where they agree"
                 return replace(agreeing, longest=line.longest, kink=True, reason=reason, at_kink=True)
         return line
 
@@ -195,7 +195,7 @@ class Slopes:
 def slopes_at(
     cost_and_gradient: CostAndGradient, theta: np.ndarray, rtol: float, rng: Any, gradient: np.ndarray | None = None
 ) -> Slopes:
-    """The cost and its gradient there, both finite; another ``gradient`` in place of its own, if one is given."""
+    """The cost at theta with its gradient, or with a ``gradient`` that is to be checked; both must be finite."""
     J, own = cost_and_gradient(theta)
     g = own if gradient is None else gradient
     if not (math.isfinite(J) and np.isfinite(g).all()):
@@ -207,7 +207,7 @@ def slopes_at(
     aside = unit_direction(rng, theta.size)
     # A gradient that is wrongly 0 has no norm to measure by.
     steepest = norm or abs(derivative_along(lambda t: cost_and_gradient(t)[0], theta, aside))
-    # Rounding is as good as other parameters nearby, where the gradient is another one.
+    # Rounding acts like a small change of the parameters; this is how the gradient changes with them.
     turn = float(np.linalg.norm(cost_and_gradient(theta + STEP * aside)[1] - own)) / STEP
     noise = _ROUNDING * float(np.linalg.norm(theta)) * turn
     return Slopes(cost_and_gradient, theta, g, steepest, noise if math.isfinite(noise) else 0.0, rtol, rng)

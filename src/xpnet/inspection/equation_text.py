@@ -7,8 +7,8 @@ from typing import Any
 
 def equation_of(part: Any) -> str:
     """What a layer, activation or loss computes: its attribute ``equation``, or else its class's name."""
-    said = getattr(part, "equation", None)
-    return said if isinstance(said, str) else type(part).__name__
+    equation = getattr(part, "equation", None)
+    return equation if isinstance(equation, str) else type(part).__name__
 
 
 def source_of(part: Any) -> str:

@@ -41,5 +41,5 @@ def gradient_of(subject: Subject, batch_size: int, dtype: str) -> Gradient | Non
     try:
         program = record(gradient, *(np.broadcast_to(number, shape) for shape in shapes))
         return Gradient(program.flops, program.product_flops, plan(program).memory)
-    except Exception:  # a layer of the user's own may raise anything here; training will raise it again
+    except Exception:  # a layer of the user's own may raise anything here, and will raise it again in training
         return None

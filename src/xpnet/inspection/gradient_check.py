@@ -1,7 +1,7 @@
-"""Gradients held against central differences: of estimators, models, networks, layers, activations and losses.
+"""Gradients compared with central differences: of estimators, models, networks, layers, activations and losses.
 
-The gradient is that of the code that trains, :meth:`Model.objective`; the differences ask for the cost alone, which no
-``backward`` touches.
+The gradient is that of the code that trains, :meth:`Model.objective`; the differences use the cost alone, which no
+``backward`` affects.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .differences import slopes_at
 from .gradient_problem import problem
 
 FEW = 64
-"""Parameters up to which each is looked at by itself in any case."""
+"""Networks of at most this many parameters are always checked parameter by parameter as well."""
 
 
 class GradientError(AssertionError):
@@ -44,18 +44,18 @@ class GradientCheck:
         Whether the gradient is the cost's derivative, kinks aside.
     error : float
         The largest |difference - gradient|, as a fraction of the gradient's norm; if the gradient is right, at the
-        longest step that agrees.
+        longest step at which both agree.
     tolerance : float
-        What the error may be there: ``rtol``, and what rounding leaves of float64.
+        How large the error may be: ``rtol``, and the rounding of float64.
     parameter : str
         The worst parameter: "W2[3, 1]" is in the second layer; "X[0, 2]" and "Z[0, 2]" are in the input.
     analytic, numeric : float
-        Its entry of the gradient, and its derivative by differences; if a kink lies at the very parameters, both are
-        those right beside them.
+        Its entry of the gradient, and its derivative by differences; if a kink lies exactly at the parameters, both
+        are those of a point beside them.
     kink : bool
-        Whether a kink or a bend as sharp, such as ReLU's at 0 or |w|'s, explains the error of longer steps.
+        Whether a kink such as ReLU's at 0 or |w|'s, or a bend as sharp, explains the error of longer steps.
     reason : str
-        What explains it, in words; empty if nothing is off, or nothing explains it.
+        The explanation in words; empty if there is no error, or no explanation.
     norm : float
         The gradient's norm.
     looked_at : str
@@ -113,28 +113,28 @@ def check_gradients(
     rtol: float = 1e-12,
     backend: Any = None,
 ) -> GradientCheck:
-    """Whether a gradient is the derivative of its cost, by central differences in float64.
+    """Check that a gradient is the derivative of its cost, by central differences in float64.
 
     Parameters
     ----------
     subject : estimator, Model, Sequential, layer, Activation or Loss
-        Of a fitted MLPClassifier or MLPRegressor, alone or in pipelines, target transformers and searches, and of a
-        Model the cost, with its penalties, is derived with respect to the parameters; of a network or a layer its
-        outputs times random numbers, with respect to parameters and input; of an activation the same, with respect to
-        its input; a loss with respect to the network's output.
+        What is checked. For a Model or a fitted MLPClassifier or MLPRegressor, alone or in pipelines, target
+        transformers and searches, it is the gradient of the cost, with its penalties, with respect to the parameters;
+        for a network or a layer that of its outputs times random numbers, with respect to parameters and input; for an
+        activation the same, with respect to its input; for a loss that with respect to the network's output.
     X : array-like, (m, n)
-        Samples; for an activation or a loss Z, what it is applied to. A few samples say as much as many.
+        Samples; for an activation or a loss, the Z that it is applied to. A few samples are enough.
     Y : array-like, (m, n_out), optional
-        Targets, as in ``fit`` for an estimator, required for a Model or a Loss; for others what the outputs are
-        multiplied by, if not random numbers.
+        Targets, required for an estimator (as in ``fit``), a Model or a Loss; for others the numbers by which the
+        outputs are multiplied, in place of random ones.
     theta : array, (n_parameters,), optional
         The parameters to look at, in the order of :class:`Layout`; by default an estimator's own, otherwise initial
         ones, each moved by N(0, 0.1^2), so that no zero hides anything.
     sample_weight : array-like, (m,), optional
         Weights of the samples' losses.
     train : Training
-        What the layers are told: ``xpnet.equations.layers.Training(key)`` draws the masks of one step's Dropout, which
-        stay as they are; by default nothing is dropped.
+        The layers' argument ``train``: ``xpnet.equations.layers.Training(key)`` fixes the masks of one step's Dropout;
+        by default nothing is dropped.
     directions : int
         How many directions to look along: the gradient's own, and random ones.
     every : bool
@@ -144,13 +144,13 @@ def check_gradients(
     rtol : float
         How far the differences may be off, as a fraction of the gradient's norm.
     backend : str or Backend, optional
-        See :func:`xpnet.get_backend`; an estimator computes on its own.
+        See :func:`xpnet.get_backend`; by default the estimator's own.
 
     Returns
     -------
     GradientCheck
-        Print it, read its ``ok``, or let ``raise_if_wrong()`` raise. It names the worst parameter; among more than 64,
-        unless ``every`` is asked for, that is found by halving: the worst if one is wrong, otherwise one of the wrong.
+        Print it, read its ``ok``, or let ``raise_if_wrong()`` raise. It names the worst parameter. Among more than 64
+        parameters, unless ``every`` is set, that one is searched by halving: if several are wrong, it is one of them.
 
     Raises
     ------

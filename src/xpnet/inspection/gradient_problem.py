@@ -1,4 +1,4 @@
-"""A cost as a function of parameters, out of whatever has a gradient: what is no model becomes the smallest one.
+"""The cost as a function of parameters; a layer, activation or loss becomes the smallest model that holds it.
 
 The input of a layer, or what a network computes up to some layer, is then itself a parameter, and so has a gradient.
 """
@@ -22,7 +22,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Given:
-    """A = f(the parameter itself), (m, ...), whatever comes in."""
+    """A layer whose output does not depend on its input: A = f(parameter), (m, ...)."""
 
     name: str
     shape: Shape
@@ -75,7 +75,7 @@ class Problem:
     def name(self, place: int) -> str:
         """What the parameter at this place of theta is called: "W2[3, 1]" is in the second layer."""
         layout = self.model.layout(tuple(self.X.shape[1:]))
-        given = isinstance(layout.network.layers[0], Given)  # it is no layer, and has no number
+        given = isinstance(layout.network.layers[0], Given)  # it is the input, and layers are counted after it
         for window in layout.named:
             if window.at.start <= place < window.at.stop:
                 symbol, number = window.name.removesuffix(str(window.layer)), window.layer - given
@@ -92,14 +92,16 @@ def has_float64(backend: Backend) -> bool:
 def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: Any, backend: Any) -> Problem:
     """The subject as a model in float64, with parameters to check it at."""
     if hasattr(subject, "fit") and not isinstance(subject, type):
-        X, Y = (of := opened(subject)).reached(X, _needed(Y, subject))
-        backend, (X, Y, sample_weight) = of.network._as_trained(X, Y, sample_weight)
-        theta = of.network._theta(backend, X) if theta is None else theta
-        subject = of.network._model()
-        subject = replace(subject, loss=subject.criterion.descended)
+        found = opened(subject)
+        X, Y = found.reached(X, _needed(Y, subject))
+        mlp = found.network_on(backend)
+        backend, (X, Y, sample_weight) = mlp._as_trained(X, Y, sample_weight)
+        theta = mlp._theta(backend, X) if theta is None else theta
+        model = mlp._model()
+        subject = replace(model, loss=model.criterion.descended)
     backend = get_backend(backend, X)
     if not has_float64(backend):
-        raise ValueError(f"{backend.name} holds no float64 here, and differences need it: enable it, or use NumPy")
+        raise ValueError(f"{backend.name} has no float64 here, and differences need it: enable it, or use NumPy")
     if isinstance(subject, Model):
         model = replace(subject, precision="float64")
         _, X, Y, w = model.read(X, _needed(Y, subject), sample_weight, backend)
@@ -119,7 +121,7 @@ def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: A
 
 
 def _around(subject: Any) -> tuple[tuple[Layer, ...], Loss, str, Activation]:
-    """The layers and the loss of which the subject is one, and what the input is called and passes through first."""
+    """The layers and the loss that hold the subject, the name of their input, and an activation applied to it first."""
     if isinstance(subject, Loss):
         return (), subject, "Z", Linear()
     if isinstance(subject, Activation):
@@ -128,8 +130,8 @@ def _around(subject: Any) -> tuple[tuple[Layer, ...], Loss, str, Activation]:
         return subject.layers, Projection(), "X", Linear()
     if isinstance(subject, type) or not all(hasattr(subject, name) for name in ("shapes", "initial", "forward")):
         raise TypeError(
-            f"{subject!r} can't be checked; allowed: a Model, Sequential, layer, Activation or Loss, made, or a fitted "
-            "MLPClassifier or MLPRegressor, alone or in a pipeline, target transformer or search"
+            f"{subject!r} can't be checked; allowed: an instance of Model, Sequential, Activation or Loss, a layer, or "
+            "a fitted MLPClassifier or MLPRegressor, alone or in a pipeline, target transformer or search"
         )
     return (subject,), Projection(), "X", Linear()
 

@@ -1,7 +1,7 @@
-"""The one observer: a model's layers, activations and loss, and an optimizer, that tell what passes through them.
+"""Wrappers of layers, activations, losses and optimizers that report what passes through them.
 
-A wrapper calls what it wraps and hands the results on untouched. What is seen goes to the block of this thread or task
-that watches, and not into the wrappers: equal wrappers stay equal, so that caches keyed by networks hold no arrays.
+A wrapper calls what it wraps and returns the results unchanged. What it sees goes to the ``watching`` block of this
+thread or task, and is not kept in the wrapper: equal wrappers stay equal, and caches keyed by networks hold no arrays.
 """
 
 import contextvars
@@ -25,7 +25,7 @@ _seen: contextvars.ContextVar[Seen] = contextvars.ContextVar("xpnet_seen")
 
 @contextmanager
 def watching() -> Iterator[Seen]:
-    """What watched parts tell inside this block: ``seen[name, k]``, the latest of each.
+    """Collect what watched parts report inside this block: ``seen[name, k]``, the latest of each.
 
     For layer k = 1, 2, ... the names are "params", "X", "train", "A", after a backward pass also "dA", "dX" and
     "gradients", and "Z" and "dZ" if the layer has an activation that can be watched. For k = 0 they are the loss's
@@ -40,8 +40,8 @@ def watching() -> Iterator[Seen]:
         _seen.reset(token)
 
 
-def tell(k: int, **values: Any) -> None:
-    """Note values of layer k; k = 0 stands for the loss and the optimizer."""
+def report(k: int, **values: Any) -> None:
+    """Report values of layer k; k = 0 stands for the loss and the optimizer."""
     _seen.get().update({(name, k): value for name, value in values.items()})
 
 
@@ -52,7 +52,7 @@ def watched_model(model: Model) -> Model:
 
 
 def watched_layer(layer: Any, k: int) -> "WatchedLayer":
-    """Layer k with its activation watched as well, if it is a dataclass with a field ``activation`` and its f."""
+    """Layer k, with its activation watched as well if it is a dataclass with a field ``activation`` and an f."""
     names = {f.name for f in fields(layer)} if is_dataclass(layer) else set()
     f = getattr(layer, "f", None)
     if "activation" in names and isinstance(f, Activation):
@@ -62,27 +62,27 @@ def watched_layer(layer: Any, k: int) -> "WatchedLayer":
 
 @dataclass(frozen=True)
 class WatchedLayer:
-    """Layer k, whatever it is."""
+    """Layer k, of any class."""
 
     layer: Layer
     k: int
 
     def shapes(self, in_shape: Shape) -> tuple[tuple[Parameter, ...], Shape]:
-        """The layer's."""
+        """The layer's own."""
         return self.layer.shapes(in_shape)
 
     def initial(self, rng: Any, in_shape: Shape) -> tuple[Array, ...]:
-        """The layer's."""
+        """The layer's own."""
         return self.layer.initial(rng, in_shape)
 
     def forward(self, params: tuple[Array, ...], X: Array, train: Training | None = None) -> tuple[Array, Callable]:
-        """The layer's output and backward."""
+        """The layer's own output and backward, reported."""
         A, backward = self.layer.forward(params, X, train)
-        tell(self.k, params=params, X=X, train=train, A=A)
+        report(self.k, params=params, X=X, train=train, A=A)
 
         def watched_backward(dA, need_dX=True):
             dX, gradients = backward(dA, need_dX)
-            tell(self.k, dA=dA, dX=dX, gradients=gradients)
+            report(self.k, dA=dA, dX=dX, gradients=gradients)
             return dX, gradients
 
         return A, watched_backward
@@ -96,12 +96,12 @@ class WatchedActivation(Activation):
     k: int = 0
 
     def forward(self, Z):
-        tell(self.k, Z=Z)
+        report(self.k, Z=Z)
         return self.of.forward(Z)
 
     def backward(self, dA, Z, A):
         dZ = self.of.backward(dA, Z, A)
-        tell(self.k, dZ=dZ)
+        report(self.k, dZ=dZ)
         return dZ
 
 
@@ -113,7 +113,7 @@ class WatchedLoss(Loss):
 
     @property
     def link(self) -> Activation:  # type: ignore[override]
-        """The loss's."""
+        """The loss's own."""
         return self.of.link
 
     def check(self, Y):
@@ -122,23 +122,23 @@ class WatchedLoss(Loss):
     def __call__(self, Z, Y, w=None):
         loss_sum, weight_sum, dZ = self.of(Z, Y, w)
         L, A = self.of.per_element(Z, Y)[0], self.of.link.forward(Z)
-        tell(0, L=L, A=A, loss_sum=loss_sum, weight_sum=weight_sum, dZ=dZ)
+        report(0, L=L, A=A, loss_sum=loss_sum, weight_sum=weight_sum, dZ=dZ)
         return loss_sum, weight_sum, dZ
 
 
 @dataclass(frozen=True)
 class WatchedOptimizer(Optimizer):
-    """The update rule: the cost's gradient, slots and scalars before it, and what it makes of them."""
+    """The update rule: the gradient, slots and scalars that it is given, and its results."""
 
     of: Optimizer = GradientDescent()
 
     @property
     def slots(self) -> int:  # type: ignore[override]
-        """The rule's."""
+        """The rule's own."""
         return self.of.slots
 
     def scalars(self, t, learning_rate):
-        tell(0, t=t, rate=learning_rate)
+        report(0, t=t, rate=learning_rate)
         return self.of.scalars(t, learning_rate)
 
     def decayed(self, W, scalars):
@@ -146,5 +146,5 @@ class WatchedOptimizer(Optimizer):
 
     def update(self, theta, g, slots, scalars):
         new = self.of.update(theta, g, slots, scalars)
-        tell(0, g=g, slots=slots, scalars=scalars, new=new)
+        report(0, g=g, slots=slots, scalars=scalars, new=new)
         return new

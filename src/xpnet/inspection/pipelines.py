@@ -1,5 +1,6 @@
 """The network inside scikit-learn's pipelines, target transformers and searches."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ class Opened:
         """The fitted MLPClassifier or MLPRegressor."""
         return self.estimators[-1]
 
+    def network_on(self, backend: Any) -> Any:
+        """The network, which computes on this backend; by default, None, on its own."""
+        return self.network if backend is None else copy.copy(self.network).set_params(backend=backend)
+
     def reached(self, X: Any, y: Any) -> tuple[Any, Any]:
         """X and y as they reach the network: after the steps before it, and after a transformer of the target."""
         for outer in self.estimators[:-1]:
@@ -31,7 +36,7 @@ class Opened:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The columns of the table that was fitted on, as they reach the network; empty if nobody names them."""
+        """The columns of the table that was fitted on, as they reach the network; empty if they have no names."""
         names = getattr(self.network, "feature_names_in_", ())
         for outer in self.estimators[:-1]:
             if len(getattr(outer, "steps", ())) > 1 and hasattr(outer, "feature_names_in_"):
@@ -56,7 +61,7 @@ def opened(estimator: Any, attribute: str | None = None, also: str = "") -> Open
     estimator : estimator
         A network, or a pipeline, target transformer or search around one.
     attribute : str, optional
-        Anything that has this attribute, and it is not empty, will do in place of a network of xpnet.
+        If given, anything with a non-empty attribute of this name is accepted in place of a network of xpnet.
     also : str
         What the caller accepts besides estimators, for the message of an error.
 
@@ -87,7 +92,7 @@ def opened(estimator: Any, attribute: str | None = None, also: str = "") -> Open
 
 
 def _inside(estimator: Any) -> Any:
-    """What the estimator hands its data on to; None if it hands them on to nothing, or is not fitted."""
+    """The estimator inside this one; None if there is none, or this one is not fitted."""
     if hasattr(estimator, "steps"):
         return estimator.steps[-1][1]
     return getattr(estimator, "regressor_", None) or getattr(estimator, "best_estimator_", None)

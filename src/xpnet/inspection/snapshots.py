@@ -23,7 +23,7 @@ class Snapshot:
     Attributes
     ----------
     epoch : int
-        Counted from 1; 0 may stand for the state before training.
+        Counted from 1; 0 is the state before training, if it was recorded.
     cost : float
         J, with its penalty, on the rows that are watched.
     parameters : tuple of tuples of arrays
@@ -51,7 +51,7 @@ class Recorder:
     Parameters
     ----------
     every : int
-        Epochs ``every``, 2 ``every``, ... are kept, and epoch 0 if it is handed in.
+        Epochs ``every``, 2 ``every``, ... are kept, and epoch 0 if it is recorded.
     samples : int
         How many rows are watched at most, spread evenly over the data.
 
@@ -64,8 +64,8 @@ class Recorder:
 
     Notes
     -----
-    A snapshot holds 8 (2 n_parameters + samples * units) bytes in float64. A recorder of an estimator that is fitted in
-    another process fills up there.
+    A snapshot holds 8 (2 n_parameters + samples * units) bytes in float64. If an estimator is fitted in another
+    process, the snapshots stay there.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class Recorder:
     # --- scikit-learn's callback protocol (SLEP023)
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """A fit begins, and so does the list of snapshots."""
+        """A fit begins: start a new list of snapshots."""
         if not hasattr(estimator, "_model"):
             raise ValueError(
                 f"a Recorder watches xpnet's MLPClassifier and MLPRegressor, and this is a {type(estimator).__name__}: "
@@ -169,7 +169,7 @@ class Recorder:
         metadata: Any = None,
         fitted_estimator: Any = None,
     ) -> None:
-        """An epoch has ended: keep it, if it is one of those to be kept; never asks to stop."""
+        """An epoch has ended: keep it, if it is one of those to be kept. It never stops training."""
         epoch = context.task_id + 1
         is_epoch = context.max_subtasks == 0 and fitted_estimator is not None and X is not None
         if not is_epoch or epoch % self.every != 0:

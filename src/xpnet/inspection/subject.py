@@ -1,4 +1,4 @@
-"""What is shown: a network over samples of one shape, with its parameters and names if they are known."""
+"""What summaries and pictures show: a network for samples of one shape, with parameters and names if known."""
 
 import math
 from collections.abc import Iterator, Sequence

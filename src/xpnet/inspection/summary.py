@@ -1,4 +1,4 @@
-"""A network as a table: what each layer computes, and what it costs in parameters, operations and memory."""
+"""A network as a table: each layer's equation, and its cost in parameters, operations and memory."""
 
 import html
 import math
@@ -45,9 +45,9 @@ class Summary:
     rows : tuple of Row
         The input, each layer, and the link of the loss if there is one.
     batch_size : int
-        How many samples activations are held for.
+        The batch size for which the memory of activations is counted.
     dtype : str
-        The precision that is computed in.
+        The precision of the computation.
     gradient : Gradient or None
         What the gradient for one batch costs. It is None for a network that can't be recorded, such as one with a
         layer of your own that looks at the value of an array.
@@ -126,9 +126,9 @@ def summary(model: Any, n_features: Any = None, batch_size: int = 200, dtype: st
     n_features : int or tuple of int
         The features of a sample, or its shape; a fitted estimator knows its own.
     batch_size : int
-        How many samples activations are held for.
+        The batch size for which the memory of activations is counted.
     dtype : {"float32", "float64", "tf32", "bfloat16"}, optional
-        What is computed in; by default the model's precision, else a fitted estimator's dtype, else float64.
+        The precision of the computation; by default the model's, else a fitted estimator's dtype, else float64.
 
     Returns
     -------

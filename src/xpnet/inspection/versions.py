@@ -26,7 +26,7 @@ def show_versions() -> None:
 
 
 def versions() -> Iterator[tuple[str, str]]:
-    """What ``show_versions`` prints, as pairs of name and text; each is looked up when it is asked for."""
+    """What ``show_versions`` prints, as pairs of name and text; each is looked up when it is needed."""
     yield "python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"
     yield "xpnet", __version__
     for name in "numpy array-api-compat scikit-learn safetensors pandas matplotlib rich".split():

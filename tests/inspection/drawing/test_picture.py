@@ -100,7 +100,7 @@ def test_d4s_weights_stand_on_their_lines():
     assert title == "W1[2, 1] = -3"  # w_23 of the document: from the second input to the first hidden unit
 
 
-def test_sign_is_colour_and_dash_and_size_is_width():
+def test_sign_is_color_and_dash_and_size_is_width():
     lines = edges(drawn(D0, 3))
     assert {w > 0 for w, _ in lines if w != 0} == {True, False}
     for w, at in lines:
@@ -133,7 +133,7 @@ def test_names_that_xml_cannot_hold_are_drawn_without():
     assert "a b" in texts(to_svg(D4, 2, output_names=["a\x00b"]))
 
 
-def test_the_link_is_named_where_the_loss_brings_it():
+def test_the_link_is_named_if_the_loss_has_one():
     assert "softmax" in texts(to_svg(D0, 3))
     assert "softmax" not in texts(to_svg(D0.network, 3))
 
@@ -279,6 +279,7 @@ PICTURES = {
     "blocks": to_svg(Sequential(Patches(), Patches()), (100, 100, 1)),
 }
 
+_HEAD = "<!doctype html><meta charset='utf-8'>"
 # Runs in the page: texts that are cut, that lie on one another, or on the nodes of others.
 _MEASURE = """
 <script>
@@ -308,7 +309,8 @@ document.body.innerHTML = "<pre>" + JSON.stringify({n: document.querySelectorAll
 
 def test_a_browser_draws_every_label_whole_and_apart_from_others(browse):
     page = "".join(f'<div title="{name}" style="width:4000px">{svg}</div>' for name, svg in PICTURES.items())
-    said = json.loads(re.search(r"<pre>(\{.*?\})</pre>", browse(page + _MEASURE, "--dump-dom"), re.DOTALL)[1])
+    dom = browse(_HEAD + page + _MEASURE, "--dump-dom")
+    said = json.loads(re.search(r"<pre>(\{.*?\})</pre>", dom, re.DOTALL)[1])
     assert said == {"n": len(PICTURES), "wrong": []}
 
 
@@ -319,7 +321,7 @@ def test_text_is_seen_on_light_and_on_dark_pages(browse, tmp_path, theme):
     paper = {"light": (255, 255, 255), "dark": (13, 17, 23)}[theme]
     style = f":root{{color-scheme:{theme}}}body{{margin:0;background:rgb{paper}}}"
     shot = tmp_path / "shot.png"
-    browse(f"<style>{style}</style><img src='net.svg'>", f"--screenshot={shot}", "--window-size=700,400")
+    browse(f"{_HEAD}<style>{style}</style><img src='net.svg'>", f"--screenshot={shot}", "--window-size=700,400")
     pixels = np.asarray(PIL.open(shot).convert("L"), dtype=float)
     captions = pixels[190:260, :400]  # below the blocks
     assert abs(captions - captions[0, 0]).max() > 150
@@ -334,7 +336,7 @@ def test_text_is_seen_on_light_and_on_dark_pages(browse, tmp_path, theme):
         GridSearchCV(MLPClassifier(), {"alpha": [0.1]}),
     ],
 )
-def test_before_fit_is_said_as_scikit_learn_says_it(unfitted):
+def test_estimators_that_are_not_fitted_raise_scikit_learns_error(unfitted):
     for show in (to_svg, summary, FirstLayerWeightsDisplay.from_estimator):
         with pytest.raises(NotFittedError, match="is not fitted: call fit first"):
             show(unfitted)
@@ -349,7 +351,7 @@ def test_a_picture_is_written_as_svg_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.SVG"]
 
 
-def test_a_weight_of_0_is_grey():
+def test_a_weight_of_0_is_gray():
     svg = to_svg(Sequential(Dense(1, bias=False)), 3, np.asarray([1.0, 0.0, -1.0]))
     strokes = {w: at["stroke"] for w, at in edges(svg)}
     assert strokes[0.0] == "#8b949e"

@@ -1,4 +1,4 @@
-"""The check finds what is wrong, and calls a kink a kink."""
+"""The check finds wrong gradients, and distinguishes them from kinks."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ EPS = float(np.finfo(np.float64).eps) ** 0.5
 
 @dataclass(frozen=True)
 class Cube(Activation):
-    """a = z^3, nobody's."""
+    """a = z^3, which is not in xpnet."""
 
     wrong_by: float = 0.0
 
@@ -96,7 +96,7 @@ def test_wrong_gradients_of_large_arrays_are_found_along_directions(rng):
     assert wrong(verdicts(model, rng, n=50)) == {"sum dW2", "dW2"}
 
 
-def test_a_kink_at_the_very_point_is_said_to_be_one():
+def test_a_kink_at_the_very_point_is_named():
     """Z = 0 and w = 0 exactly: the differences take the mean of both slopes, ReLU and |w| have 0 there."""
     model = Model(Sequential(Dense(2, "relu"), Dense(1)), l1=0.1)
     theta = np.asarray([1.0, 2.0, 0.0, -1.0, 1.0, 2.0, -1.0, 0.0, 0.5])

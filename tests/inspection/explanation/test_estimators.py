@@ -1,4 +1,4 @@
-"""``explain_step`` of the estimators, and ``explain`` of what holds them: the step that partial_fit makes next."""
+"""``explain_step`` of estimators, and ``explain`` of pipelines and searches: the step that partial_fit makes next."""
 
 import numpy as np
 import pytest

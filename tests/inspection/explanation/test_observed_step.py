@@ -263,7 +263,7 @@ def test_clipping_is_one_number(rng):
         ),
     ],
 )
-def test_what_is_said_of_the_update_is_what_is_done(rule, scalars, lines, rng):
+def test_the_printed_equations_of_the_update_give_its_numbers(rule, scalars, lines, rng):
     """The printed lines, worked out from the explanation's own numbers, are its results."""
     model = Model(Sequential(Dense(3, "tanh"), Dense(2)), l2=0.1)
     state = replace(model.initial(rng, 4, rule), step=4)
@@ -352,7 +352,7 @@ def test_a_step_that_diverges_is_shown(rng):
 
 
 def test_it_takes_less_than_60_steps_time():
-    """784-512-512-10 at batch 512, without the check; some 3 steps' time where nothing else runs."""
+    """784-512-512-10 at batch 512, without the check; about the time of 3 steps if nothing else runs."""
     rng = np.random.default_rng(0)
     model = Model(Sequential(Dense(512, "relu"), Dense(512, "relu"), Dense(10)), "cross_entropy", l2=1e-4)
     X = rng.normal(size=(2048, 784)).astype("float32")
@@ -393,7 +393,7 @@ def test_narrow_products_are_shown_in_full(precision, rng):
     assert not expected.notes
 
 
-# --- and nothing else changes
+# --- nothing else changes
 
 
 def test_the_state_and_the_data_stay_as_they_are(rng):
@@ -455,7 +455,7 @@ def test_errors_are_those_of_training(rng):
         explain(model, X, Y, state=state, check=False)["dW9"]
 
 
-def test_what_is_no_model_or_has_no_state_is_told_what_to_give(rng):
+def test_errors_name_the_missing_model_or_state(rng):
     model, state, X, Y, _ = small(rng)
     with pytest.raises(ValueError, match=r"^model is a int; explain takes a Model with its state.*MLPClassifier"):
         explain(1, [[3.0]], [[4.0]])

@@ -3,8 +3,6 @@
 import html.parser
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -12,13 +10,6 @@ import pytest
 from xpnet import Adam, Dense, Model, Sequential, explain
 from xpnet.examples.documents import EXAMPLES
 from xpnet.inspection.explanation.page import as_page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 
 
 @pytest.fixture(scope="module")
@@ -165,18 +156,8 @@ def test_indices_and_letters_are_set(large):
 # --- a browser
 
 
-def chromium(tmp_path, page, *options):
-    """What headless Chromium makes of the page; a new profile each time, and no network to ask."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    options = (*QUIET, f"--user-data-dir={tmp_path / 'profile'}", *options)
-    command = [CHROMIUM, *options, f"file://{tmp_path / 'page.html'}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-def test_a_browser_reads_the_numbers(exercise, tmp_path):
-    dom = chromium(tmp_path, exercise.html(), "--dump-dom")
+def test_a_browser_reads_the_numbers(exercise, browse):
+    dom = browse(exercise.html(), "--dump-dom")
     tables = re.findall(r'<table class="matrix">(.*?)</table>', dom, flags=re.DOTALL)
     numbers = [re.findall(r"<td>(.*?)</td>", table) for table in tables]
     for expected in (["2", "1", "-3", "4"], ["5", "-3"], ["50", "0"], ["20", "0", "-20", "0"], ["0", "1", "-1", "4"]):
@@ -184,9 +165,9 @@ def test_a_browser_reads_the_numbers(exercise, tmp_path):
 
 
 @pytest.mark.parametrize("width", [1300, 420])
-def test_a_browser_draws_it(exercise, tmp_path, width):
+def test_a_browser_draws_it(exercise, browse, tmp_path, width):
     image = pytest.importorskip("matplotlib.image", reason="matplotlib is not installed")
-    chromium(tmp_path, exercise.html(), f"--screenshot={tmp_path / 'page.png'}", f"--window-size={width},1600")
+    browse(exercise.html(), f"--screenshot={tmp_path / 'page.png'}", f"--window-size={width},1600")
     pixels = image.imread(tmp_path / "page.png")[..., :3]
     assert pixels.shape[:2] == (1600, width)
     background = pixels[-1, 0]

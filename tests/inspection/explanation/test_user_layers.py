@@ -1,4 +1,4 @@
-"""Layers that nobody here wrote: Mazur's network, whose biases are held fixed, and layers that look at ``train``."""
+"""Layers of a user's own: Mazur's network, whose biases are held fixed, and layers that depend on ``train``."""
 
 from dataclasses import dataclass
 from typing import Any

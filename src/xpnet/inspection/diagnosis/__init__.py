@@ -38,7 +38,7 @@ def diagnose(
         with ``state``.
     X : array-like, (n_samples, n_features)
         The samples that were trained on, or samples like them, before the pipeline's own scaling. If there are too
-        many for a bounded memory, evenly spaced ones are looked at.
+        many for a bounded memory, only evenly spaced ones are looked at.
     y : array-like, (n_samples,) or (n_samples, n_outputs)
         As in ``fit``; for a model its targets, as in ``epochs``.
     state : State, optional
@@ -83,7 +83,7 @@ def diagnose(
 
 
 def _findings(case: Case) -> Iterator[Finding]:
-    """Causes first; a consequence of theirs only if it has a fix of its own."""
+    """Causes come first, and a consequence of theirs only if it has a fix of its own."""
     data = [*unscaled_features(case), *unscaled_targets(case)]
     yield from data
     yield from class_imbalance(case)
@@ -99,7 +99,7 @@ def _findings(case: Case) -> Iterator[Finding]:
 
 
 def _while_training(case: Case, unscaled: bool) -> Iterator[Finding]:
-    """What steps, units and gradients show."""
+    """What the history of training, the next step, the units and the gradients show."""
     yield from rate_too_high(case, unscaled)
     yield from large_updates(case)
     layers = units(case)
@@ -110,9 +110,9 @@ def _while_training(case: Case, unscaled: bool) -> Iterator[Finding]:
 
 def _looked_at(case: Case) -> str:
     m, epochs = case.X.shape[0], len(case.history)
-    said = [
+    parts = [
         f"{m} samples" if m == case.n_samples else f"{m} of {case.n_samples} samples, evenly spaced",
         f"{case.theta.shape[0]} parameters",
         f"{epochs} epochs" if epochs else "no history: learning rate and outcome not looked at",
     ]
-    return ", ".join(said + ["no optimizer's state: updates not looked at"] * (case.state is None))
+    return ", ".join(parts + ["no optimizer's state: updates not looked at"] * (case.state is None))

@@ -1,6 +1,5 @@
 """What is diagnosed: a model with its data, its parameters and its history, of a training loop or of an estimator."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +26,7 @@ class Case:
     Y: Array
     w: Array | None
     n_samples: int  # how many there were: the samples looked at are evenly spaced among them
-    theta: Array  # (n_parameters,), now
+    theta: Array  # (n_parameters,), the current ones
     state: State | None  # None if the optimizer's slots are not known
     batch_size: int
     history: np.ndarray  # (n_epochs,), the cost of each epoch
@@ -43,7 +42,7 @@ class Case:
 
 
 def of_model(model: Model, X: Any, Y: Any, state: State | None, history: Any, sample_weight: Any, backend: Any) -> Case:
-    """A model and a state of its training."""
+    """The case of a model and a state of its training."""
     if state is None:
         raise ValueError("state is missing: a Model is diagnosed with the state that epochs yields, state=state")
     backend, X, Y, w, n = _evenly(model, X, Y, sample_weight, backend)
@@ -53,10 +52,10 @@ def of_model(model: Model, X: Any, Y: Any, state: State | None, history: Any, sa
 
 
 def of_estimator(estimator: Any, X: Any, y: Any, sample_weight: Any, backend: Any) -> Case:
-    """A fitted estimator, or a pipeline, target transformer or search around one."""
+    """The case of a fitted estimator, or of a pipeline, target transformer or search around one."""
     found = opened(estimator)
     X, y = found.reached(X, y)
-    mlp = found.network if backend is None else copy.copy(found.network).set_params(backend=backend)
+    mlp = found.network_on(backend)
     model = mlp._model()
     backend, (X, Y, w) = mlp._as_trained(X, y, sample_weight)
     backend, X, Y, w, n = _evenly(model, X, Y, w, backend)

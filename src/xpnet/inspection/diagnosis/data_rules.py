@@ -17,12 +17,12 @@ from .measures import column_moments
 
 _LARGE, _SMALL, _FAR = 10.0, 0.1, 3.0
 _INPUTS = (
-    "LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3: inputs of mean 0 and size 1; how far off is "
-    "too far is xpnet's own"
+    "LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.3: inputs of mean 0 and size 1; the thresholds "
+    "are xpnet's own"
 )
 _TARGETS = (
-    "Bishop, Neural Networks for Pattern Recognition, 1995, section 8.2: inputs and targets of order 1; how far off is "
-    "too far is xpnet's own"
+    "Bishop, Neural Networks for Pattern Recognition, 1995, section 8.2: inputs and targets of order 1; the thresholds "
+    "are xpnet's own"
 )
 
 
@@ -33,7 +33,7 @@ def unscaled_features(case: Case) -> Iterator[Finding]:
 
 
 def unscaled_targets(case: Case) -> Iterator[Finding]:
-    """The same for the targets of a regression, but any column ten times smaller: its errors count for little."""
+    """The same for the targets of a regression, but any small column counts: its errors would have little weight."""
     if type(case.model.criterion.link) is Linear:
         fix = (
             "scale the targets to mean 0 and standard deviation 1, such as "
@@ -56,7 +56,7 @@ def _unscaled(kind: str, name: str, A: Any, source: str, fix: str, each: bool) -
         numbers, at, threshold, measure = sizes, small.argmin(), _SMALL, size.format("smallest" if each else "largest")
     elif far.max() > _FAR:
         numbers, at, threshold = far, far.argmax(), _FAR
-        measure = "its mean in its standard deviations, or in ones if they are smaller"
+        measure = "the size of the column's mean over its standard deviation, or over 1 if that is smaller"
     else:
         return
     where = name if sizes.size == 1 else f"{name}[:, {at}]"

@@ -13,7 +13,7 @@ from .measures import constant_loss, loss_over_constant, updates
 
 _SMITH = (
     "Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3: at too high a rate accuracy "
-    "becomes ragged or falls; how much is too much is xpnet's own"
+    "becomes ragged or falls; the threshold is xpnet's own"
 )
 _CURVES = "Karpathy, Stanford CS231n notes, Neural Networks 3 (2015), on loss curves: "
 _HEAVY = 0.05
@@ -110,7 +110,7 @@ def rate_too_low(case: Case) -> Iterator[Finding]:
 
 
 def penalty_too_large(case: Case) -> Iterator[Finding]:
-    """No better than a constant, under a penalty that leaves no room for more."""
+    """A loss no better than a constant's, if the penalty is large enough to be the cause."""
     per_sample = case.model.reduction == "sum" or case.model.scale_penalty
     if max(case.model.l1, case.model.l2) / (case.batch_size if per_sample else 1) > _HEAVY:
         fix = "lower the penalty (alpha of an estimator, l1 and l2 of a Model) to a hundredth"

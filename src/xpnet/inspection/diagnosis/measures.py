@@ -86,7 +86,7 @@ def column_moments(A: Array) -> tuple[np.ndarray, np.ndarray]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def loss_over_constant(case: Case) -> float:
-    """The loss over that of the best constant output, without penalties; near 1 nothing has been learned."""
+    """The loss over that of the best constant output, both without penalties; near 1 nothing has been learned."""
     bare = replace(case.model, l1=0.0, l2=0.0)
     loss = bare.objective(case.X, case.Y, case.w, case.backend)(case.theta)[0]
     least = min(constant_loss(case, z) for z in _constants(case))

@@ -85,7 +85,7 @@ def saturated_units(found: list[Units], unscaled: bool) -> Iterator[Finding]:
 
 
 def gradients_across_layers(found: list[Units]) -> Iterator[Finding]:
-    """||dA_1|| / ||dA_K|| of the first and the last layer: what is left of the error on its way back."""
+    """||dA_1|| / ||dA_K|| of the first and the last layer: how the error shrinks or grows on its way back."""
     first, last = found[0], found[-1]
     if len(found) < 2 or not last.gradient > 0.0:
         return

@@ -1,1 +1,1 @@
-"""Plots with matplotlib in scikit-learn's way: loss curves, histograms over the epochs, weights as images."""
+"""Displays in the style of scikit-learn's: loss curves, histograms over the epochs, weights as images."""

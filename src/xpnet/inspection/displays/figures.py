@@ -1,13 +1,13 @@
-"""The axes that displays plot on, and their colours."""
+"""The axes that displays plot on, and their colors."""
 
 from typing import Any
 
-LOSS_COLOUR, VALIDATION_COLOUR, SCORE_COLOUR, GRAY = "#1f5fa8", "#7a4fb5", "#c25a00", "#555555"
+LOSS_COLOR, VALIDATION_COLOR, SCORE_COLOR, GRAY = "#1f5fa8", "#7a4fb5", "#c25a00", "#555555"
 SIZE = (7.2, 4.2)
 
 
 def axes(ax: Any, who: str, off_screen: bool = False) -> Any:
-    """The given Axes, or those of a new figure: pyplot's, or off the screen one that pyplot does not know of."""
+    """The given Axes, or those of a new figure: pyplot's, or one that pyplot does not know of if ``off_screen``."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

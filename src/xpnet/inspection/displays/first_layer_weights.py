@@ -1,4 +1,4 @@
-"""What the first layer looks for: the weights of each of its units, in the shape of the image that it sees."""
+"""The weights of each unit of the first layer, as images of the shape of the input."""
 
 import math
 from typing import Any

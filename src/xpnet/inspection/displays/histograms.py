@@ -6,7 +6,7 @@ import numpy as np
 
 from ...equations import whole_number
 from ..snapshots import Recorder, Snapshot
-from .figures import GRAY, SCORE_COLOUR, axes, quiet_frame
+from .figures import GRAY, SCORE_COLOR, axes, quiet_frame
 
 Quantity = Literal["weights", "biases", "activations", "gradients"]
 _QUANTILES = 0.05, 0.5, 0.95
@@ -116,7 +116,7 @@ class HistogramDisplay:
         ax.figure.colorbar(mesh, ax=ax, label="share", format=PercentFormatter(1.0))
         quantiles = np.array([np.quantile(v, _QUANTILES) for v in self.values])
         for column, width in zip(quantiles.T, (0.9, 1.8, 0.9), strict=True):
-            ax.plot(self.epochs, column, color=SCORE_COLOUR, linewidth=width)
+            ax.plot(self.epochs, column, color=SCORE_COLOR, linewidth=width)
         quiet_frame(ax)
         ax.grid(False)
         ax.tick_params(axis="y", colors=GRAY, length=0)

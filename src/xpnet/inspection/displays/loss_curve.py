@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..pipelines import opened
-from .figures import LOSS_COLOUR, SCORE_COLOUR, VALIDATION_COLOUR, axes, quiet_frame
+from .figures import LOSS_COLOR, SCORE_COLOR, VALIDATION_COLOR, axes, quiet_frame
 
 
 class LossCurveDisplay:
@@ -115,9 +115,9 @@ class LossCurveDisplay:
 
     def _plot_loss(self, ax: Any) -> None:
         label, values = "training loss", np.asarray(self.loss_curve, float)
-        self._line(ax, self.loss_curve, LOSS_COLOUR, label="training")
+        self._line(ax, self.loss_curve, LOSS_COLOR, label="training")
         if self.validation_loss_curve:
-            self._line(ax, self.validation_loss_curve, VALIDATION_COLOUR, label="validation", linestyle="--")
+            self._line(ax, self.validation_loss_curve, VALIDATION_COLOR, label="validation", linestyle="--")
             ax.legend(frameon=False, loc="center right")
             label, values = "loss", np.concatenate([values, np.asarray(self.validation_loss_curve, float)])
         quiet_frame(ax)
@@ -131,8 +131,8 @@ class LossCurveDisplay:
             ax.yaxis.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
             ax.yaxis.set_major_formatter("{x:g}")
             label += " (log scale)"
-        ax.set_ylabel(label, color=LOSS_COLOUR)
-        ax.tick_params(axis="y", which="both", colors=LOSS_COLOUR, length=0)
+        ax.set_ylabel(label, color=LOSS_COLOR)
+        ax.tick_params(axis="y", which="both", colors=LOSS_COLOR, length=0)
 
     def _line(self, ax: Any, values: Any, color: str, **style: Any) -> None:
         marker = "o" if len(values) < 3 else None
@@ -142,14 +142,14 @@ class LossCurveDisplay:
         """The validation scores on an axis at the right, the best one marked and put into words."""
         scores = np.asarray(self.validation_scores, float)
         self.score_ax_ = right = ax.twinx()
-        self._line(right, scores, SCORE_COLOUR, label=self.score_name)
-        right.set_ylabel(f"validation {self.score_name}", color=SCORE_COLOUR)
-        right.tick_params(axis="y", colors=SCORE_COLOUR, length=0)
+        self._line(right, scores, SCORE_COLOR, label=self.score_name)
+        right.set_ylabel(f"validation {self.score_name}", color=SCORE_COLOR)
+        right.tick_params(axis="y", colors=SCORE_COLOR, length=0)
         right.spines[:].set_visible(False)
         if np.isnan(scores).all():
             return ""
         best = int(np.nanargmax(scores))
-        right.plot([best + 1], [scores[best]], "o", color=SCORE_COLOUR, markersize=7, markeredgecolor="white")
+        right.plot([best + 1], [scores[best]], "o", color=SCORE_COLOR, markersize=7, markeredgecolor="white")
         return f", best validation {self.score_name} {scores[best]:.4g} in epoch {best + 1}"
 
 

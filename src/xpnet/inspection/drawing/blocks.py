@@ -37,7 +37,7 @@ def drawn_blocks(columns: Sequence[Column]) -> tuple[list[str], float, float]:
 
 
 def _block(column: Column, x: float, half: float, share: float, fill: str) -> list[str]:
-    """As high as the logarithm of its size, which is this share of the largest one's."""
+    """A box as high as the logarithm of its size, which is this share of the largest one's."""
     height = LEAST_HEIGHT + (MOST_HEIGHT - LEAST_HEIGHT) * share
     box = {"x": x - half, "y": MIDDLE - height / 2, "width": 2 * half, "height": height, "rx": 8}
     return [

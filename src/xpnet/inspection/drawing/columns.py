@@ -15,7 +15,7 @@ from ..subject import Subject, by_shape
 
 @dataclass(frozen=True)
 class Column:
-    """The values of one sample at one depth, and what leads there from the column before."""
+    """The values of one sample at one depth, and the layers that lead there from the column before."""
 
     layers: tuple[int, int]  # the first and the last that lead here, counted from 1; the input is 0, no layer (D3)
     kind: str  # the class of the first

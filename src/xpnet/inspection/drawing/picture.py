@@ -36,8 +36,8 @@ def to_svg(
         The weights to draw, on any backend, such as ``state.theta``; by default those of a fitted estimator. Without
         them lines are gray.
     feature_names, output_names : sequence of str, optional
-        What stands beside the units of the first and the last column; by default the names of the table and the
-        classes that an estimator was fitted on.
+        Labels of the units in the first and the last column; by default the columns and the classes that an estimator
+        was fitted on.
     max_units : int
         The most units a layer may have to be drawn one by one.
 

@@ -155,7 +155,7 @@ def _meet(place: tuple[float, float], half: float, box: tuple[float, float, floa
 
 
 def _legend(edges: Sequence[Edge], has_bias: bool, largest: float, y: float) -> tuple[list[str], float]:
-    """What yellow nodes and lines mean, from left to right; and where it ends."""
+    """The meaning of yellow nodes and of lines, from left to right; and where the legend ends."""
     x, shapes = MARGIN, []
     if has_bias:
         dot = element("rect", x=x, y=y - 6, width=12, height=12, rx=6, fill=FILLS["bias"], stroke=OUTLINE)

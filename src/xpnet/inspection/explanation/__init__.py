@@ -34,16 +34,16 @@ def explain(
 ) -> Explanation:
     """Make one training step on X by the code that trains, and return every quantity of it.
 
-    The step is that of ``epochs`` on all of X at once, with every definition as it is written, as under
-    ``XPNET_REPLAY=off``: to the last bit. Neither the model nor the state is changed. A model of the precision "tf32"
-    or "bfloat16" is shown in full float32.
+    The step is that of ``epochs`` on all of X at once. The equations run as they are written, so the numbers are those
+    under ``XPNET_REPLAY=off`` to the last bit. Neither the model nor the state is changed. A model of the precision
+    "tf32" or "bfloat16" is shown in full float32.
 
     Parameters
     ----------
     model : Model, or a fitted MLPClassifier or MLPRegressor
-        What is trained. The layers may be of your own; the Z and dZ of those with an activation are shown too. An
-        estimator, which may be inside pipelines, target transformers and searches, makes the step that its
-        ``partial_fit`` would make next.
+        What is trained. Layers of your own are shown as well, with Z and dZ if they have an activation. An estimator,
+        which may be inside pipelines, target transformers and searches, makes the step that its ``partial_fit`` would
+        make next.
     X : array-like, (m, n)
     Y : array-like, (m, n_out)
         Samples and targets of this one step, as for ``epochs``; for an estimator as for its ``fit``.
@@ -81,7 +81,7 @@ def explain(
             "state is missing: explain(model, X, Y, state=state) takes the state in which a Model's step begins, such "
             "as model.initial(rng, n_features, Adam()) or what epochs yields"
         )
-    precision = "float32" if model.rounding is not None else model.precision  # rounding is a lowering's
+    precision = "float32" if model.rounding is not None else model.precision  # only replayed steps round
     step = observed_step(replace(model, precision=precision), state, X, Y, sample_weight, schedule, clip_norm, backend)
     with step.backend.active():
         found = [*forward(step), *loss(step), *backward(step), *update(step)]
@@ -106,5 +106,5 @@ def _of_estimator(model: Any, X: Any, Y: Any, w: Any, check: bool, has_options: 
         raise ValueError(
             f"state, schedule, clip_norm and backend are for a Model, and model is a {type(model).__name__}"
         )
-    of = opened(model)
-    return of.network.explain_step(*of.reached(X, Y), w, check=check)
+    found = opened(model)
+    return found.network.explain_step(*found.reached(X, Y), w, check=check)

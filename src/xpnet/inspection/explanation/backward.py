@@ -24,37 +24,37 @@ def backward(step: Step) -> Iterator[Quantity]:
         if step.passes_through(k):
             f = step.activation(k)
             slope = getattr(f, "derivative_equation", f"f' of {type(f).__name__}")
-            said = f"dZ{k} = {step.output_error if k == K else f'dA{k}'}"
-            said += "" if f == Linear() else f" ∘ f'(Z{k}), {slope}"
-            yield Quantity(f"dZ{k}", said, "", host(seen["dZ", k]), "backward", k)
+            text = f"dZ{k} = {step.output_error if k == K else f'dA{k}'}"
+            text += "" if f == Linear() else f" ∘ f'(Z{k}), {slope}"
+            yield Quantity(f"dZ{k}", text, "", host(seen["dZ", k]), "backward", k)
         yield from _gradients(step, k)
 
 
 def _output_error(step: Step) -> Quantity:
-    """What the loss hands to the last layer."""
+    """The gradient of the loss with respect to the last layer's output."""
     K, criterion, name = step.depth, step.model.criterion, step.output_error
-    said = renamed(getattr(criterion, "derivative_equation", "dZ = dL/dZ"), {"dZ": name, "A": f"A{K}"})
+    text = renamed(getattr(criterion, "derivative_equation", "dZ = dL/dZ"), {"dZ": name, "A": f"A{K}"})
     if step.data[2] is not None:
-        left, _, right = said.partition(" = ")
-        said = f"{left} = w ∘ ({right})"
-    return Quantity(name, said, source_of(criterion), host(step.seen["dZ", 0]), "backward", K)
+        left, _, right = text.partition(" = ")
+        text = f"{left} = w ∘ ({right})"
+    return Quantity(name, text, source_of(criterion), host(step.seen["dZ", 0]), "backward", K)
 
 
 def _gradients(step: Step, k: int) -> Iterator[Quantity]:
-    """Of each parameter of layer k: the sum over the samples if that isn't all yet, the penalty's, the cost's."""
+    """Each parameter of layer k: the sum over the samples and the penalty's share, if any, and the cost's gradient."""
     model, layer, seen = step.model, step.layer(k), step.seen
     source, by_name = source_of(layer), f" = {type(layer).__name__}'s backward, sum_i"
     found = zip(step.parameters(k), seen["gradients", k], seen["params", k], strict=True)
     for (name, is_weight, at, shape), g, W in found:
         total, what = f"sum d{name}", f"d{name.removesuffix(str(k))}"
         lambdas = model.lambdas(step.c) if is_weight else (None, None)
-        said = step.equation(f"d{name}", k, what, by_name)
+        text = step.equation(f"d{name}", k, what, by_name)
         if model.reduction == "mean" or any(lambdas):
             yield Quantity(total, step.equation(total, k, what, by_name), source, host(g), "backward", k)
-            said = f"d{name} = c {total}"
+            text = f"d{name} = c {total}"
         if any(lambdas):
             rise = add_penalty(array_namespace(W).zeros_like(W), W, *lambdas)
             terms = penalty_text(step, f"lambda_1 sign({name})", f"lambda_2 {name}")
             yield Quantity(f"penalty d{name}", f"penalty d{name} = {terms}", "", host(rise), "backward", k)
-            said += f" + penalty d{name}"
-        yield Quantity(f"d{name}", said, source, host(step.gradient[at]).reshape(shape), "backward", k)
+            text += f" + penalty d{name}"
+        yield Quantity(f"d{name}", text, source, host(step.gradient[at]).reshape(shape), "backward", k)

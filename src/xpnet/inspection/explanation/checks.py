@@ -17,9 +17,9 @@ from .observed_step import Step
 from .quantity import Check
 
 FEW = 32
-"""Entries up to which a gradient is checked by each of them, and not along directions."""
+"""A gradient of at most this many entries is checked entry by entry, a larger one along directions."""
 N_DIRECTIONS = 4
-"""Directions for larger gradients: the gradient's own, and random ones."""
+"""Directions for a larger gradient: its own, and random ones."""
 _THROUGH = Dropout(0.0)
 """A layer that passes everything through."""
 
@@ -28,11 +28,11 @@ _THROUGH = Dropout(0.0)
 def checks(step: Step) -> dict[str, Check]:
     """The check of each gradient by its name."""
     tolerance = float(np.finfo(step.gradient.dtype).eps) ** 0.5
-    return {name: check(cost, at, gradient, tolerance) for name, cost, at, gradient in _questions(step)}
+    return {name: check(cost, at, gradient, tolerance) for name, cost, at, gradient in _gradients(step)}
 
 
 def check(cost_and_gradient: CostAndGradient, at: np.ndarray, gradient: np.ndarray, tolerance: float) -> Check:
-    """What differences of the cost around ``at`` (n,) say of this gradient (n,)."""
+    """Compare this gradient (n,) with differences of the cost around ``at`` (n,)."""
     n = at.size
     count = n if n <= FEW else N_DIRECTIONS
     rng = np.random.default_rng(0)
@@ -45,8 +45,8 @@ def check(cost_and_gradient: CostAndGradient, at: np.ndarray, gradient: np.ndarr
     return Check(worst.verdict, error, tolerance, count, n <= FEW)
 
 
-def _questions(step: Step) -> Iterator[tuple[str, CostAndGradient, np.ndarray, np.ndarray]]:
-    """Each gradient's name, the cost that it is of, the point, and the gradient."""
+def _gradients(step: Step) -> Iterator[tuple[str, CostAndGradient, np.ndarray, np.ndarray]]:
+    """Each gradient's name, the cost as a function, the point, and the gradient."""
     seen, train = step.seen, Training(step.seen["train", 1].key)
     model, theta = step.model, _flat(step.theta)
     cost = _problem(step, model).cost_and_gradient(train)
@@ -63,7 +63,7 @@ def _questions(step: Step) -> Iterator[tuple[str, CostAndGradient, np.ndarray, n
 
 
 def _problem(step: Step, model: Any, theta: np.ndarray | None = None) -> Problem:
-    """The step's samples and parameters in float64, on its backend if that has it, otherwise on NumPy."""
+    """The step's samples and parameters in float64, on its backend if that has float64, otherwise on NumPy."""
     backend = step.backend if has_float64(step.backend) else get_backend("numpy")
     X, Y, w = (None if a is None else backend.asarray(a, backend.xp.float64) for a in step.data)
     theta = _flat(step.theta) if theta is None else theta
@@ -75,7 +75,8 @@ def _after(
 ) -> tuple[CostAndGradient, np.ndarray]:
     """The sum of losses as a function of the output of layer k, or of what its f is applied to; and that point.
 
-    What stands before passes through, so that later layers keep their numbers, from which they may draw.
+    Layers that pass everything through take the place of the earlier ones, so that later layers keep their numbers, on
+    which Dropout's masks depend.
     """
     given = Given("A", tuple(A.shape), f or Linear())
     network = Sequential(*[_THROUGH] * (k - 1), given, *step.model.network.layers[k:])
@@ -88,7 +89,7 @@ def _after(
 
 
 def _within(cost_and_gradient: CostAndGradient, theta: np.ndarray, at: slice) -> CostAndGradient:
-    """The cost as a function of the parameters in one window, the others as they are."""
+    """The cost as a function of the parameters in one window, with the others fixed."""
 
     def of_window(part: np.ndarray) -> tuple[float, np.ndarray]:
         moved = theta.copy()

@@ -16,8 +16,8 @@ Array = Any
 
 def forward(step: Step) -> Iterator[Quantity]:
     """X, Y, w; then each layer's parameters, Z and A."""
-    said = ("X", "X, rows are samples (A0)"), ("Y", "Y, the targets"), ("w", "w, the samples' weights")
-    for (name, equation), value in zip(said, step.data, strict=True):
+    inputs = ("X", "X, rows are samples (A0)"), ("Y", "Y, the targets"), ("w", "w, the samples' weights")
+    for (name, equation), value in zip(inputs, step.data, strict=True):
         if value is not None:
             yield Quantity(name, equation, "", host(value), "input")
     for k in range(1, step.depth + 1):
@@ -27,16 +27,16 @@ def forward(step: Step) -> Iterator[Quantity]:
 
 
 def _outputs(step: Step, k: int) -> Iterator[Quantity]:
-    """Z and A of layer k; of the last, the prediction."""
+    """Z and A of layer k; for the last layer, A is the prediction."""
     f, layer, A = step.activation(k), step.layer(k), step.seen["A", k]
     linked = k == step.depth and step.has_link
     if f is None:
         name, equation = f"Z{k}" if linked else f"A{k}", getattr(layer, "equation", "")
-        said = f"{name} = {type(layer).__name__}({before(k)}){', ' if equation else ''}{equation}"
-        yield Quantity(name, said, source_of(layer), host(A), "forward", k)
+        text = f"{name} = {type(layer).__name__}({before(k)}){', ' if equation else ''}{equation}"
+        yield Quantity(name, text, source_of(layer), host(A), "forward", k)
     else:
-        said = step.equation(f"Z{k}", k, "Z", f" of {type(layer).__name__} on {before(k)}")
-        yield Quantity(f"Z{k}", said, "", host(step.seen["Z", k]), "forward", k)
+        text = step.equation(f"Z{k}", k, "Z", f" of {type(layer).__name__} on {before(k)}")
+        yield Quantity(f"Z{k}", text, "", host(step.seen["Z", k]), "forward", k)
         if not linked:
             yield _activated(f"A{k}", f, A, k)
         elif f != Linear():  # a scaled output: the link comes after it
@@ -62,18 +62,18 @@ def loss(step: Step) -> Iterator[Quantity]:
     if weighted or is_mean:
         count = "sum w = sum_i w_i" if weighted else "sum w = m, the number of samples"
         yield Quantity("sum w", count, "", host(seen["weight_sum", 0]), "loss")
-    said = "c = 1 / sum w, as J is a mean" if is_mean else "c = 1, as J is a sum"
-    yield Quantity("c", said, "", host(step.c), "loss")
+    text = "c = 1 / sum w, as J is a mean" if is_mean else "c = 1, as J is a sum"
+    yield Quantity("c", text, "", host(step.c), "loss")
     if has_penalty:
-        said = f"penalty = {penalty_text(step, 'lambda_1 sum |W|', 'lambda_2 / 2 sum W^2')}"
-        yield Quantity("penalty", said, "", host(model.penalty(step.theta, step.layout, step.c)), "loss")
+        text = f"penalty = {penalty_text(step, 'lambda_1 sum |W|', 'lambda_2 / 2 sum W^2')}"
+        yield Quantity("penalty", text, "", host(model.penalty(step.theta, step.layout, step.c)), "loss")
     cost = step.at(step.theta)[0] if step.cost is None else step.cost
-    said = f"J = c sum L{' + penalty' if has_penalty else ''}, the cost before the step"
-    yield Quantity("J", said, "", np.asarray(cost, each.dtype), "loss")
+    text = f"J = c sum L{' + penalty' if has_penalty else ''}, the cost before the step"
+    yield Quantity("J", text, "", np.asarray(cost, each.dtype), "loss")
 
 
 def penalty_text(step: Step, l1: str, l2: str) -> str:
-    """The terms of the penalty that are there, with their lambdas."""
+    """The terms of the penalty that are not 0, with their lambdas."""
     terms = [(value, term, i) for value, term, i in ((step.model.l1, l1, 1), (step.model.l2, l2, 2)) if value]
     scale = "c " if step.model.scale_penalty else ""
     lambdas = ", ".join(f"lambda_{i} = {scale}{value:g}" for value, _, i in terms)

@@ -48,7 +48,7 @@ class Step:
 
     @property
     def output_error(self) -> str:
-        """What the loss's gradient is called: dZ if its link or a linear layer stands last, else dA."""
+        """The name of the loss's gradient: dZ if its link or a linear layer comes last, else dA."""
         K, f = self.depth, self.activation(self.depth)
         if f == Linear() or (f is None and self.has_link):
             return f"dZ{K}"
@@ -56,7 +56,7 @@ class Step:
 
     @property
     def c(self) -> Any:
-        """What the sums over the samples are multiplied by."""
+        """The factor of the sums over the samples: 1, or 1 over the sum of weights."""
         return self.model.scale(self.seen["weight_sum", 0])
 
     def layer(self, k: int) -> Any:
@@ -68,7 +68,7 @@ class Step:
         return self.layer(k).f if ("Z", k) in self.seen else None
 
     def passes_through(self, k: int) -> bool:
-        """Whether f of layer k turns dA into dZ; a linear output does not."""
+        """Whether dA of layer k becomes dZ by its f; for a linear output they are the same."""
         f = self.activation(k)
         return f is not None and not (k == self.depth and f == Linear())
 
@@ -77,7 +77,7 @@ class Step:
         return [(w.name, w.role == "weight", w.at, w.shape) for w in self.layout.named if w.layer == k]
 
     def equation(self, name: str, k: int, what: str, otherwise: str) -> str:
-        """``name`` = what ``steps`` of layer k has for "Z", "dX", "dW", ..., in this network's symbols."""
+        """``name`` = the equation for "Z", "dX", "dW", ... in ``steps`` of layer k, in this network's symbols."""
         equation = getattr(self.layer(k), "steps", {}).get(what)
         if equation is None:
             return name + otherwise
@@ -99,7 +99,7 @@ class Step:
 def observed_step(
     model: Model, state: State, X: Any, Y: Any, w: Any, schedule: Schedule, clip_norm: float | None, backend: Any
 ) -> Step:
-    """One step on all of X by ``epochs`` without replays, and everything that it computed."""
+    """Make one step on all of X by ``epochs`` and the equations as written, and observe all that it computes."""
     chosen, X, Y, w = model.read(X, Y, w, backend)
     rule = replace(state.optimizer, learning_rate=1.0)  # the rate comes with the scalars
     start = replace(state, optimizer=WatchedOptimizer(1.0, rule))
@@ -117,11 +117,11 @@ def observed_step(
 
 
 def before(k: int) -> str:
-    """What goes into layer k: X, or the output of the layer before."""
+    """The name of layer k's input: X, or the output of the layer before."""
     return "X" if k == 1 else f"A{k - 1}"
 
 
 def host(a: Any) -> np.ndarray:
-    """A copy on the host; sparse data are dense in it, bfloat16 is float32."""
+    """A copy on the host; sparse data become dense, and bfloat16 becomes float32."""
     a = np.array(to_numpy(a.toarray() if is_sparse(a) else a))
     return a if a.dtype.kind == "f" else a.astype(np.float32)

@@ -1,6 +1,6 @@
 """An explanation as one page of HTML that needs nothing else: no network, no script; light or dark.
 
-The forward pass runs down the left column, the backward pass up the right one; the numbers say the order.
+The forward pass runs down the left column, the backward pass up the right one; the cards' numbers give the order.
 """
 
 import html
@@ -37,20 +37,20 @@ def as_fragment(explanation: Explanation, name: str = "step") -> str:
     stops = [("data", "data", f"X {shape(explanation['X'].value)}", "The data", [("", of("input"))])]
     for k in layers:
         output = [q for q in of("forward", k) if q.name in (f"A{k}", f"Z{k}")][-1]
-        said = html.escape(explanation.layers[k - 1])
+        text = html.escape(explanation.layers[k - 1])
         lanes = [("forward ↓", of("forward", k)), ("backward ↑", of("backward", k)), ("update", of("update", k))]
-        stop = f"layer-{k}", said.partition("(")[0], f"{output.name} {shape(output.value)}"
-        stops.append((*stop, f"Layer {k} {_tag('span', said)}", lanes))
+        stop = f"layer-{k}", text.partition("(")[0], f"{output.name} {shape(output.value)}"
+        stops.append((*stop, f"Layer {k} {_tag('span', text)}", lanes))
     stops.append(("loss", "loss", "J", "Loss and cost", [("", of("loss"))]))
     stops.append(("update", "update", "", "Update", [("", of("update"))]))
-    links = [f'<a href="#{name}-{place}">{_tag("b", stop)}{_tag("span", said)}</a>' for place, stop, said, *_ in stops]
+    links = [f'<a href="#{name}-{place}">{_tag("b", stop)}{_tag("span", text)}</a>' for place, stop, text, *_ in stops]
     parts = [_tag("style", _style()), _head(explanation), _tag("nav", "<i>→</i>".join(links))]
     for place, _, _, title, lanes in stops:
         content = "".join(_lane(explanation, *lane) for lane in lanes)
         content = _tag("div.lanes", content) if len(lanes) > 1 else content
         parts.append(f'<details open id="{name}-{place}">{_tag("summary", title)}{content}</details>')
     if explanation.references:
-        listed = "".join(_tag("li", html.escape(said)) for said in explanation.references)
+        listed = "".join(_tag("li", html.escape(text)) for text in explanation.references)
         parts.append(_tag("footer", _tag("ul", listed)))
     return _tag("div.xpnet-step", *parts)
 
@@ -77,9 +77,9 @@ def _head(explanation: Explanation) -> str:
         tiles.append((mood, "gradients checked", f"{verdicts.count('agrees')} of {len(verdicts)} agree"))
     if printed:
         tiles.append(("good" if all(printed) else "bad", "as the document prints", f"{sum(printed)} of {len(printed)}"))
-    shown = [_tag(f"div.tile {mood}", _tag("span", name), _tag("b", said)) for mood, name, said in tiles]
-    said = facts(explanation)
-    listed = [_tag("div", _tag("dt", name), _tag("dd", html.escape(said[name]))) for name in explanation.facts]
+    shown = [_tag(f"div.tile {mood}", _tag("span", name), _tag("b", text)) for mood, name, text in tiles]
+    found = facts(explanation)
+    listed = [_tag("div", _tag("dt", name), _tag("dd", html.escape(found[name]))) for name in explanation.facts]
     notes = [_tag("p.note", html.escape(note)) for note in explanation.notes]
     title = _tag("h1", html.escape(explanation.title))
     return _tag("header", title, _tag("dl", *listed), *notes, _tag("div.tiles", *shown))
@@ -95,10 +95,10 @@ def _card(place: int, q: Quantity) -> str:
     parts = [_tag("h4", _tag("span.order", str(place)), _tag("b", _equation(q.name)), size)]
     parts += [_tag("div.equation", _equation(q.equation)), _values(q)]
     if q.symbol is not None and beside(q):
-        said = _tag("span", f"document: {_equation(q.symbol)}{' =' if q.printed is not None else ''}")
+        text = _tag("span", f"document: {_equation(q.symbol)}{' =' if q.printed is not None else ''}")
         if q.printed is not None:
-            said += f"{_numbers(q.printed)} {_tag('em', '✓ the same' if q.is_as_printed else '✗ not the same')}"
-        parts.append(_tag(f"div.printed {'bad' if q.is_as_printed is False else 'good'}", said))
+            text += f"{_numbers(q.printed)} {_tag('em', '✓ the same' if q.is_as_printed else '✗ not the same')}"
+        parts.append(_tag(f"div.printed {'bad' if q.is_as_printed is False else 'good'}", text))
     if q.check is not None:
         parts.append(_tag(f"div.check {q.check.verdict}", f"{_SIGNS[q.check.verdict]} {html.escape(str(q.check))}"))
     if q.source:
@@ -110,7 +110,7 @@ def _values(q: Quantity) -> str:
     if q.is_small:
         return _numbers(q.value)
     cells = summary(q)
-    table = [_tag("tr", *(_tag(tag, said) for said in row)) for tag, row in (("th", cells), ("td", cells.values()))]
+    table = [_tag("tr", *(_tag(tag, text) for text in row)) for tag, row in (("th", cells), ("td", cells.values()))]
     corner = _tag("p.corner", f"the first {shape(q.corner)}")
     return _tag("div.scroll", _tag("table.summary", *table)) + corner + _numbers(q.corner, 4)
 
@@ -123,14 +123,14 @@ def _numbers(a: np.ndarray, digits: int = 6) -> str:
     return _tag("div.scroll", _tag("table.matrix", *body))
 
 
-def _equation(said: str) -> str:
+def _equation(text: str) -> str:
     """An equation with its indices, exponents and Greek letters set."""
-    said = html.escape(said, quote=False)
-    said = re.sub(
-        r"\b(lambda|alpha|beta|epsilon|theta|yhat|sum(?=_| [LwdW|]))(?![a-z])", lambda found: _LETTERS[found[0]], said
+    text = html.escape(text, quote=False)
+    text = re.sub(
+        r"\b(lambda|alpha|beta|epsilon|theta|yhat|sum(?=_| [LwdW|]))(?![a-z])", lambda found: _LETTERS[found[0]], text
     )
-    said = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", said)
-    said = re.sub(r"(?<=\w)_(\w+)", r"<sub>\1</sub>", said)
-    said = re.sub(r"\b(d?[A-Za-z]|d?α)(\d+)(?=ᵀ|\b)", r"\1<sub>\2</sub>", said)
-    said = said.replace("</sub><sub>", ",")
-    return re.sub(r" -(=?) ", r" −\1 ", said)
+    text = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", text)
+    text = re.sub(r"(?<=\w)_(\w+)", r"<sub>\1</sub>", text)
+    text = re.sub(r"\b(d?[A-Za-z]|d?α)(\d+)(?=ᵀ|\b)", r"\1<sub>\2</sub>", text)
+    text = text.replace("</sub><sub>", ",")
+    return re.sub(r" -(=?) ", r" −\1 ", text)

@@ -1,4 +1,4 @@
-"""One quantity of a training step, as numbers on the host, and what differences say of a gradient."""
+"""One quantity of a training step, as numbers on the host, and the check of a gradient."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 Section = Literal["input", "forward", "loss", "backward", "update"]
 
 SMALL, WIDE = 64, 12
-"""Entries and columns up to which an array is shown whole; a larger one is summarized."""
+"""An array of at most this many entries and columns is shown whole; a larger one is summarized."""
 CORNER = 3, 5
 """Rows and columns that a summary shows."""
 
@@ -21,7 +21,7 @@ class Check:
     Attributes
     ----------
     verdict : {"agrees", "kink", "differs"}
-        "kink": a kink such as ReLU's or |w|'s lies at the very parameters, and beside them all agrees.
+        "kink": a kink such as ReLU's or |w|'s lies exactly at the parameters, and beside them the gradient agrees.
     error : float
         Norm of (gradient - differences) over the gradient's norm (over 1 if that is 0).
     tolerance : float
@@ -29,7 +29,7 @@ class Check:
     directions : int
         How many directions were taken.
     every_entry : bool
-        Whether these were the gradient's entries one by one, or its own direction and random ones.
+        Whether each entry was checked by itself, and not the gradient's own direction and random ones.
     """
 
     verdict: Literal["agrees", "kink", "differs"]
@@ -41,7 +41,7 @@ class Check:
     def __str__(self) -> str:
         off = f"off by {self.error:.0e} of its norm" if self.error else "off by nothing"
         if self.verdict == "kink":
-            return f"a kink lies right here: central differences agree beside it ({off} at it)"
+            return f"a kink lies at this very point: central differences agree beside it ({off} at it)"
         along = "every entry" if self.every_entry else f"{self.directions} directions"
         return f"central differences of {along} {'agree' if self.verdict == 'agrees' else 'DISAGREE'} ({off})"
 
@@ -55,7 +55,7 @@ class Quantity:
     name : str
         As in the README's table of notation: X, W1, Z1, A1, L, dZ2, dW2, ... and "W2 new".
     equation : str
-        What it was computed by.
+        The equation by which it was computed.
     source : str
         Where that equation comes from, as its class says; may be empty.
     value : numpy array
@@ -64,9 +64,9 @@ class Quantity:
     layer : int
         1, 2, ...; 0 if it belongs to no layer.
     check : Check, optional
-        Of a gradient: what central differences say about it.
+        For a gradient, what central differences say about it.
     symbol, printed : str, numpy array, optional
-        What a document calls it, and the numbers that it prints; see :meth:`Explanation.beside`.
+        The name and the numbers that a document has for it; see :meth:`Explanation.beside`.
     """
 
     name: str

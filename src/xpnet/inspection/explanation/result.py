@@ -83,15 +83,15 @@ class Explanation:
         return next(i for i, q in enumerate(self.quantities, 1) if q is quantity)
 
     def beside(self, title: str, symbols: Mapping[str, str], printed: Mapping[str, Any] | None = None) -> "Explanation":
-        """The same step under a title, beside what a document says of it.
+        """The same step under a title, beside a document's names and numbers.
 
         Parameters
         ----------
         title : str
         symbols : mapping of str to str
-            What the document calls a quantity, by the quantity's name here.
+            The document's name of each quantity, by the quantity's name here.
         printed : mapping of str to array-like, optional
-            The numbers that it prints, by the quantity's name here.
+            The numbers that the document prints, by the quantity's name here.
 
         Returns
         -------
@@ -166,7 +166,7 @@ class Explanation:
 
 
 def _finite(x: Any) -> Any:
-    """x with None for what is not finite."""
+    """x with None in place of numbers that are not finite."""
     if isinstance(x, Mapping):
         return {key: _finite(value) for key, value in x.items()}
     if isinstance(x, list):

@@ -1,4 +1,4 @@
-"""An explanation in words: groups, facts and remarks, which every writer shows; the writers of text and Markdown."""
+"""An explanation as text and as Markdown; its groups, facts and remarks are the same on the page."""
 
 import itertools
 import textwrap
@@ -30,7 +30,7 @@ def shape(a: np.ndarray) -> str:
 
 
 def summary(q: Quantity) -> dict[str, str]:
-    """What a large array's numbers are like, in words."""
+    """A large array's summary as text, by name."""
     s = q.summary()
     return {name: number(s[name], 4) for name in ("min", "mean", "max", "norm")} | {
         "zeros": f"{100.0 * s['zeros']:.3g} %"
@@ -38,13 +38,13 @@ def summary(q: Quantity) -> dict[str, str]:
 
 
 def summary_line(q: Quantity) -> str:
-    """The same in a line."""
+    """A large array's summary in one line."""
     *named, (_, zeros) = summary(q).items()
     return f"{', '.join(f'{name} {x}' for name, x in named)}, {zeros} zeros; it begins"
 
 
 def beside(q: Quantity) -> str:
-    """What the document calls this, what it prints, and whether ours is the same; empty if it says nothing."""
+    """The document's name of it, its printed numbers and whether ours are the same; empty if it has none."""
     if q.symbol is None or (q.printed is None and q.symbol == q.name):
         return ""
     if q.printed is None:
@@ -68,27 +68,27 @@ def verdict(explanation: Explanation) -> str:
     found = [q.check.verdict for q in explanation if q.check is not None]
     if not found:
         return ""
-    said = f"{found.count('agrees')} of {len(found)} gradients agree with central differences of the forward pass"
+    text = f"{found.count('agrees')} of {len(found)} gradients agree with central differences of the forward pass"
     if "kink" in found:
-        said += f"; {found.count('kink')} lie at a kink"
-    return said + (f"; {found.count('differs')} DISAGREE" if "differs" in found else "")
+        text += f"; {found.count('kink')} lie at a kink"
+    return text + (f"; {found.count('differs')} DISAGREE" if "differs" in found else "")
 
 
 def facts(explanation: Explanation) -> dict[str, str]:
-    """The explanation's facts, and what came of the step and of the check."""
+    """The explanation's facts, and the outcome of the step and of the check."""
     before, after = (number(explanation[name].value.item()) for name in ("J", "J new"))
     cost = f"J = {before} before the step, {after} after it"
     found = {**explanation.facts, "cost": cost, "check": verdict(explanation)}
     compared = [q.is_as_printed for q in explanation if q.printed is not None]
     if compared:
         found["document"] = f"{sum(map(bool, compared))} of {len(compared)} printed results are ours"
-    return {name: said for name, said in found.items() if said}
+    return {name: text for name, text in found.items() if text}
 
 
 def as_text(explanation: Explanation) -> str:
     """The explanation for a terminal."""
     lines = [explanation.title, ""]
-    lines += [f"{name:<10}{said}" for name, said in facts(explanation).items()]
+    lines += [f"{name:<10}{text}" for name, text in facts(explanation).items()]
     lines += [f"{'note':<10}{note}" for note in explanation.notes]
     for title, quantities in groups(explanation):
         lines += ["", f"── {title} ".ljust(WIDTH, "─")]
@@ -98,8 +98,8 @@ def as_text(explanation: Explanation) -> str:
 
 
 def _lines(q: Quantity) -> list[str]:
-    said = q.equation if q.equation.startswith(q.name) else f"{q.name}: {q.equation}"
-    lines = textwrap.wrap(said, WIDTH - 14, subsequent_indent="    ")
+    text = q.equation if q.equation.startswith(q.name) else f"{q.name}: {q.equation}"
+    lines = textwrap.wrap(text, WIDTH - 14, subsequent_indent="    ")
     lines[0] = f"{lines[0]:<{WIDTH - 12}}{shape(q.value):>12}"
     if not q.is_small:
         lines.append(f"      {summary_line(q)}")
@@ -116,7 +116,7 @@ def _lines(q: Quantity) -> list[str]:
 def as_markdown(explanation: Explanation) -> str:
     """The explanation as Markdown: a table for each group."""
     lines = [f"# {explanation.title}", ""]
-    lines += [f"- **{name}**: {said}" for name, said in facts(explanation).items()]
+    lines += [f"- **{name}**: {text}" for name, text in facts(explanation).items()]
     lines += [f"- **note**: {note}" for note in explanation.notes]
     for title, quantities in groups(explanation):
         lines += ["", f"## {title[0].upper()}{title[1:]}", ""]
@@ -125,7 +125,7 @@ def as_markdown(explanation: Explanation) -> str:
             remarks = "; ".join(filter(None, (beside(q), str(q.check or ""), q.source)))
             cells = f"**{q.name}**", q.equation, shape(q.value), _cell(q), remarks
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|').strip() for cell in cells)} |")
-    references = [f"- {said}" for said in explanation.references]
+    references = [f"- {text}" for text in explanation.references]
     return "\n".join([*lines, *[""] * bool(references), *references]) + "\n"
 
 
