@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xpnet.inspection.differences import STEP, derivative_along, unit_direction
+from xpnet.inspection.central_differences import STEP, derivative_along, unit_direction
 
 
 def smooth_line(signs, draw, rng):

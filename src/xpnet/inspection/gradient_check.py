@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..equations.layers import Training
-from .differences import slopes_at
+from .central_differences import slopes_at
 from .gradient_problem import problem
 
 FEW = 64

@@ -6,10 +6,10 @@ from typing import Any
 
 from ...equations import whole_number
 from ..subject import subject_of
-from .blocks import drawn_blocks
+from .block_diagram import drawn_blocks
 from .columns import columns_of
 from .svg import SVG, picture
-from .units import drawn_units
+from .unit_diagram import drawn_units
 
 
 def to_svg(

@@ -11,7 +11,7 @@ from ...equations.activations import Activation, Linear
 from ...equations.dropout import Dropout
 from ...equations.layers import Training
 from ...network import Sequential
-from ..differences import CostAndGradient, slopes_at
+from ..central_differences import CostAndGradient, slopes_at
 from ..gradient_problem import Given, Problem, has_float64
 from .observed_step import Step
 from .quantity import Check
