@@ -12,9 +12,9 @@ from .backends import (
     Precision,
     RowSource,
     array_namespace,
-    checked_beside,
     checked_precision,
     data_dtype,
+    finite_check,
     get_backend,
     is_host_data,
     read_data,
@@ -287,7 +287,7 @@ class Model:
             layout = self.layout(X.shape[1:])
             params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
             last, network = self._last_prediction(method, X, backend), self.network
-            with checked_beside(X, "X"):
+            with finite_check(X, "X"):
                 A = in_row_blocks(
                     lambda A, *params: link(network.forward(params, A)[0]), params, X, layout, backend, last
                 )

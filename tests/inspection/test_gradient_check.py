@@ -513,3 +513,9 @@ def test_a_gradient_at_a_kink_must_be_one_of_those_around_it():
     for slope, ok in ((0.0, True), (1.0, True), (-1.0, True), (5.0, False)):
         check = check_gradients(Absolute(slope), [[0.0, 1.0]], [[1.0, 1.0]], every=True)
         assert check.ok == ok, str(check)
+
+
+def test_a_model_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="the model has no parameters; give its network"):
+        check_gradients(Model(Sequential(Dropout(0.5))), np.ones((3, 2)), np.ones((3, 2)))
+    assert check_gradients(Sequential(Dropout(0.5)), np.ones((3, 2))).ok

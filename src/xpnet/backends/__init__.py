@@ -10,7 +10,7 @@ from array_api_compat import device
 
 from .arrays import array_namespace, is_host_data, is_sparse, on_host, to_numpy
 from .backend import Backend
-from .inputs import all_finite, check_finite, checked_beside, read_data
+from .inputs import all_finite, check_finite, finite_check, read_data
 from .precision import NARROW, Precision, checked_precision, data_dtype, say_that_it_is_float32
 from .row_source import RowSource, gather, is_in_rows, reading_order, shuffled, subset
 from .selector import (
@@ -34,7 +34,7 @@ __all__ = [
     "array_namespace",
     "auto_choice",
     "check_finite",
-    "checked_beside",
+    "finite_check",
     "checked_precision",
     "data_dtype",
     "device",

@@ -132,7 +132,7 @@ def check_finite(X: Array, name: str) -> None:
 
 
 @contextlib.contextmanager
-def checked_beside(X: Any, name: str) -> Iterator[None]:
+def finite_check(X: Any, name: str) -> Iterator[None]:
     """A context that calls ``check_finite`` before its block, or after it if X is on a GPU.
 
     Reading the result of a check waits for the GPU, which meanwhile computes the results of the block.

@@ -14,7 +14,7 @@ from array_api_compat import is_array_api_obj
 from .arrays import array_namespace, is_sparse
 
 _BLOCK_BYTES = 1 << 22
-"""The approximate size of what is read at once, which is a whole number of the source's own chunks."""
+"""The approximate size of a read, which is a whole number of the source's own chunks."""
 _BLOCKS_SHUFFLED_TOGETHER = 8
 
 

@@ -88,6 +88,7 @@ def _saved(args: argparse.Namespace) -> Explanation:
     """A step of a saved model on evenly spaced samples of a file."""
     import numpy as np
 
+    from ..estimators.settings import update_rule
     from ..inspection.pipelines import opened
     from .saved_model_data import with_target
     from .task import as_targets
@@ -105,6 +106,6 @@ def _saved(args: argparse.Namespace) -> Explanation:
     take = min(args.batch_size or SAMPLES, len(y))
     rows = np.linspace(0, len(y) - 1, take).astype(int)  # a sorted file begins with one class
     explanation = explain(model, X.iloc[rows] if hasattr(X, "iloc") else X[rows], y[rows], check=args.check)
-    if "v of W1" in explanation:  # a rule with slots
+    if update_rule(network).slots:
         explanation = dataclasses.replace(explanation, notes=(*explanation.notes, _AFRESH))
     return explanation.beside(f"A step of {args.what} on {args.data}", {})

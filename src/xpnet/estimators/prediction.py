@@ -9,7 +9,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import Backend, checked_beside, data_dtype, get_backend, is_host_data, is_in_rows, to_numpy
+from ..backends import Backend, data_dtype, finite_check, get_backend, is_host_data, is_in_rows, to_numpy
 from ..block_prediction import LastPredictions, in_row_blocks
 from ..equations.activations import Linear
 from .coefficients import layers_of
@@ -57,7 +57,7 @@ def _on_backend(estimator: Any, backend: Backend, X: Any, linked: bool) -> Array
         method = "predict" if linked else "output"
         last = last_predictions.setdefault(estimator, LastPredictions()).of(method, model, X, backend)
     dtype = data_dtype(precision(estimator), backend) or X.dtype
-    with contextlib.nullcontext() if is_checked else checked_beside(X, "X"):
+    with contextlib.nullcontext() if is_checked else finite_check(X, "X"):
         return in_row_blocks(
             lambda A, *params: link.forward(network.forward(params, A)[0]),
             layers_of(estimator, backend, dtype),

@@ -106,6 +106,8 @@ def problem(subject: Any, X: Any, Y: Any, theta: Any, sample_weight: Any, rng: A
         model = replace(subject, precision="float64")
         _, X, Y, w = model.read(X, _needed(Y, subject), sample_weight, backend)
         inner = model.layout(tuple(X.shape[1:]))
+        if not inner.n_parameters:
+            raise ValueError("the model has no parameters; give its network or a layer, whose input is checked too")
         return Problem(model, backend, X, Y, w, inner.pack(_parameters(inner, theta, rng)))
     layers, loss, name, f = _around(subject)
     _, X = read_data(X, "X", backend, backend.xp.float64)

@@ -25,7 +25,7 @@ class Arrangement:
     """Finds the ``places`` of all values except for views and constants, from when they are written and read.
 
     ``copies`` are the outputs that are copied to an input at the end, as they can't be computed there. ``memory`` is
-    the size in bytes of all that lies in no input; its end is the scratch memory of groups in blocks.
+    the size in bytes of everything outside the inputs; its end is the scratch memory of groups in blocks.
     """
 
     def __init__(self, items: list[Item], homes: Homes, outputs: list[Value], has_kernels: bool) -> None:

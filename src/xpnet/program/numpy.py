@@ -78,7 +78,7 @@ class Replay:
         return found
 
     def _in_blocks(self, item: Item, scratch: np.ndarray) -> list[Call]:
-        """The calls, block by block; what only this group needs lies in memory that stays in the cache."""
+        """The calls, block by block; values that only this group needs lie in memory that stays in the cache."""
         found: list[Call] = []
         n_rows = item.n_rows or 0
         for start in range(0, n_rows, item.block):

@@ -51,7 +51,7 @@ class Overwriting:
         for kept in waiting:
             if kept.arrays is self._copies:
                 kept.take_all()
-        self._earlier = ()  # free what was given before the copies are allocated
+        self._earlier = ()  # frees the given arrays before the copies are allocated
         self._copies = self._copies or tuple(map(array_namespace(self._now[0]).empty_like, self._now))
         for copied, now in zip(self._copies, self._now, strict=True):
             copied[...] = now
@@ -69,7 +69,7 @@ class Overwriting:
         return Kept(tuple(map(_copied, self._earlier)))
 
     def _take_over(self, carry: Carry, may_share: Callable) -> None:
-        """Overwrite the parameters and slots with what a step has made of them."""
+        """Overwrite the parameters and slots with the results of a step."""
         mine, new = list(leaves(self._carry)), list(leaves(carry))
         for k, a in enumerate(new):  # an optimizer may return its arguments, which are overwritten below
             if any(may_share(a, other) for other in mine):

@@ -6,7 +6,7 @@
   on each part, so that long vectors need not be assembled.
 - A value that is no longer needed leaves its memory to another one. Outputs may overwrite inputs.
 
-A plan for a GPU makes one kernel of each group: what only the group needs stays in registers.
+A plan for a GPU makes one kernel of each group: values that only the group needs stay in registers.
 """
 
 from collections.abc import Mapping

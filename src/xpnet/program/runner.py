@@ -1,4 +1,4 @@
-"""Chooses what runs the training steps on a backend: replays on NumPy or a GPU, or the definitions."""
+"""Chooses the runner of training steps on a backend: replays on NumPy or a GPU, or the definitions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def training_steps(
     work: float = 0.0,
     precision: str | None = None,
 ) -> Steps:
-    """The object that runs epochs on a backend.
+    """The runner of epochs on a backend.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ SMALL_DATA = 1 << 24
 
 
 class Carry(NamedTuple):
-    """What a step hands on to the next one: parameters, optimizer slots and the epoch's cost so far.
+    """The results of a step that the next one needs: parameters, optimizer slots and the cost of the epoch so far.
 
     ``square`` is the sum of the squares of the gradient's norms, if they are recorded.
     """

@@ -33,7 +33,7 @@ ALGORITHM_ID, SPLIT_K = 0, 2  # cublasLtMatmulAlgoConfigAttributes_t
 MOST_ALGORITHMS = 8
 
 WORKSPACE = 32 << 20
-"""The largest workspace of an algorithm in bytes: what NVIDIA recommends for Hopper."""
+"""The largest workspace of an algorithm in bytes: NVIDIA's recommendation for Hopper."""
 SPARE = 256
 """Bytes behind a workspace that are left free: some versions of cuBLASLt write beyond its end."""
 CORRECT_SINCE = 120804
@@ -162,7 +162,7 @@ _algorithms = Bounded(4096)
 
 
 class Multiplication:
-    """A matrix product: ``run(stream, workspace)`` launches it, once ``place`` has said where the operands lie.
+    """A matrix product: ``run(stream, workspace)`` launches it; ``place`` sets where the operands lie.
 
     The operands are aligned as ``addresses`` (by root) say; ``workspace`` is the size in bytes of the memory that it
     needs. Refused is raised if cuBLASLt does not support the product.

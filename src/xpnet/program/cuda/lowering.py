@@ -13,7 +13,7 @@ import numpy as np
 from ..recorded_values import NotRecordable, Program, Shape, Value, contiguous
 
 VECTOR_ALIGNMENT = 16
-"""The alignment of a bias in bytes: algorithms read so much of it at once."""
+"""The alignment of a bias in bytes: algorithms read this many bytes at once."""
 
 
 def lowered(program: Program, is_bfloat16: bool = False, has_epilogues: bool = False) -> Program:

@@ -75,7 +75,7 @@ class Node:
     writes: list[Range] = field(default_factory=list)
 
     def must_follow(self, earlier: "Node") -> bool:
-        """Whether this node needs the results of an earlier one, or overwrites what that one reads or writes."""
+        """Whether this node needs the results of an earlier one, or overwrites memory that it reads or writes."""
         pairs = ((self.reads, earlier.writes), (self.writes, earlier.reads), (self.writes, earlier.writes))
         return any(a.overlaps(b) for mine, others in pairs for a in mine for b in others)
 

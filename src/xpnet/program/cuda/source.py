@@ -25,7 +25,7 @@ from .memory import COUNTER, THREADS, Kernel, Memory, Node, Product, block_of_c,
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A plan's CUDA C, and what to launch, in this order.
+    """A plan's CUDA C, and its launches in order.
 
     ``constants`` are the arrays at the roots that follow those of the plan's inputs; ``memory`` is the size of the root
     ``MEMORY`` in bytes.
