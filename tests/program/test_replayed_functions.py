@@ -8,7 +8,8 @@ import pytest
 
 from xpnet.backends import array_namespace
 from xpnet.program import Replayed, may_replay, without_replays
-from xpnet.program.replayed_functions import FIRST_CALLS, say_why
+from xpnet.program.recorder import say_why
+from xpnet.program.replayed_functions import FIRST_CALLS
 
 pytestmark = pytest.mark.skipif(not may_replay(), reason="XPNET_REPLAY switches replays off")
 

@@ -32,7 +32,8 @@ from xpnet.equations import activations, losses
 from xpnet.equations.optimizers import Optimizer
 from xpnet.program import may_replay, numpy_steps, plan as planning, steps as steps_module, without_replays
 from xpnet.program.numpy_steps import Replays
-from xpnet.program.replayed_functions import FIRST_CALLS, say_why
+from xpnet.program.recorder import say_why
+from xpnet.program.replayed_functions import FIRST_CALLS
 from xpnet.state import State
 
 from .samples import M, N, data

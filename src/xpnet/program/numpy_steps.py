@@ -12,8 +12,8 @@ from .bounded_dict import Bounded
 from .numpy import Replay, aligned
 from .overwriting_steps import Overwriting
 from .plan import Plan, plan
-from .recorder import leaves, mapped
-from .replayed_functions import FIRST_CALLS, recorded
+from .recorder import leaves, mapped, recorded
+from .replayed_functions import FIRST_CALLS
 from .steps import MOST_SIZES, SMALL_DATA, Batch, Carry, read_rows
 
 

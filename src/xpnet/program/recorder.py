@@ -3,6 +3,8 @@
 The result is a Program: the list of operations, each with its operands, shape, dtype and source line.
 """
 
+import functools
+import logging
 import random
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -13,6 +15,8 @@ import numpy as np
 from .namespace import RecordedNamespace
 from .recorded_array import Recorded
 from .recorded_values import NotRecordable, Program, described
+
+logger = logging.getLogger("xpnet")
 
 
 def leaves(nest: Any) -> Iterator[Any]:
@@ -107,3 +111,18 @@ def _foreign_objects(x: Any, seen: set[int]) -> Iterator[Any]:
 def _random_states() -> tuple:
     """The states of the process-wide random number generators."""
     return random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002 (only read)
+
+
+@functools.lru_cache(maxsize=64)
+def say_why(reason: str) -> None:
+    """Log why a function is not replayed, once for each reason."""
+    logger.warning("a function can't be replayed and runs directly, which is slower: %s", reason)
+
+
+def recorded(function: Callable, *examples: Any) -> Program | None:
+    """The program of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
+    try:
+        return record(function, *examples)
+    except Exception as error:  # a user's layer may raise anything, and raises it again if its definition runs
+        say_why(f"{type(error).__name__}: {error}")
+        return None

@@ -3,7 +3,6 @@
 import contextlib
 import contextvars
 import functools
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,10 +13,7 @@ from array_api_compat import is_cupy_array
 from ..backends.environment import setting
 from .numpy import Replay
 from .plan import plan
-from .recorded_values import Program
-from .recorder import leaves, mapped, record
-
-logger = logging.getLogger("xpnet")
+from .recorder import leaves, mapped, recorded
 
 FIRST_CALLS = 3
 """The number of calls that are not replayed: recording a function takes as long as about ten calls of a small one."""
@@ -40,21 +36,6 @@ def may_replay(*arrays: Any) -> bool:
     if _without_replays.get() or setting("XPNET_REPLAY") == "off":
         return False
     return all(a is None or isinstance(a, np.ndarray) for a in arrays)
-
-
-@functools.lru_cache(maxsize=64)
-def say_why(reason: str) -> None:
-    """Log why a function is not replayed, once for each reason."""
-    logger.warning("a function can't be replayed and runs directly, which is slower: %s", reason)
-
-
-def recorded(function: Callable, *examples: Any) -> Program | None:
-    """The program of ``function(*examples)``; None, and the reason in the log once, if it can't be recorded."""
-    try:
-        return record(function, *examples)
-    except Exception as error:  # a user's layer may raise anything, and raises it again if its definition runs
-        say_why(f"{type(error).__name__}: {error}")
-        return None
 
 
 class Replayed:

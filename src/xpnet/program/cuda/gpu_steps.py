@@ -16,8 +16,8 @@ from ...backends import Backend, say_that_it_is_float32, to_numpy
 from ..bounded_dict import Bounded
 from ..overwriting_steps import Overwriting
 from ..recorded_values import Program
-from ..recorder import leaves, mapped, record
-from ..replayed_functions import FIRST_CALLS, recorded
+from ..recorder import leaves, mapped, record, recorded
+from ..replayed_functions import FIRST_CALLS
 from ..steps import MOST_SIZES, SMALL_DATA, Batch, ending, step_on_rows, sums_in
 from .bound_step import BoundStep, StepData
 from .launches import Compiled, Launches

@@ -9,8 +9,7 @@ import numpy as np
 
 from ..bounded_dict import Bounded
 from ..recorded_values import NotRecordable, Program
-from ..recorder import leaves
-from ..replayed_functions import say_why
+from ..recorder import leaves, say_why
 from . import levels
 from .cublaslt import CORRECT_SINCE
 from .graph import captured
