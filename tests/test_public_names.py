@@ -28,7 +28,10 @@ def test_the_stub_and_the_module_have_the_same_names():
         if isinstance(node, ast.ImportFrom):
             assert all(alias.asname == alias.name for alias in node.names)  # otherwise it is not exported
             found |= {alias.name: node.module or "" for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            listed = ast.literal_eval(node.value)
     assert found == {**dict.fromkeys(xpnet._MODULES, ""), **xpnet._HOME_OF}
+    assert listed == sorted(found)
 
 
 @pytest.mark.parametrize("name", xpnet._MODULES)
@@ -88,6 +91,7 @@ WRONG = {
     "xpnet.MLPClassifier(hidden_layers=3)": ("hidden_layers",),
     "xpnet.Adam(learning_rate='fast')": ("incompatible type",),
     "xpnet.summarise(model)": ('has no attribute "summarise"',),
+    "state.thta": ('has no attribute "thta"',),
 }
 
 
@@ -98,6 +102,12 @@ def checked(path, code):
     config.write_text("[mypy]\nignore_missing_imports = True\n")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(config), "--no-error-summary", str(path)]
     return subprocess.run(command, capture_output=True, text=True, cwd=path.parent, check=False).stdout
+
+
+def test_a_star_import_is_known_to_a_type_checker(tmp_path):
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    text = checked(tmp_path / "star.py", "from xpnet import *\nDense(3)\nlosses.Huber()\nDense(bad=1)\n")
+    assert [line.split(":")[1] for line in text.splitlines()] == ["4"]
 
 
 def test_a_program_that_uses_xpnet_passes_a_strict_type_checker(tmp_path):

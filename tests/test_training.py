@@ -759,3 +759,26 @@ def test_parameters_by_name(library, XY):
     assert after.parameters(MODEL)["W1"].shape == (4, 5)
     with pytest.raises(ValueError, match="theta has shape"):
         after.parameters(Model(Sequential(Dense(1))))
+
+
+def test_a_state_that_is_sent_knows_the_shape_of_a_sample(XY):
+    state = MODEL.initial(np.random.default_rng(0), 4, Adam())
+    passes = epochs(MODEL, state, *XY)
+    next(passes)
+    after, _ = passes.send(initial_state(state.theta, Adam()))
+    assert (after.in_shape, after.parameters(MODEL)["W1"].shape) == ((4,), (4, 5))
+    after, _ = passes.send(replace(after, in_shape=(99,)))
+    assert after.in_shape == (4,)
+
+
+def test_a_state_of_another_optimizer_is_refused(XY):
+    state = MODEL.initial(np.random.default_rng(0), 4, Adam())
+    for other in (GradientDescent(0.1), Adam(beta_1=0.5)):
+        passes = epochs(MODEL, state, *XY)
+        after, _ = next(passes)
+        with pytest.raises(ValueError, match="a state sent has the optimizer .*; training began with Adam"):
+            passes.send(replace(after, optimizer=other))
+    with pytest.raises(ValueError, match="state has 2 slots, and GradientDescent needs 0"):
+        epochs(MODEL, replace(state, optimizer=GradientDescent(0.1)), *XY)
+    with pytest.raises(ValueError, match=r"state is a tuple; it must be a State, and epochs yields \(state, cost\)"):
+        epochs(MODEL, (state, 0.0), *XY)

@@ -20,6 +20,7 @@ from .backends import (
     read_data,
     to_numpy,
 )
+from .backends.environment import check_environment
 from .block_prediction import LastPredictions, in_row_blocks, rows_a_block
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
@@ -186,6 +187,7 @@ class Model:
         self, X: Array, Y: Array, w: Array | None, backend: Backend, train: Training = Training()
     ) -> Callable[[Any], tuple[float, Array]]:
         """``objective`` for samples that have been read and are on the backend."""
+        check_environment()
         layout = self.layout(X.shape[1:])
 
         def evaluate(theta: Array, X: Array, Y: Array, w: Array | None) -> tuple[Array, Array]:

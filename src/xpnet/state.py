@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .backends import array_namespace, device
 from .equations.layers import Shape
@@ -102,17 +102,19 @@ class State:
         mine = vars(self)
         return mine.get("_kept") is kept and "theta" not in mine and "slots" not in mine
 
-    def __getattr__(self, name: str) -> Any:
-        mine = vars(self)
-        if name == "theta" and "_kept" in mine:
-            (mine["theta"],) = mine["_kept"].take(0)
-        elif name == "slots" and "_kept" in mine:
-            mine["slots"] = mine["_kept"].take(*range(1, len(mine["_kept"].arrays)))
-        elif name == "rng" and "_rng" in mine:
-            mine["rng"] = mine.pop("_rng")()
-        else:
-            raise AttributeError(f"'State' object has no attribute {name!r}")
-        return mine[name]
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            mine = vars(self)
+            if name == "theta" and "_kept" in mine:
+                (mine["theta"],) = mine["_kept"].take(0)
+            elif name == "slots" and "_kept" in mine:
+                mine["slots"] = mine["_kept"].take(*range(1, len(mine["_kept"].arrays)))
+            elif name == "rng" and "_rng" in mine:
+                mine["rng"] = mine.pop("_rng")()
+            else:
+                raise AttributeError(f"'State' object has no attribute {name!r}")
+            return mine[name]
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

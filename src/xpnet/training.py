@@ -6,15 +6,16 @@ for state, cost in epochs(model, state, X, Y, n_epochs=100): ...
 import copy
 import math
 from collections.abc import Generator
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from .backends import Backend, array_namespace, host, on_device_of, shuffled
 from .distributed import Alone
 from .equations import whole_number
+from .equations.optimizers import Optimizer
 from .equations.schedules import ConstantRate, Schedule
 from .model import Model
+from .network import Layout
 from .program.steps import Batch, Steps
 from .state import State, copy_on_call
 from .step import step_scalars, steps_of
@@ -138,12 +139,7 @@ def epochs(
     if clip_norm is not None and not clip_norm > 0.0:
         raise ValueError(f"clip_norm is {clip_norm!r}; it must be above 0, or None")
     clip_norm = None if clip_norm is None else float(clip_norm)
-    layout = model.layout(X.shape[1:])
-    if tuple(state.theta.shape) != (layout.n_parameters,):
-        raise ValueError(
-            f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network "
-            f"has {layout.n_parameters} parameters: make it with model.initial(rng, {layout.in_shape}, optimizer)"
-        )
+    _check_state(state, model.layout(X.shape[1:]))
     is_shuffled = shuffle and batch_size is not None
     rng = rng if rng is not None else copy.deepcopy(state.rng)
     if is_shuffled and rng is None:
@@ -151,8 +147,7 @@ def epochs(
     steps = steps_of(model, X, state.optimizer, clip_norm, backend, communicator)
     rng = rng if is_shuffled else None
     n_epochs = None if n_epochs is None else whole_number("n_epochs (None for no end)", n_epochs)
-    state = state if state.in_shape is not None else replace(state, in_shape=layout.in_shape)
-    return passes(steps, state, Batch(X, Y, w), batch_size or m, rng, schedule, backend, n_epochs=n_epochs)
+    return passes(steps, state, Batch(X, Y, w), min(batch_size or m, m), rng, schedule, backend, n_epochs=n_epochs)
 
 
 def passes(
@@ -171,43 +166,66 @@ def passes(
     """
     with backend.active():
         steps.use_data(data)
-    X, m, course = data.X, data.X.shape[0], state.course
+    X, m, start, in_shape = data.X, data.X.shape[0], state.optimizer, {"in_shape": tuple(data.X.shape[1:])}
+    course, n_parameters = state.course | in_shape, state.theta.shape[0]
     order = state.order if state.order is not None and len(state.order) == m else host.arange(m)
-    batch_size = min(batch_size, m)
-    shares = [min(batch_size, m - start) / m for start in range(0, m, batch_size)]
-    shapes: list = []
+    shares = [min(batch_size, m - at) / m for at in range(0, m, batch_size)]
     given: State | None = state
     del state
     try:
         for epoch in count(1) if n_epochs is None else range(1, n_epochs + 1):
-            if rng is not None:
-                order = shuffled(order, X, rng)
+            order = range(m) if rng is None else shuffled(order, X, rng)
             with backend.active():
                 if given is not None:
-                    shapes = _begin(steps, given, X.dtype, backend, shapes)
+                    _begin(steps, given, n_parameters, X.dtype, backend)
                     given = None
-                table = step_scalars(course, schedule, shares)
-                cost, square, finite = steps.epoch(order if rng is not None else range(m), batch_size, table)
+                cost, square, finite = steps.epoch(order, batch_size, step_scalars(course, schedule, shares))
                 if not finite:
                     raise DivergedError(epoch, State.at(steps.before(), course), cost)
             course = _after_epoch(course, len(shares), square, rng, order)
             kept = steps.after()
             given = yield State.at(kept, course), cost
             if given is not None:
-                course, given = given.course, None if given.is_at(kept) else given
+                _check_optimizer(given, start)
+                course, given = given.course | in_shape, None if given.is_at(kept) else given
     finally:
         if is_last:
             steps.close()
 
 
-def _begin(steps: Steps, state: State, dtype: Any, backend: Backend, expected: list) -> list:
-    """Begin at the state, whose arrays only the runner keeps; returns their shapes, which must not change."""
+def _check_state(state: State, layout: Layout) -> None:
+    """Raise if training can't begin at the state."""
+    if not isinstance(state, State):
+        raise ValueError(f"state is a {type(state).__name__}; it must be a State, and epochs yields (state, cost)")
+    if tuple(state.theta.shape) != (layout.n_parameters,):
+        raise ValueError(
+            f"state.theta has shape {tuple(state.theta.shape)}; for samples of shape {layout.in_shape} this network "
+            f"has {layout.n_parameters} parameters: make it with model.initial(rng, {layout.in_shape}, optimizer)"
+        )
+    n_slots = state.optimizer.slots
+    if [tuple(a.shape) for a in state.slots] != [tuple(state.theta.shape)] * n_slots:
+        raise ValueError(
+            f"state has {len(state.slots)} slots, and {type(state.optimizer).__name__} needs {n_slots} of theta's "
+            "shape: make a state for it with initial_state(state.theta, optimizer, rng)"
+        )
+
+
+def _check_optimizer(state: State, start: Optimizer) -> None:
+    """Raise if a state that is sent has another optimizer than training began with."""
+    if state.optimizer != start:
+        raise ValueError(
+            f"a state sent has the optimizer {state.optimizer}; training began with {start}: begin another training "
+            "with epochs (a state's own learning_rate may change)"
+        )
+
+
+def _begin(steps: Steps, state: State, n_parameters: int, dtype: Any, backend: Backend) -> None:
+    """Begin at the state, whose arrays only the runner keeps."""
     theta, *slots = (backend.asarray(a, dtype) for a in (state.theta, *state.slots))
-    shapes = [tuple(a.shape) for a in (theta, *slots)]
-    if expected and shapes != expected:
+    shapes, expected = [tuple(a.shape) for a in (theta, *slots)], [(n_parameters,)] * (1 + state.optimizer.slots)
+    if shapes != expected:
         raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
     steps.begin(theta, tuple(slots), state.step)
-    return shapes
 
 
 def _after_epoch(course: dict[str, Any], n_steps: int, square: float | None, rng: Any, order: Any) -> dict[str, Any]:

@@ -24,9 +24,14 @@ def test_a_value_that_is_not_allowed_is_refused(monkeypatch, name):
         setting(name)
 
 
-def test_a_misspelt_variable_is_refused_by_training(monkeypatch):
+def test_training_refuses_what_is_misspelt_or_wrong(monkeypatch):
     model = Model(Sequential(Dense(1)))
     state = model.initial(np.random.default_rng(0), 2, GradientDescent())
-    monkeypatch.setenv("XPNET_REPLAYS", "off")
-    with pytest.raises(ValueError, match="XPNET_REPLAYS is not known; allowed: XPNET_BACKEND, XPNET_REPLAY"):
-        next(epochs(model, state, np.ones((3, 2)), np.ones(3)))
+    X, Y = np.ones((3, 2)), np.ones(3)
+    for name, message in (("XPNET_REPLAYS", "XPNET_REPLAYS is not known; allowed: "), ("XPNET_CAPTURE", "'perhaps'")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, "perhaps")
+            with pytest.raises(ValueError, match=message):
+                next(epochs(model, state, X, Y))
+            with pytest.raises(ValueError, match=message):
+                model.cost(state.theta, X, Y)

@@ -37,11 +37,13 @@ def setting(name: str) -> str:
     return value
 
 
-def refuse_unknown_variables() -> None:
-    """Raise a ValueError if a variable of the environment begins with ``XPNET_`` and is not in ``VARIABLES``.
+def check_environment() -> None:
+    """Raise a ValueError if a variable that begins with ``XPNET_`` is not in ``VARIABLES``, or has a wrong value.
 
     It is called once for each training, as reading all names takes as long as a small product.
     """
+    for name in VARIABLES:
+        setting(name)
     for name in os.environ:
         if name.startswith("XPNET_") and name not in VARIABLES:
             raise ValueError(f"the environment variable {name} is not known; allowed: {', '.join(VARIABLES)}")

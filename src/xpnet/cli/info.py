@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..backends import auto_choice
+from ..backends.environment import check_environment
 from ..inspection.versions import versions
 from .backend_choice import computing_on
 from .console import Console, listed
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, text in versions():
         console.line(name, text, _WIDTH)
+    check_environment()
     name, reason = auto_choice()
     console.line("backend auto", f"would take {name}: {reason}", _WIDTH)
     with computing_on(args.backend) as (backend, why):

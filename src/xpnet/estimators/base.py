@@ -165,7 +165,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         if self.solver == "lbfgs":
             raise ValueError(
-                "solver='lbfgs' searches along lines and makes no single steps: explain_step is for 'sgd' and 'adam'"
+                "solver='lbfgs' searches along lines and makes no single steps that could be explained: use 'adam', "
+                "'adamw' or 'sgd'"
             )
         backend, (X, Y, w) = self._as_trained(X, y, sample_weight)
         model = self._model()

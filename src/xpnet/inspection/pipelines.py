@@ -85,6 +85,10 @@ def opened(estimator: Any, attribute: str | None = None, also: str = "") -> Open
     missing = f"this {type(estimator).__name__} has no {attribute}"
     if attribute is None:
         missing = f"there is no network of xpnet in this {type(estimator).__name__}"
+    if hasattr(last, "coefs_"):
+        missing += "; MLPClassifier.from_sklearn and MLPRegressor.from_sklearn convert scikit-learn's own"
+    elif getattr(last, "refit", True) is False:
+        missing += ", as it was made with refit=False"
     raise ValueError(
         f"{missing}; allowed: {also}a fitted MLPClassifier or MLPRegressor, or a pipeline, target transformer or "
         "search around one"
@@ -93,6 +97,6 @@ def opened(estimator: Any, attribute: str | None = None, also: str = "") -> Open
 
 def _inside(estimator: Any) -> Any:
     """The estimator inside this one; None if there is none, or this one is not fitted."""
-    if hasattr(estimator, "steps"):
+    if hasattr(estimator, "named_steps"):
         return estimator.steps[-1][1]
     return getattr(estimator, "regressor_", None) or getattr(estimator, "best_estimator_", None)

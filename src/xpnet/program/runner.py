@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends import Backend, is_sparse, say_that_it_is_float32
-from ..backends.environment import refuse_unknown_variables
+from ..backends.environment import check_environment
 from .numpy_steps import Replays
 from .replayed_functions import may_replay
 from .steps import Definitions, Steps
@@ -39,7 +39,7 @@ def training_steps(
     ValueError
         An environment variable is unknown or has a value that is not allowed.
     """
-    refuse_unknown_variables()
+    check_environment()
     if is_sparse(X) or not may_replay():
         if precision is not None:
             say_that_it_is_float32(precision)

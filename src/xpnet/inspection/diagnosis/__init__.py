@@ -75,7 +75,7 @@ def diagnose(
     if isinstance(subject, Model):
         case = of_model(subject, X, y, state, history, sample_weight, backend)
     elif state is not None or len(history):
-        raise ValueError("state= and history= are for a Model: an estimator has its own; leave them out")
+        raise ValueError(f"state= and history= are for a Model, and this is a {type(subject).__name__}: leave them out")
     else:
         case = of_estimator(subject, X, y, sample_weight, backend)
     with case.backend.active():
