@@ -776,7 +776,7 @@ def test_a_state_of_another_optimizer_is_refused(XY):
     for other in (GradientDescent(0.1), Adam(beta_1=0.5)):
         passes = epochs(MODEL, state, *XY)
         after, _ = next(passes)
-        with pytest.raises(ValueError, match="a state sent has the optimizer .*; training began with Adam"):
+        with pytest.raises(ValueError, match=r"a state sent has the optimizer .*; training began with Adam"):
             passes.send(replace(after, optimizer=other))
     with pytest.raises(ValueError, match="state has 2 slots, and GradientDescent needs 0"):
         epochs(MODEL, replace(state, optimizer=GradientDescent(0.1)), *XY)
