@@ -91,6 +91,8 @@ WRONG = {
     "xpnet.MLPClassifier(hidden_layers=3)": ("hidden_layers",),
     "xpnet.Adam(learning_rate='fast')": ("incompatible type",),
     "xpnet.summarise(model)": ('has no attribute "summarise"',),
+    "xpnet.MLPClassifier().fit(3)": ('Missing positional argument "y"',),
+    "xpnet.MLPRegressor().partial_fit(3)": ('Missing positional argument "y"',),
     "state.thta": ('has no attribute "thta"',),
 }
 

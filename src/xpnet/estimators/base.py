@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +23,7 @@ from .history import curves
 from .settings import hidden_sizes, model_of, precision, schedule
 from .targets import Labels, Numbers
 from .training_run import starting_state
+from .typed_decorators import with_callbacks
 
 Array = Any
 

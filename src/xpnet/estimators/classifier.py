@@ -9,7 +9,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier as ScikitLearns
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from ..backends import array_namespace, get_backend, is_host_data, on_host, to_numpy
@@ -20,6 +19,7 @@ from .base import BaseMLP
 from .prediction import check_library, predicted
 from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .targets import Labels
+from .typed_decorators import available_if
 
 Array = Any
 

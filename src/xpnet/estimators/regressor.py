@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor as ScikitLearns
-from sklearn.utils.metaestimators import available_if
 
 from ..backends import on_host
 from ..equations.activations import Activation
@@ -18,6 +17,7 @@ from .base import BaseMLP
 from .prediction import check_library, predicted
 from .settings import ATTRIBUTES, BEYOND_SCIKIT_LEARN, PARAMETERS
 from .targets import Numbers
+from .typed_decorators import available_if
 
 Array = Any
 
