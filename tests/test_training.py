@@ -660,9 +660,12 @@ REFUSED = {
     "no batch": ({"batch_size": 0}, r"^batch_size.* is 0; it must be a whole number, 1 or more"),
     "half a sample": ({"batch_size": 2.5}, r"^batch_size.* is 2.5; it must be a whole number"),
     "a truth": ({"batch_size": True}, r"^batch_size.* is True; it must be a whole number"),
-    "no norm": ({"clip_norm": 0.0}, r"^clip_norm is 0.0; it must be above 0, or None"),
-    "a negative norm": ({"clip_norm": -1.0}, r"^clip_norm is -1.0; it must be above 0, or None"),
-    "no number as norm": ({"clip_norm": float("nan")}, r"^clip_norm is nan; it must be above 0, or None"),
+    "no norm": ({"clip_norm": 0.0}, r"^clip_norm is 0.0; it must be a number above 0, or None"),
+    "a negative norm": ({"clip_norm": -1.0}, r"^clip_norm is -1.0; it must be a number above 0, or None"),
+    "no number as norm": ({"clip_norm": float("nan")}, r"^clip_norm is nan; it must be a number above 0, or None"),
+    "a text as norm": ({"clip_norm": "a"}, r"^clip_norm is 'a'; it must be a number above 0, or None"),
+    "a schedule that is a number": ({"schedule": 3}, r"^schedule is 3; it must be a function of the step"),
+    "a seed as generator": ({"rng": 5, "batch_size": 2}, r"^rng is 5; shuffled minibatches need a generator"),
     "weights": ({"sample_weight": np.ones(3)}, r"^sample_weight has shape \(3,\); it must be \(23,\)"),
     "backend": ({"backend": "abacus"}, r"^backend is 'abacus'; allowed"),
 }
@@ -685,7 +688,7 @@ def test_a_state_of_another_network_is_refused(XY):
 
 def test_shuffling_needs_a_generator(XY):
     state = replace(start(), rng=None)
-    with pytest.raises(ValueError, match=r"^shuffled minibatches need rng=, for example .*shuffle=False"):
+    with pytest.raises(ValueError, match=r"^rng is None; shuffled minibatches need a generator, .*shuffle=False"):
         epochs(MODEL, state, *XY, batch_size=5)
     next(epochs(MODEL, state, *XY, batch_size=5, rng=np.random.default_rng(0)))
 

@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Generator
 from itertools import count
+from numbers import Real
 from typing import Any
 
 from .backends import Backend, array_namespace, host, on_device_of, shuffled
@@ -136,14 +137,19 @@ def epochs(
     backend, X, Y, w = model.read(X, Y, sample_weight, backend, may_stay=True)
     m = X.shape[0]
     batch_size = None if batch_size is None else whole_number("batch_size (None for all samples)", batch_size)
-    if clip_norm is not None and not clip_norm > 0.0:
-        raise ValueError(f"clip_norm is {clip_norm!r}; it must be above 0, or None")
+    if clip_norm is not None and not (isinstance(clip_norm, Real) and clip_norm > 0.0):
+        raise ValueError(f"clip_norm is {clip_norm!r}; it must be a number above 0, or None")
     clip_norm = None if clip_norm is None else float(clip_norm)
+    if not callable(schedule):
+        raise ValueError(f"schedule is {schedule!r}; it must be a function of the step, such as Cosine(1000)")
     _check_state(state, model.layout(X.shape[1:]))
     is_shuffled = shuffle and batch_size is not None
     rng = rng if rng is not None else copy.deepcopy(state.rng)
-    if is_shuffled and rng is None:
-        raise ValueError("shuffled minibatches need rng=, for example numpy.random.default_rng(0), or shuffle=False")
+    if is_shuffled and not hasattr(rng, "permutation"):
+        raise ValueError(
+            f"rng is {rng!r}; shuffled minibatches need a generator, such as numpy.random.default_rng(0), or "
+            "shuffle=False"
+        )
     steps = steps_of(model, X, state.optimizer, clip_norm, backend, communicator)
     rng = rng if is_shuffled else None
     n_epochs = None if n_epochs is None else whole_number("n_epochs (None for no end)", n_epochs)

@@ -9,4 +9,4 @@ import pytest
     "--learning-rate 0|--activation step|--task guess|--nonsense".split("|"),
 )
 def test_options_out_of_range_get_one_line(option, refused):
-    refused("see xpnet", "train", "iris.csv", "--target", "species", *option.split())
+    refused("see xpnet train --help", "train", "iris.csv", "--target", "species", *option.split())

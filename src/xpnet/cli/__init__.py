@@ -20,7 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     explains; 130 after Ctrl-C.
     """
     parser = parser_of_commands()
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        command = f"xpnet {args.command}" if args.command else "xpnet"
+        print(f"{command}: error: unrecognized arguments: {' '.join(unknown)} (see {command} --help)", file=sys.stderr)
+        return 2
     if args.command is None:
         parser.print_help()
         return 0
