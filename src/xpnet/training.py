@@ -188,7 +188,9 @@ def passes(
                 cost, square, finite = steps.epoch(order, batch_size, step_scalars(course, schedule, shares))
                 if not finite:
                     raise DivergedError(epoch, State.at(steps.before(), course), cost)
-            course = _after_epoch(course, len(shares), square, rng, order)
+            course = {**course, "step": course["step"] + len(shares), "gradient_norm": square and math.sqrt(square)}
+            if rng is not None:
+                course = {k: v for k, v in course.items() if k != "rng"} | {"_rng": copy_on_call(rng), "order": order}
             kept = steps.after()
             given = yield State.at(kept, course), cost
             if given is not None:
@@ -232,15 +234,6 @@ def _begin(steps: Steps, state: State, n_parameters: int, dtype: Any, backend: B
     if shapes != expected:
         raise ValueError(f"a state sent has arrays of shapes {shapes}; training began with {expected}")
     steps.begin(theta, tuple(slots), state.step)
-
-
-def _after_epoch(course: dict[str, Any], n_steps: int, square: float | None, rng: Any, order: Any) -> dict[str, Any]:
-    """The state's attributes after an epoch of so many steps; ``square`` is the mean square of the gradient's norm."""
-    course = course | {"step": course["step"] + n_steps, "gradient_norm": None if square is None else math.sqrt(square)}
-    if rng is not None:
-        course.pop("rng", None)
-        course |= {"_rng": copy_on_call(rng), "order": order}
-    return course
 
 
 def weights_settled(before: Array, after: Array, tol: float) -> bool:
