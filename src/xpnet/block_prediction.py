@@ -1,6 +1,6 @@
 """Predictions in blocks of rows, so that their memory is bounded, and the programs that are replayed on a GPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from .backends import Backend, RowSource, is_sparse
@@ -21,12 +21,8 @@ class LastPredictions:
         self._kind: Any = None
         self._replayed = Bounded(MOST_SIZES)
 
-    def of(self, method: str, model: Any, X: Array, backend: Backend) -> Callable | None:
-        """A function ``last(n_rows, function)``: it returns the program of the last predictions of so many rows, or a
-        new one of the function if those were of another kind. None for sparse X, whose predictions are not replayed.
-        """
-        if is_sparse(X):
-            return None
+    def of(self, method: str, model: Any, X: Array, backend: Backend) -> Callable:
+        """See :func:`last_prediction`."""
         rounding = model.rounding
         kind = method, model.network, model.criterion.link, rounding, backend, X.shape[1:], X.dtype
         if kind != self._kind:
@@ -39,12 +35,27 @@ class LastPredictions:
         return last
 
 
+def last_prediction(
+    kept: MutableMapping[Any, LastPredictions], owner: Any, method: str, model: Any, X: Array, backend: Backend
+) -> Callable | None:
+    """A function ``last(n_rows, function)``: it returns the program of the owner's last predictions of so many rows, or
+    a new one of the function if those were of another kind. None if predictions are not replayed.
+    """
+    if not backend.is_cupy or is_sparse(X):
+        return None
+    try:
+        last = kept.setdefault(owner, LastPredictions())
+    except TypeError:  # a model with a layer of the user's own that can't be hashed
+        return None
+    return last.of(method, model, X, backend)
+
+
 def in_row_blocks(
     function: Callable, fixed: tuple, X: Array, layout: Layout, backend: Backend, last: Callable | None = None
 ) -> Array:
     """``function(X, *fixed)``, each row of which depends on that row of X alone, computed in blocks of rows.
 
-    ``last`` replaces the function by the program of an earlier call, see :meth:`LastPredictions.of`.
+    ``last`` replaces the function by the program of an earlier call, see :func:`last_prediction`.
     """
     m, rows = X.shape[0], rows_a_block(layout, backend)
     if backend.name == "numpy" and not isinstance(X, RowSource):

@@ -21,7 +21,7 @@ from .backends import (
     to_numpy,
 )
 from .backends.environment import check_environment
-from .block_prediction import LastPredictions, in_row_blocks, rows_a_block
+from .block_prediction import LastPredictions, in_row_blocks, last_prediction, rows_a_block
 from .equations import plain_numbers, whole_number
 from .equations.activations import Activation, Linear
 from .equations.dropout import draw_seed
@@ -288,21 +288,12 @@ class Model:
             _, X = read_data(X, "X", backend, dtype, may_stay=True, is_checked=True)
             layout = self.layout(X.shape[1:])
             params = layout.unpack(layout.checked(backend.asarray(theta, X.dtype)))
-            last, network = self._last_prediction(method, X, backend), self.network
+            last, network = last_prediction(_last_predictions, self, method, self, X, backend), self.network
             with finite_check(X, "X"):
                 A = in_row_blocks(
                     lambda A, *params: link(network.forward(params, A)[0]), params, X, layout, backend, last
                 )
             return to_numpy(A) if is_host_data(source) else get_backend(None, source).asarray(A)
-
-    def _last_prediction(self, method: str, X: Array, backend: Backend) -> Callable | None:
-        """See :meth:`LastPredictions.of`: the programs of this model, or of one that is equal to it."""
-        if not backend.is_cupy:
-            return None
-        try:
-            return _last_predictions.setdefault(self, LastPredictions()).of(method, self, X, backend)
-        except TypeError:  # the user's own layer can't be hashed
-            return None
 
 
 def check_weights(w: Array) -> None:
@@ -312,4 +303,4 @@ def check_weights(w: Array) -> None:
 
 
 _last_predictions: weakref.WeakKeyDictionary[Model, LastPredictions] = weakref.WeakKeyDictionary()
-"""The programs of each model's predictions, kept as long as the model exists."""
+"""The programs of each model's predictions, kept as long as the model exists; equal models share them."""

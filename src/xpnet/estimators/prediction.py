@@ -10,7 +10,7 @@ from sklearn import get_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..backends import Backend, data_dtype, finite_check, get_backend, is_host_data, is_in_rows, to_numpy
-from ..block_prediction import LastPredictions, in_row_blocks
+from ..block_prediction import LastPredictions, in_row_blocks, last_prediction
 from ..equations.activations import Linear
 from .coefficients import layers_of
 from .data import read_matrix
@@ -52,10 +52,7 @@ def _on_backend(estimator: Any, backend: Backend, X: Any, linked: bool) -> Array
     X = read_matrix(estimator, X, backend, is_first=False, is_checked=True)
     model = estimator._model(drops=False)
     link, network = model.criterion.link if linked else Linear(), model.network
-    last = None
-    if backend.is_cupy:
-        method = "predict" if linked else "output"
-        last = last_predictions.setdefault(estimator, LastPredictions()).of(method, model, X, backend)
+    last = last_prediction(last_predictions, estimator, "predict" if linked else "output", model, X, backend)
     dtype = data_dtype(precision(estimator), backend) or X.dtype
     with contextlib.nullcontext() if is_checked else finite_check(X, "X"):
         return in_row_blocks(
