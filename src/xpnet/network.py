@@ -68,13 +68,18 @@ _ROLES = ("weight", "bias", "other")
 
 
 class Window(NamedTuple):
-    """Where one parameter lies in theta. ``layer`` counts from 1, and so does the number in ``name``, such as "W1"."""
+    """Where one parameter lies in theta: its symbol, such as "W", and the number of its layer, from 1."""
 
-    name: str
+    symbol: str
     layer: int
     role: str
     at: slice
     shape: Shape
+
+    @property
+    def name(self) -> str:
+        """Symbol and number, such as "W1"."""
+        return f"{self.symbol}{self.layer}"
 
 
 @dataclass(frozen=True)
@@ -139,15 +144,15 @@ class Layout:
         """Each parameter with its name, in the order of the layers."""
         parameters, _ = self.network.shapes(self.in_shape)
         return tuple(
-            Window(f"{parameter.name}{k}", k, parameter.role, at, shape)
+            Window(parameter.name, k, parameter.role, at, shape)
             for k, (of_layer, windows) in enumerate(zip(parameters, self.windows, strict=True), 1)
             for parameter, (at, shape) in zip(of_layer, windows, strict=True)
         )
 
     def by_name(self, theta: Array) -> dict[str, Array]:
         """The parameters of theta by name, as ``unpack`` has them."""
-        xp = array_namespace(self.checked(theta))
-        return {window.name: xp.reshape(theta[window.at], window.shape) for window in self.named}
+        arrays = itertools.chain(*self.unpack(self.checked(theta)))
+        return {window.name: a for window, a in zip(self.named, arrays, strict=True)}
 
     def unpack(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Each layer's parameters as windows of theta (copies, in libraries without views): never write to them."""

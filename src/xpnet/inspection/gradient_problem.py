@@ -78,9 +78,8 @@ class Problem:
         given = isinstance(layout.network.layers[0], Given)  # it is the input, and layers are counted after it
         for window in layout.named:
             if window.at.start <= place < window.at.stop:
-                symbol, number = window.name.removesuffix(str(window.layer)), window.layer - given
                 where = np.unravel_index(place - window.at.start, window.shape)
-                return f"{symbol}{number or ''}[{', '.join(map(str, where))}]"
+                return f"{window.symbol}{window.layer - given or ''}[{', '.join(map(str, where))}]"
         raise IndexError(f"there is no parameter {place}; there are {self.theta.size}")
 
 

@@ -19,15 +19,16 @@ def alike_units(case: Case) -> Iterator[Finding]:
     """Hidden units that all have the same weights: they compute the same, and so do their gradients."""
     theta = to_numpy(case.theta)
     weights = [w for w in case.layout.named if w.role == "weight"]
-    for name, _, _, at, shape in weights[:-1]:
+    for window in weights[:-1]:
+        shape = window.shape
         if len(shape) != 2 or shape[1] < 2:
             continue
-        W = theta[at].reshape(shape)
+        W = theta[window.at].reshape(shape)
         apart, size = float(np.max(np.ptp(W, axis=1))), float(np.max(np.abs(W)))
         if apart <= 1e-6 * size:
             yield Finding(
                 "units all alike",
-                name,
+                window.name,
                 f"how far the weights of the {shape[1]} units differ, as a share of the largest",
                 apart / (size or 1.0),
                 1e-6,

@@ -45,9 +45,10 @@ def _gradients(step: Step, k: int) -> Iterator[Quantity]:
     model, layer, seen = step.model, step.layer(k), step.seen
     source, by_name = source_of(layer), f" = {type(layer).__name__}'s backward, sum_i"
     found = zip(step.parameters(k), seen["gradients", k], seen["params", k], strict=True)
-    for (name, is_weight, at, shape), g, W in found:
-        total, what = f"sum d{name}", f"d{name.removesuffix(str(k))}"
-        lambdas = model.lambdas(step.c) if is_weight else (None, None)
+    for window, g, W in found:
+        name, what = window.name, f"d{window.symbol}"
+        total = f"sum d{name}"
+        lambdas = model.lambdas(step.c) if window.role == "weight" else (None, None)
         text = step.equation(f"d{name}", k, what, by_name)
         if model.reduction == "mean" or any(lambdas):
             yield Quantity(total, step.equation(total, k, what, by_name), source, host(g), "backward", k)
@@ -57,4 +58,4 @@ def _gradients(step: Step, k: int) -> Iterator[Quantity]:
             terms = penalty_text(step, f"lambda_1 sign({name})", f"lambda_2 {name}")
             yield Quantity(f"penalty d{name}", f"penalty d{name} = {terms}", "", host(rise), "backward", k)
             text += f" + penalty d{name}"
-        yield Quantity(f"d{name}", text, source, host(step.gradient[at]).reshape(shape), "backward", k)
+        yield Quantity(f"d{name}", text, source, host(step.gradient[window.at]).reshape(window.shape), "backward", k)

@@ -57,7 +57,8 @@ def _gradients(step: Step) -> Iterator[tuple[str, CostAndGradient, np.ndarray, n
         yield step.output_error if is_last else f"dA{k}", *_after(step, k, seen["A", k], train), _flat(dA)
         if step.passes_through(k):
             yield f"dZ{k}", *_after(step, k, seen["Z", k], train, step.activation(k)), _flat(seen["dZ", k])
-        for (name, _, at, _), g in zip(step.parameters(k), seen["gradients", k], strict=True):
+        for window, g in zip(step.parameters(k), seen["gradients", k], strict=True):
+            name, at = window.name, window.at
             yield f"sum d{name}", _within(loss_sum, theta, at), theta[at], _flat(g)
             yield f"d{name}", _within(cost, theta, at), theta[at], _flat(step.gradient[at])
 

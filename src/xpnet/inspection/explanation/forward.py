@@ -21,7 +21,8 @@ def forward(step: Step) -> Iterator[Quantity]:
         if value is not None:
             yield Quantity(name, equation, "", host(value), "input")
     for k in range(1, step.depth + 1):
-        for (name, *_), value in zip(step.parameters(k), step.seen["params", k], strict=True):
+        for window, value in zip(step.parameters(k), step.seen["params", k], strict=True):
+            name = window.name
             yield Quantity(name, f"{name}, before the step", "", host(value), "forward", k)
         yield from _outputs(step, k)
 

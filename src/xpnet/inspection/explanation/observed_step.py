@@ -8,10 +8,9 @@ import numpy as np
 
 from ...backends import Backend, is_sparse, to_numpy
 from ...equations.activations import Activation, Linear
-from ...equations.layers import Shape
 from ...equations.schedules import Schedule
 from ...model import Model
-from ...network import Layout
+from ...network import Layout, Window
 from ...program import without_replays
 from ...state import State
 from ...training import DivergedError, epochs
@@ -72,16 +71,16 @@ class Step:
         f = self.activation(k)
         return f is not None and not (k == self.depth and f == Linear())
 
-    def parameters(self, k: int) -> list[tuple[str, bool, slice, Shape]]:
-        """Name, whether it is a weight, window in theta and shape of each parameter of layer k."""
-        return [(w.name, w.role == "weight", w.at, w.shape) for w in self.layout.named if w.layer == k]
+    def parameters(self, k: int) -> list[Window]:
+        """The windows in theta of the parameters of layer k."""
+        return [window for window in self.layout.named if window.layer == k]
 
     def equation(self, name: str, k: int, what: str, otherwise: str) -> str:
         """``name`` = the equation for "Z", "dX", "dW", ... in ``steps`` of layer k, in this network's symbols."""
         equation = getattr(self.layer(k), "steps", {}).get(what)
         if equation is None:
             return name + otherwise
-        of_parameters = (of.removesuffix(str(k)) for of, *_ in self.parameters(k))
+        of_parameters = (window.symbol for window in self.parameters(k))
         symbols = {symbol: f"{symbol}{k}" for symbol in ("Z", "dZ", "A", "dA", *of_parameters)}
         return f"{name} = {renamed(equation, {**symbols, 'X': before(k)})}"
 

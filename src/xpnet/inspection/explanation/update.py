@@ -24,8 +24,9 @@ def update(step: Step) -> Iterator[Quantity]:
     theta, *after = map(to_numpy, step.seen["new", 0])
     slots = list(zip(map(to_numpy, step.seen["slots", 0]), after, strict=True))
     for k in range(1, step.depth + 1):
-        for name, is_weight, at, shape in step.parameters(k):
-            *of_slots, (_, of_theta) = _rules(step, name, is_weight)
+        for window in step.parameters(k):
+            name, at, shape = window.name, window.at, window.shape
+            *of_slots, (_, of_theta) = _rules(step, name, window.role == "weight")
             for (symbol, text), both in zip(of_slots, slots, strict=True):
                 slot = f"{symbol} of {name}"
                 old, new = (host(v[at]).reshape(shape) for v in both)
