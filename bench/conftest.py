@@ -104,7 +104,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def run(request):
-    """The run of this session."""
+    """The one run of all collected cases."""
     here = Path(__file__).parent
     cases = [item.callspec.params["case"] for item in request.session.items if item.path.parent == here]
     run = request.config.stash[_RUN] = Run(request.config, cases)
